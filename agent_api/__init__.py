@@ -1,0 +1,1 @@
+"""The agent API, the command line and the wiring of processes."""

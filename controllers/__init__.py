@@ -1,0 +1,1 @@
+"""Layered controllers that propose changes, and the gate that decides on them."""

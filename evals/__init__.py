@@ -1,0 +1,1 @@
+"""Evaluation: Forge, load, chaos, benchmarks and simulators."""

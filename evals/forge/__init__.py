@@ -1,0 +1,1 @@
+"""A cluster in a box: nodes, load and faults, driven from outside."""

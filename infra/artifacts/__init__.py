@@ -1,0 +1,1 @@
+"""Wheels with slices: build, inspect, prepare."""

@@ -1,0 +1,1 @@
+"""Cache: rendezvous-hashed, one backup copy, never the truth."""

@@ -1,0 +1,1 @@
+"""Typed collections, kept in the store by default."""

@@ -1,0 +1,1 @@
+"""The runtime layer: slices, consensus, hosting, invocation, deployment. Imports nothing above itself."""

@@ -1,0 +1,1 @@
+"""Membership, node life cycle and leader services."""

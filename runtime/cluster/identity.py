@@ -1,0 +1,47 @@
+"""node.json: who this node is and where it listens. Written by init and join, read by every process of the node."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from runtime.names import NodeId
+
+
+class Listen(msgspec.Struct, frozen=True, kw_only=True):
+    """`host` is bound and advertised. Ports are chosen before the first start and then stay."""
+
+    host: str = "127.0.0.1"
+    http: int
+    api: int
+    peer: int
+    control: int
+    store: int = 0  # 0 on worker nodes: they have no store
+
+
+class NodeIdentity(msgspec.Struct, frozen=True, kw_only=True):
+    node: NodeId
+    cluster_id: str
+    role: Literal["core", "worker"]
+    zone: str = "default"
+    listen: Listen
+    first: bool = False  # this node began the cluster: its store starts alone
+    core_nodes: dict[str, str] = {}
+
+
+def read_identity(path: Path) -> NodeIdentity:
+    """Raises msgspec.ValidationError naming the member, or FileNotFoundError."""
+    return msgspec.json.decode(path.read_bytes(), type=NodeIdentity)
+
+
+def write_identity(path: Path, identity: NodeIdentity) -> None:
+    """Replaces the file atomically."""
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("wb") as file:
+        file.write(msgspec.json.format(msgspec.json.encode(identity), indent=2))
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.rename(path)

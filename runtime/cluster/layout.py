@@ -1,0 +1,69 @@
+"""Where a node keeps its things: one place that knows every path below its data directory.
+
+Standard library only: the supervisor imports it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+SOCKET_PATH_BYTES_MAX: Final = 99  # sun_path holds 108; a margin so that a longer worker id cannot break a node
+_LONGEST_SOCKET_NAME: Final = 40
+
+
+@dataclass(frozen=True, slots=True)
+class NodeLayout:
+    """Paths of one node. Creates nothing by itself."""
+
+    data: Path
+
+    @property
+    def identity(self) -> Path:
+        """node.json: id, role, zone, cluster, listen addresses, how to reach the first core nodes."""
+        return self.data / "node.json"
+
+    @property
+    def tls(self) -> Path:
+        """ca.pem, node.pem, node.key; ca.key only where certificates are issued."""
+        return self.data / "tls"
+
+    @property
+    def admin_key(self) -> Path:
+        return self.data / "admin.key"
+
+    @property
+    def store(self) -> Path:
+        return self.data / "store"
+
+    @property
+    def content(self) -> Path:
+        return self.data / "content"
+
+    @property
+    def environments(self) -> Path:
+        return self.data / "environments"
+
+    @property
+    def logs(self) -> Path:
+        return self.data / "logs"
+
+    @property
+    def traces(self) -> Path:
+        return self.data / "traces"
+
+    @property
+    def run(self) -> Path:
+        """Sockets; a short directory elsewhere when the data directory's path is too long for a Unix socket."""
+        inside = self.data.resolve() / "run"
+        if len(os.fsencode(inside)) + 1 + _LONGEST_SOCKET_NAME <= SOCKET_PATH_BYTES_MAX:
+            return inside
+        digest = hashlib.sha256(os.fsencode(self.data.resolve())).hexdigest()[:16]
+        return Path(f"/tmp/aether-{os.getuid()}/{digest}")  # noqa: S108  made with mode 0700 and owner checked
+
+    def socket(self, process: str) -> Path:
+        """The Unix socket of a process: "supervisor", "store", "gateway", "control", or a zygote's or worker's id."""
+        return self.run / f"{process}.sock"

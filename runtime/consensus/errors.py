@@ -1,0 +1,65 @@
+"""What the store refuses or cannot do. `code` is stable; clients branch on it."""
+
+from __future__ import annotations
+
+from runtime.errors import RuntimeFault
+
+
+class StoreFault(RuntimeFault):
+    """Base of all store errors."""
+
+    code = "store_fault"
+
+
+class NotLeader(StoreFault):
+    """Raised inside an engine; the client follows `leader` and tries again."""
+
+    code, retryable = "not_leader", True
+
+    def __init__(self, leader: str) -> None:
+        super().__init__(f"this node does not lead; last known leader: {leader or 'none'}")
+        self.leader = leader
+
+
+class NoQuorum(StoreFault):
+    code, retryable = "no_quorum", True
+    remedy = "Bring back core nodes until more than half of them run; requests are served meanwhile."
+
+
+class StoreUnavailable(StoreFault):
+    """No store process answered in time. A change that was sent may or may not have been applied."""
+
+    code, retryable = "store_unavailable", True
+    remedy = "Check that the node's store process runs: aether node status."
+
+
+class Compacted(StoreFault):
+    code = "compacted"
+    remedy = "Read the range again and watch from its revision."
+
+    def __init__(self, oldest: int) -> None:
+        super().__init__(f"history before revision {oldest} is gone")
+        self.oldest = oldest
+
+
+class TooLarge(StoreFault):
+    code = "too_large"
+
+
+class QuotaExceeded(StoreFault):
+    code = "quota_exceeded"
+    remedy = "Delete what is no longer needed below that prefix, or raise its quota."
+
+
+class LeaseNotFound(StoreFault):
+    code = "lease_not_found"
+    remedy = "The lease expired; grant a new one and write its keys again."
+
+
+class InvalidRequest(StoreFault):
+    code = "invalid_request"
+
+
+class Overloaded(StoreFault):
+    code, retryable = "store_overloaded", True
+    remedy = "Wait a moment; too many changes are waiting for the log."

@@ -1,0 +1,35 @@
+"""The ContentStore port."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Protocol
+
+from runtime.names import Sha256
+
+
+class ContentStore(Protocol):
+    """Content-addressed bytes, replicated to three nodes, or to all where there are fewer."""
+
+    async def put(self, chunks: AsyncIterator[bytes], *, expected: Sha256 | None = None) -> Sha256:
+        """Keeps the bytes, atomically. Raises ContentMismatch (not `expected`) or ContentTooLarge; then nothing stays."""
+        ...
+
+    async def get(self, sha256: Sha256) -> Path:
+        """A local, verified, read-only file; fetched from a peer when missing. Raises ContentNotFound."""
+        ...
+
+    async def verify(self, sha256: Sha256) -> bool:
+        """Reads the local copy again and compares; a damaged copy is set aside and fetched anew by the next `get`."""
+        ...
+
+    async def pin(self, sha256: Sha256, owner: str) -> None:
+        """Keeps the bytes while any owner pins them."""
+        ...
+
+    async def unpin(self, sha256: Sha256, owner: str) -> None: ...
+
+    async def collect(self) -> int:
+        """Deletes what nobody pins. Returns the bytes freed."""
+        ...

@@ -1,0 +1,1 @@
+"""Blueprints, placement and the reconcilers that make targets true."""

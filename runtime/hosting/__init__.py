@@ -1,0 +1,1 @@
+"""Zygotes, workers and the life of an instance inside them."""

@@ -1,0 +1,1 @@
+"""Calls between slices: frames, connections, balancing, context."""

@@ -1,0 +1,1 @@
+"""Certificates, join tokens and who may speak to whom."""

@@ -1,0 +1,69 @@
+"""Structured keys: one function per kind of key, so that nobody spells one by hand."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from runtime.names import BlueprintId, NodeId, Sha256, SliceName, Version
+
+CLUSTER: Final = "cluster/info"
+NODES: Final = "node/"
+NODES_LIVE: Final = "node-live/"
+BLUEPRINTS: Final = "blueprint/"
+TARGETS: Final = "slice-target/"
+INSTANCES: Final = "instance/"
+INSTANCE_STATES: Final = "instance-state/"
+ENDPOINTS: Final = "endpoint/"
+ARTIFACTS: Final = "artifact/"
+CONTENT: Final = "content/"
+JOIN_TOKENS: Final = "join-token/"
+CONFIG: Final = "config/"
+DATABASE: Final = "database/"
+
+
+def node(node_id: NodeId) -> str:
+    """NodeRecord: who the node is and where it listens; stays when the node is down."""
+    return f"{NODES}{node_id}"
+
+
+def node_live(node_id: NodeId) -> str:
+    """NodeLive under the node's lease: gone means the node is down."""
+    return f"{NODES_LIVE}{node_id}"
+
+
+def blueprint(blueprint_id: BlueprintId) -> str:
+    return f"{BLUEPRINTS}{blueprint_id}"
+
+
+def target(slice_name: SliceName, version: Version) -> str:
+    """SliceTarget: wanted instances of one slice version."""
+    return f"{TARGETS}{slice_name}/{version}"
+
+
+def instance(node_id: NodeId, slice_name: SliceName, number: int) -> str:
+    """InstanceAssignment: written by the leader, carried out by the node."""
+    return f"{INSTANCES}{node_id}/{slice_name}/{number}"
+
+
+def instance_state(node_id: NodeId, slice_name: SliceName, number: int) -> str:
+    """InstanceState under the node's lease: written by the node."""
+    return f"{INSTANCE_STATES}{node_id}/{slice_name}/{number}"
+
+
+def endpoint(slice_name: SliceName, node_id: NodeId, number: int) -> str:
+    """Endpoint under the node's lease: published last, withdrawn first."""
+    return f"{ENDPOINTS}{slice_name}/{node_id}/{number}"
+
+
+def artifact(name: str, version: str) -> str:
+    return f"{ARTIFACTS}{name}/{version}"
+
+
+def content(sha256: Sha256, node_id: NodeId) -> str:
+    """ContentCopy: that node keeps those bytes."""
+    return f"{CONTENT}{sha256}/{node_id}"
+
+
+def parts(key: str) -> tuple[str, ...]:
+    """The segments behind the kind: ("n1", "orders", "0") for "instance/n1/orders/0"."""
+    return tuple(key.split("/")[1:])

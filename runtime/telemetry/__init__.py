@@ -1,0 +1,1 @@
+"""Metrics, logs, traces and events of a node and of the cluster."""
