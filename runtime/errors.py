@@ -17,5 +17,5 @@ class RuntimeFault(Exception):
         return {"code": self.code, "detail": str(self), "retryable": self.retryable, "remedy": self.remedy}
 
 
-class InvariantBroken(Exception):  # noqa: N818  the name says what happened, and it is not an error to handle
+class InvariantBroken(Exception):
     """State that must never be. The process that sees it stops."""

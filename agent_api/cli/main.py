@@ -55,7 +55,7 @@ def _overview() -> str:
 
 
 def _nearest(word: str) -> str:
-    import difflib  # noqa: PLC0415  only needed for a typo
+    import difflib
 
     near = difflib.get_close_matches(word, COMMANDS, n=1)
     return f"; did you mean {near[0]!r}?" if near else ""

@@ -13,7 +13,7 @@ class ContentStore(Protocol):
     """Content-addressed bytes, replicated to three nodes, or to all where there are fewer."""
 
     async def put(self, chunks: AsyncIterator[bytes], *, expected: Sha256 | None = None) -> Sha256:
-        """Keeps the bytes, atomically. Raises ContentMismatch (not `expected`) or ContentTooLarge; then nothing stays."""
+        """Keeps the bytes, atomically. Raises ContentMismatch or ContentTooLarge; then nothing stays."""
         ...
 
     async def get(self, sha256: Sha256) -> Path:
