@@ -1,0 +1,75 @@
+"""The launcher at the root: failures are one line with a remedy; nothing is installed twice."""
+
+from __future__ import annotations
+
+import importlib.machinery
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def launcher() -> ModuleType:
+    loader = importlib.machinery.SourceFileLoader("aether_launcher", str(ROOT / "aether"))
+    spec = importlib.util.spec_from_loader("aether_launcher", loader)
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.dont_write_bytecode, before = True, sys.dont_write_bytecode
+    loader.exec_module(module)
+    sys.dont_write_bytecode = before
+    return module
+
+
+@pytest.mark.parametrize(
+    ("output", "reason"),
+    [
+        ("OSError: [Errno 28] No space left on device", "the disk is full"),
+        ("NewConnectionError(... Temporary failure in name resolution", "the package index cannot be reached"),
+        ("ERROR: No matching distribution found for uvloop==9", "a pinned package is not to be had"),
+        ("ERROR: something new", "something new"),
+    ],
+)
+def test_a_failed_install_gives_its_reason_in_one_line(launcher: ModuleType, output: str, reason: str) -> None:
+    sentence = launcher.reason_of(output)
+    assert reason in sentence
+    assert "\n" not in sentence
+
+
+def test_without_python_the_shell_part_says_what_to_install(tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["/bin/sh", str(ROOT / "aether"), "forge"],
+        capture_output=True,
+        text=True,
+        env={"PATH": str(tmp_path)},
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "apt-get install python3" in done.stderr
+
+
+def test_a_stamp_of_more_extras_satisfies_less(
+    launcher: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launcher, "ENVIRONMENT", tmp_path)
+    monkeypatch.setattr(launcher, "PYTHON", Path(sys.executable))
+    launcher.stamp().write_text("abc [dev]\n")
+    assert launcher.stamp_matches("abc", "")
+    assert launcher.stamp_matches("abc", "[dev]")
+    assert not launcher.stamp_matches("other", "")
+    launcher.stamp().write_text("abc -\n")
+    assert not launcher.stamp_matches("abc", "[dev]")
+
+
+def test_an_unknown_command_names_the_nearest_one() -> None:
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "agent_api.cli.main", "forgo"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "did you mean 'forge'?" in done.stderr
