@@ -1,0 +1,65 @@
+"""Errors of the application's own domain: typed, declared on the method, the same to local and remote callers."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import ClassVar, Self, dataclass_transform, get_origin, get_type_hints
+
+import msgspec
+
+_WORD: re.Pattern[str] = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+
+
+@dataclass_transform(kw_only_default=True)
+class DomainError(Exception):
+    """Base of an application's errors. Annotated attributes are fields, set by keyword and carried to the caller.
+
+    `status` is the HTTP status; `code` names the error on the wire and is the class's name in snake case by default.
+    """
+
+    status: ClassVar[int] = 400
+    code: ClassVar[str] = "domain_error"
+    field_names: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls) -> None:
+        if "code" not in cls.__dict__:
+            cls.code = _WORD.sub("_", cls.__name__).lower()
+        own = [name for name, hint in cls.__dict__.get("__annotations__", {}).items() if "ClassVar" not in str(hint)]
+        cls.field_names = tuple(dict.fromkeys((*cls.field_names, *own)))
+
+    def __init__(self, **fields: object) -> None:
+        cls = type(self)
+        unknown = fields.keys() - set(cls.field_names)
+        missing = [name for name in cls.field_names if name not in fields and not hasattr(cls, name)]
+        if unknown or missing:
+            raise TypeError(f"{cls.__name__}: unknown fields {sorted(unknown)}, missing fields {missing}")
+        for name, value in fields.items():
+            setattr(self, name, value)
+        super().__init__(*fields.values())
+
+    def __str__(self) -> str:
+        title = type(self).code.replace("_", " ")
+        values = ", ".join(f"{name}={value!r}" for name, value in self.fields().items())
+        return f"{title}: {values}" if values else title
+
+    def fields(self) -> dict[str, object]:
+        return {name: getattr(self, name) for name in type(self).field_names}
+
+    @classmethod
+    def from_fields(cls, payload: bytes) -> Self:
+        """The error again, from the msgpack of its fields. Raises msgspec.ValidationError."""
+        record = msgspec.msgpack.decode(payload, type=fields_struct(cls))
+        return cls(**msgspec.structs.asdict(record))
+
+
+@cache
+def fields_struct(error: type[DomainError]) -> type[msgspec.Struct]:
+    """The shape of an error's fields. Raises NameError for an annotation that cannot be resolved."""
+    hints = get_type_hints(error)
+    fields: list[tuple[str, type] | tuple[str, type, object]] = []
+    for name in error.field_names:
+        if get_origin(hints[name]) is ClassVar:
+            continue
+        fields.append((name, hints[name], getattr(error, name)) if hasattr(error, name) else (name, hints[name]))
+    return msgspec.defstruct(f"{error.__name__}Fields", fields, kw_only=True, frozen=True)
