@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from functools import cache
-from typing import ClassVar, Self, dataclass_transform, get_origin, get_type_hints
+from inspect import get_annotations
+from typing import ClassVar, Final, Self, dataclass_transform, get_type_hints
 
 import msgspec
 
-_WORD: re.Pattern[str] = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_WORD: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
-@dataclass_transform(kw_only_default=True)
+@dataclass_transform(kw_only_default=True, eq_default=False)
 class DomainError(Exception):
     """Base of an application's errors. Annotated attributes are fields, set by keyword and carried to the caller.
 
@@ -25,7 +25,7 @@ class DomainError(Exception):
     def __init_subclass__(cls) -> None:
         if "code" not in cls.__dict__:
             cls.code = _WORD.sub("_", cls.__name__).lower()
-        own = [name for name, hint in cls.__dict__.get("__annotations__", {}).items() if "ClassVar" not in str(hint)]
+        own = [name for name, hint in get_annotations(cls).items() if "ClassVar" not in str(hint)]
         cls.field_names = tuple(dict.fromkeys((*cls.field_names, *own)))
 
     def __init__(self, **fields: object) -> None:
@@ -49,17 +49,25 @@ class DomainError(Exception):
     @classmethod
     def from_fields(cls, payload: bytes) -> Self:
         """The error again, from the msgpack of its fields. Raises msgspec.ValidationError."""
-        record = msgspec.msgpack.decode(payload, type=fields_struct(cls))
+        shape: type[msgspec.Struct] = fields_struct(cls)
+        record = msgspec.msgpack.decode(payload, type=shape)
         return cls(**msgspec.structs.asdict(record))
 
 
-@cache
+_SHAPES: Final[dict[type, type[msgspec.Struct]]] = {}
+
+
 def fields_struct(error: type[DomainError]) -> type[msgspec.Struct]:
-    """The shape of an error's fields. Raises NameError for an annotation that cannot be resolved."""
+    """The shape of an error's fields, made once. Raises NameError for an annotation that cannot be resolved."""
+    made = _SHAPES.get(error)
+    if made is None:
+        made = _SHAPES[error] = _make_struct(error)
+    return made
+
+
+def _make_struct(error: type[DomainError]) -> type[msgspec.Struct]:
     hints = get_type_hints(error)
     fields: list[tuple[str, type] | tuple[str, type, object]] = []
     for name in error.field_names:
-        if get_origin(hints[name]) is ClassVar:
-            continue
         fields.append((name, hints[name], getattr(error, name)) if hasattr(error, name) else (name, hints[name]))
     return msgspec.defstruct(f"{error.__name__}Fields", fields, kw_only=True, frozen=True)
