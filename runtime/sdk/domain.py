@@ -67,7 +67,8 @@ def fields_struct(error: type[DomainError]) -> type[msgspec.Struct]:
 
 def _make_struct(error: type[DomainError]) -> type[msgspec.Struct]:
     hints = get_type_hints(error)
-    fields: list[tuple[str, type] | tuple[str, type, object]] = []
-    for name in error.field_names:
-        fields.append((name, hints[name], getattr(error, name)) if hasattr(error, name) else (name, hints[name]))
+    fields: list[tuple[str, type] | tuple[str, type, object]] = [
+        (name, hints[name], getattr(error, name)) if hasattr(error, name) else (name, hints[name])
+        for name in error.field_names
+    ]
     return msgspec.defstruct(f"{error.__name__}Fields", fields, kw_only=True, frozen=True)
