@@ -64,6 +64,16 @@ def content(sha256: Sha256, node_id: NodeId) -> str:
     return f"{CONTENT}{sha256}/{node_id}"
 
 
+def join_token(token_id: str) -> str:
+    """JoinToken: how often a token may still be used; absent until its first use."""
+    return f"{JOIN_TOKENS}{token_id}"
+
+
+def join_grant(token_id: str, node_id: NodeId) -> str:
+    """JoinGrant: that node was admitted with that token."""
+    return f"{JOIN_TOKENS}{token_id}/{node_id}"
+
+
 def parts(key: str) -> tuple[str, ...]:
     """The segments behind the kind: ("n1", "orders", "0") for "instance/n1/orders/0"."""
     return tuple(key.split("/")[1:])

@@ -31,6 +31,7 @@ class Addresses(Value, frozen=True, kw_only=True):
 class ClusterRecord(Value, frozen=True, kw_only=True):
     cluster_id: str
     created_unix_ms: int
+    admin_key_sha256: str = ""  # of the key in the first node's admin.key; the key itself is never kept here
 
 
 class NodeRecord(Value, frozen=True, kw_only=True):
@@ -160,10 +161,16 @@ class ContentCopy(Value, frozen=True, kw_only=True):
 
 
 class JoinToken(Value, frozen=True, kw_only=True):
-    """The token itself is never kept: only its SHA-256."""
+    """A token that was used. Its secret is derived from the CA's key, so nothing here lets anybody join."""
 
-    sha256: Sha256
     uses_left: int
+
+
+class JoinGrant(Value, frozen=True, kw_only=True):
+    """A node was admitted: the SHA-256 of its signing request, so that it may ask again when the answer was lost."""
+
+    node: NodeId
+    request_sha256: Sha256
 
 
 NODE_LEASE_MS: Final = 3_000  # three keep-alives of one second; a dead node is seen within this
