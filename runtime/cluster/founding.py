@@ -7,7 +7,7 @@ import secrets
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from runtime.cluster.identity import Listen, NodeIdentity, write_identity
 from runtime.cluster.layout import NodeLayout
@@ -18,6 +18,8 @@ from runtime.names import NodeId, is_name
 from runtime.security.join import JoinAnswer, JoinAttempt
 from runtime.security.token import JoinSecret
 from runtime.state.values import ClusterRecord
+
+UNFINISHED: Final = ".new-"
 
 
 class DirectoryUnusable(RuntimeFault):
@@ -59,8 +61,9 @@ def check_empty(data: Path) -> None:
         raise DirectoryUnusable(f"{data} is a file", "Choose a directory that is empty or does not exist.")
     if (data / "node.json").exists():
         raise DirectoryUnusable(f"{data} already holds a node", f"Start it: aether node start --data {data}")
-    if data.exists() and any(data.iterdir()):
-        found = ", ".join(sorted(path.name for path in data.iterdir())[:5])
+    names = [path.name for path in data.iterdir()] if data.exists() else []
+    if left := sorted(name for name in names if not name.startswith(UNFINISHED)):
+        found = ", ".join(left[:5])
         raise DirectoryUnusable(
             f"{data} is not empty and holds no node (found: {found})",
             "Choose an empty directory, or delete this one if it is the rest of an earlier node.",
@@ -130,25 +133,29 @@ def finish_join(data: Path, plan: NodePlan, attempt: JoinAttempt, answer: JoinAn
 
 
 class _Making:
-    """A directory beside the wanted one that takes its place when all went well and vanishes when not."""
+    """A directory inside the wanted one whose content moves up when all went well and vanishes when not.
+
+    node.json moves last: what has none holds no node.
+    """
 
     def __init__(self, data: Path) -> None:
         self._data = data
-        self._beside = data.with_name(f".{data.name}.{secrets.token_hex(4)}.new")
+        self._inside = data / f"{UNFINISHED}{secrets.token_hex(4)}"
 
     def __enter__(self) -> NodeLayout:
         try:
-            self._beside.mkdir(parents=True, mode=0o700)
+            self._data.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for left in self._data.glob(f"{UNFINISHED}*"):
+                shutil.rmtree(left)
+            self._inside.mkdir(mode=0o700)
         except OSError as error:
             raise DirectoryUnusable(
-                f"{self._data.parent} cannot be written: {error.strerror}", "Choose another directory."
+                f"{self._data} cannot be written: {error.strerror}", "Choose another directory."
             ) from error
-        return NodeLayout(self._beside)
+        return NodeLayout(self._inside)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None:
-            shutil.rmtree(self._beside, ignore_errors=True)
-            return
-        if self._data.exists():
-            self._data.rmdir()  # empty, as was checked
-        self._beside.rename(self._data)
+        if kind is None:
+            for path in sorted(self._inside.iterdir(), key=lambda path: path.name == "node.json"):
+                path.rename(self._data / path.name)
+        shutil.rmtree(self._inside)
