@@ -23,6 +23,7 @@ class GatewayLimits(msgspec.Struct, frozen=True, kw_only=True):
     pipelined_max: int = 64  # requests read ahead on one connection before it is no longer read
     head_timeout_s: float = 10.0  # from the first byte of a head to its last
     body_timeout_s: float = 20.0  # between two pieces of a body
+    request_timeout_s: float = 120.0  # a whole request, however steadily it drips
     keep_alive_s: float = 75.0  # idle between requests; above the 60 s that load balancers keep
     write_timeout_s: float = 20.0  # a client that reads nothing of its reply
     deadline_ms_max: int = 300_000  # what a contract may ask for at most
