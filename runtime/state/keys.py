@@ -16,6 +16,7 @@ INSTANCE_STATES: Final = "instance-state/"
 ENDPOINTS: Final = "endpoint/"
 ARTIFACTS: Final = "artifact/"
 CONTENT: Final = "content/"
+CONTENT_PINS: Final = "content-pin/"
 JOIN_TOKENS: Final = "join-token/"
 CONFIG: Final = "config/"
 DATABASE: Final = "database/"
@@ -62,6 +63,11 @@ def artifact(name: str, version: str) -> str:
 def content(sha256: Sha256, node_id: NodeId) -> str:
     """ContentCopy: that node keeps those bytes."""
     return f"{CONTENT}{sha256}/{node_id}"
+
+
+def content_pin(sha256: Sha256, owner: str) -> str:
+    """Empty: that owner (percent-encoded) wants those bytes kept."""
+    return f"{CONTENT_PINS}{sha256}/{owner}"
 
 
 def join_token(token_id: str) -> str:
