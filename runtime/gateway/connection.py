@@ -114,7 +114,6 @@ class HttpConnection(asyncio.Protocol):
         if self.stage is Stage.DEAF:
             self._drop(len(data))
             return
-        had_begun = self.stage is Stage.HEAD
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -125,7 +124,7 @@ class HttpConnection(asyncio.Protocol):
         except httptools.HttpParserError as error:
             self._refuse("bad_request", f"the request is not valid HTTP/1.1: {error}")
         if self.stage is Stage.HEAD:
-            self._head_bytes = self._head_bytes + len(data) if had_begun else 0
+            self._head_bytes = 0 if self._head_bytes < 0 else self._head_bytes + len(data)
             if self._head_bytes > self._front.limits.head_bytes_max:
                 self._refuse_head()
         if len(self._later) >= self._front.limits.pipelined_max and not self._reading_paused:
@@ -181,6 +180,7 @@ class HttpConnection(asyncio.Protocol):
         self._target = b""
         self._headers = {}
         self._headers_seen = 0
+        self._head_bytes = -1  # begun in the middle of a read; counted from the next one on
 
     def on_url(self, url: bytes) -> None:
         self._target += url
