@@ -1,0 +1,33 @@
+"""One HTTP call inside a worker: the request's parts into arguments, the result or error into an HTTP reply."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from runtime.hosting.errors import ArgumentsInvalid, BodyMalformed, CallFailed
+from runtime.hosting.instance import Outcome, ServedMethod, outcome_of, run
+from runtime.hosting.method_plan import ReplyTypeWrong
+from runtime.hosting.problems import domain_reply, fault_reply
+from runtime.invocation.http import HttpReply, HttpRequest
+from runtime.sdk.domain import DomainError
+
+_REQUEST: Final = msgspec.msgpack.Decoder(HttpRequest)
+
+
+async def http_reply(served: ServedMethod, payload: bytes, request_id: str) -> tuple[HttpReply, Outcome]:
+    """The reply and how it counts. Raises CancelledError alone: every other failure is a reply."""
+    try:
+        request = _REQUEST.decode(payload)
+        route = served.routes[request.route]
+        value = await run(served, route.arguments(request))
+        return route.reply(value), "ok"
+    except (ArgumentsInvalid, BodyMalformed) as fault:
+        return fault_reply(fault, request_id), "ok"
+    except DomainError as error:
+        return domain_reply(error, request_id), outcome_of(error)
+    except CallFailed as fault:
+        return fault_reply(fault, request_id), "error"
+    except ReplyTypeWrong as error:
+        return fault_reply(served.instance.internal(served.plan.reading.name, error), request_id), "error"
