@@ -1,0 +1,98 @@
+"""Artifacts in the cluster: taken in, listed, dropped. The bytes are content; the record is a key."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from anyio import to_thread
+
+from infra.artifacts.errors import ArtifactExists, ArtifactInUse, ArtifactNotFound
+from infra.artifacts.wheel import read_wheel
+from runtime.clock import Clock
+from runtime.consensus.store import Delete, KeyValue, Put, Store, absent, unchanged
+from runtime.content.port import ContentStore
+from runtime.names import Sha256
+from runtime.state import keys
+from runtime.state.values import ArtifactRecord, SliceTarget, decode, encode
+
+
+class ArtifactShelf:
+    """What control does with artifacts. Stateless: everything is in the store and the content."""
+
+    def __init__(self, *, content: ContentStore, store: Store, clock: Clock) -> None:
+        self._content = content
+        self._store = store
+        self._clock = clock
+
+    async def take(self, chunks: AsyncIterator[bytes], *, expected: Sha256 | None = None) -> ArtifactRecord:
+        """Keeps an uploaded wheel. The same bytes again are no error.
+
+        Raises WheelInvalid, ArtifactExists, ContentMismatch, ContentTooLarge or ContentDiskFull; what was refused is
+        pinned by nobody and so collected.
+        """
+        sha256 = await self._content.put(chunks, expected=expected)
+        path = await self._content.get(sha256)
+        contents, manifest = await to_thread.run_sync(read_wheel, path)
+        record = ArtifactRecord(
+            name=contents.name,
+            version=contents.version,
+            sha256=sha256,
+            size_bytes=path.stat().st_size,
+            slices=manifest.slices,
+            pins=manifest.pins,
+            uploaded_unix_ms=self._clock.unix_ms(),
+        )
+        await self._content.pin(sha256, _owner(record.name, record.version))
+        key = keys.artifact(record.name, record.version)
+        if (await self._store.txn([absent(key)], [Put(key=key, value=encode(record))])).succeeded:
+            return record
+        known = await self.find(record.name, record.version)
+        if known.sha256 == sha256:
+            return known
+        await self._content.unpin(sha256, _owner(record.name, record.version))
+        raise ArtifactExists(
+            f"{contents.coordinate} is already kept with other bytes ({known.sha256[:12]}…)",
+            "Raise the version in pyproject.toml and build again, or delete the old artifact first.",
+        )
+
+    async def find(self, name: str, version: str) -> ArtifactRecord:
+        """Raises ArtifactNotFound."""
+        return decode((await self._item(name, version)).value, ArtifactRecord)
+
+    async def listed(self) -> tuple[ArtifactRecord, ...]:
+        return tuple(decode(item.value, ArtifactRecord) for item in await self._range(keys.ARTIFACTS))
+
+    async def drop(self, name: str, version: str) -> ArtifactRecord:
+        """Forgets an artifact that nothing wanted runs. Its bytes go with the next collection."""
+        item = await self._item(name, version)
+        record = decode(item.value, ArtifactRecord)
+        for target in await self._range(keys.TARGETS):
+            wanted = decode(target.value, SliceTarget)
+            if wanted.artifact_sha256 == record.sha256:
+                raise ArtifactInUse(
+                    f"{name}=={version} is used by slice {wanted.settings.slice} of blueprint {wanted.blueprint}",
+                    f"Delete or change that blueprint first: aether blueprint delete {wanted.blueprint}",
+                )
+        await self._store.txn([unchanged(item.key, item.mod_revision)], [Delete(key=item.key)])
+        await self._content.unpin(record.sha256, _owner(name, version))
+        return record
+
+    async def _item(self, name: str, version: str) -> KeyValue:
+        item = (await self._store.get(keys.artifact(name, version))).item
+        if item is None:
+            raise ArtifactNotFound(
+                f"there is no artifact {name}=={version}", "See what there is: aether artifact list."
+            )
+        return item
+
+    async def _range(self, prefix: str) -> list[KeyValue]:
+        found: list[KeyValue] = []
+        while True:
+            page = await self._store.range(prefix, after=found[-1].key if found else "")
+            found += page.items
+            if not page.more:
+                return found
+
+
+def _owner(name: str, version: str) -> str:
+    return f"artifact {name}=={version}"
