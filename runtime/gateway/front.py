@@ -15,7 +15,7 @@ from runtime.gateway.exchange import Client, Exchange, Headers
 from runtime.gateway.limits import GatewayLimits
 from runtime.gateway.problem import Refused
 from runtime.gateway.render import Renderer
-from runtime.gateway.routes import Binding, Found, PathNotText, RouteTable
+from runtime.gateway.routes import Binding, Found, PathNotText, RouteTable, pick
 from runtime.gateway.watch import RequestWatch
 from runtime.invocation.context import CallContext
 from runtime.invocation.outcome import Outcome
@@ -54,6 +54,7 @@ class Front:
         limits: GatewayLimits,
         clock: Clock,
         time_s: Callable[[], float],
+        random: Callable[[], float],
     ) -> None:
         self.calls = calls
         self.watch = watch
@@ -67,6 +68,7 @@ class Front:
         self.in_flight = 0
         self.bodies_bytes = 0
         self._clock = clock
+        self._random = random  # which version has a request, where versions differ in their routes
 
     def tick(self) -> None:
         """To be called each second."""
@@ -120,8 +122,12 @@ class Front:
     def _route(self, exchange: Exchange, method: bytes, target: bytes, headers: Mapping[bytes, bytes]) -> float:
         """Fills in where the request goes and what goes with it. Gives the seconds it has. Raises Refused."""
         path, _, query = target.partition(b"?")
-        exchange.found = found = self._find(method, path)
+        found = self._find(method, path)
         binding = found.binding
+        if binding.others:
+            binding = pick(binding, self._random())
+            found = Found(binding, found.path)
+        exchange.found = found
         self._check_body(headers)
         if self.in_flight >= self.limits.requests_in_flight_max:
             raise Refused("overloaded", f"this gateway has {self.in_flight} requests in progress")

@@ -36,6 +36,8 @@ class Binding:
     headers: tuple[bytes, ...]  # lower case, the only ones passed on
     deadline_ms: int
     versions: frozenset[str]  # the versions whose contract has exactly this route
+    share: int = 100  # of the calls, by the weights of those versions
+    others: tuple[Binding, ...] = ()  # the same path as other versions of the slice have it
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,31 +142,46 @@ def decode_path(raw_path: bytes) -> list[str]:
 def bindings_of(table: RoutingTable) -> list[Binding]:
     """One binding per slice and route of the contracts that have an instance.
 
-    Versions of one slice share a route where their contracts agree on it; where they do not, the newest decides and
-    `versions` holds those that agree with it.
+    Versions of one slice share a route where their contracts agree on it. Where they do not, since one numbers its
+    routes otherwise or lacks the route, each kind has a binding of its own: the newest, with the others in `others`.
     """
-    served = {(row.slice, row.version) for row in table.instances}
+    weights = {(row.slice, row.version): row.weight for row in table.instances}
     newest_first = sorted(
-        (contract for contract in table.contracts if (contract.name, contract.version) in served),
+        (contract for contract in table.contracts if (contract.name, contract.version) in weights),
         key=lambda contract: (contract.name, _version_order(contract.version)),
         reverse=True,
     )
-    merged: dict[tuple[str, str, str], Binding] = {}
+    kinds: dict[tuple[str, str, str], list[Binding]] = {}
     for contract in newest_first:
-        for binding in _of_contract(contract):
-            key = (contract.name, binding.http_method, _shape(binding.template))
-            known = merged.get(key)
-            if known is None:
-                merged[key] = binding
-            elif _agree(known, binding):
-                merged[key] = _with_version(known, contract.version)
-    return list(merged.values())
+        weight = weights[contract.name, contract.version]
+        for binding in _of_contract(contract, weight):
+            _merge(kinds.setdefault((contract.name, binding.http_method, _shape(binding.template)), []), binding)
+    return [replace(first, others=tuple(others)) for first, *others in kinds.values()]
 
 
-def _of_contract(contract: SliceContract) -> Iterator[Binding]:
+def pick(binding: Binding, point: float) -> Binding:
+    """The binding or one of its others, by their shares. `point` is in [0, 1)."""
+    kinds = (binding, *binding.others)
+    left = point * sum(kind.share for kind in kinds)
+    for kind in kinds:
+        left -= kind.share
+        if left < 0:
+            return kind
+    return binding
+
+
+def _merge(kinds: list[Binding], binding: Binding) -> None:
+    for index, kind in enumerate(kinds):
+        if (kind.method, kind.route, kind.headers) == (binding.method, binding.route, binding.headers):
+            kinds[index] = replace(kind, versions=kind.versions | binding.versions, share=kind.share + binding.share)
+            return
+    kinds.append(binding)
+
+
+def _of_contract(contract: SliceContract, weight: int) -> Iterator[Binding]:
     for method in contract.methods:
         for index, route in enumerate(method.routes):
-            yield _binding(contract, method, index, route)
+            yield replace(_binding(contract, method, index, route), share=weight)
 
 
 def _binding(contract: SliceContract, method: MethodContract, index: int, route: RouteContract) -> Binding:
@@ -179,14 +196,6 @@ def _binding(contract: SliceContract, method: MethodContract, index: int, route:
         deadline_ms=method.deadline_ms,
         versions=frozenset((contract.version,)),
     )
-
-
-def _with_version(binding: Binding, version: str) -> Binding:
-    return replace(binding, versions=binding.versions | {version})
-
-
-def _agree(one: Binding, other: Binding) -> bool:
-    return (one.method, one.route, one.headers) == (other.method, other.route, other.headers)
 
 
 def _order(binding: Binding) -> tuple[str, str, str, str]:

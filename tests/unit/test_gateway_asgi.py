@@ -72,6 +72,7 @@ def app(router: Echo) -> AsgiApp:
         limits=GatewayLimits(body_bytes_max=10),
         clock=SystemClock(),
         time_s=asyncio.get_running_loop().time,
+        random=lambda: 0.0,
     )
     front.apply(RouteTable([Binding("a", "b", "a/b", "POST", "/x/{y}", 0, (), 1_000, frozenset({"1"}))]))
     return AsgiApp(front)

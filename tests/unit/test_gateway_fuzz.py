@@ -103,7 +103,12 @@ class Peer:
         self.router, self.transport = Router(), Transport()
         limits = GatewayLimits(body_bytes_max=64, head_bytes_max=400, target_bytes_max=100, headers_max=8)
         self.front = Front(
-            calls=self.router, watch=RequestWatch(), limits=limits, clock=SystemClock(), time_s=loop.time
+            calls=self.router,
+            watch=RequestWatch(),
+            limits=limits,
+            clock=SystemClock(),
+            time_s=loop.time,
+            random=lambda: 0.0,
         )
         self.front.apply(RouteTable([Binding("s", "m", "s/m", "POST", "/a/{b}", 0, (), 1_000, frozenset({"1"}))]))
         config: Any = SimpleNamespace(app=AsgiApp(self.front))

@@ -135,7 +135,9 @@ ROUTES = RouteTable(
 @contextlib.asynccontextmanager
 async def serving(limits: GatewayLimits = LIMITS) -> AsyncIterator[Gateway]:
     router, tasks, loop = FakeRouter(), Tasks(), asyncio.get_running_loop()
-    front = Front(calls=router, watch=RequestWatch(), limits=limits, clock=SystemClock(), time_s=loop.time)
+    front = Front(
+        calls=router, watch=RequestWatch(), limits=limits, clock=SystemClock(), time_s=loop.time, random=lambda: 0.0
+    )
     front.apply(ROUTES)
     gateway = Gateway(front, HttpServer(front, bind("127.0.0.1", 0)), router, tasks)
     await gateway.server.start(tasks)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from urllib.parse import quote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.gateway.routes import Binding, Found, Missing, PathNotText, RouteTable, bindings_of
+from runtime.gateway.routes import Binding, Found, Missing, PathNotText, RouteTable, bindings_of, pick
 from runtime.invocation.table import InstanceRow, RoutingTable
 from runtime.sdk.contract import MethodContract, RouteContract, SliceContract
 
@@ -150,5 +151,17 @@ def test_versions_that_agree_on_a_route_share_it() -> None:
 def test_a_route_that_only_one_version_has_goes_to_that_version() -> None:
     """Otherwise a request would reach an instance that numbers its routes in another way."""
     old, new = RouteContract(method="GET", path="/a"), RouteContract(method="GET", path="/b")
-    found = {b.template: b.versions for b in bindings_of(table(contract("1.9.0", old), contract("1.10.0", new, old)))}
-    assert found == {"/b": {"1.10.0"}, "/a": {"1.10.0"}}
+    bindings = {b.template: b for b in bindings_of(table(contract("1.9.0", old), contract("1.10.0", new, old)))}
+    assert bindings["/b"].versions == {"1.10.0"}
+    assert not bindings["/b"].others
+    shared = bindings["/a"]
+    assert [(kind.versions, kind.route) for kind in (shared, *shared.others)] == [({"1.10.0"}, 1), ({"1.9.0"}, 0)]
+
+
+@given(point=st.floats(0, 1, exclude_max=True), shares=st.lists(st.integers(0, 200), min_size=1, max_size=4))
+def test_versions_that_differ_in_a_route_share_its_requests_by_weight(point: float, shares: list[int]) -> None:
+    kinds = [replace(binding("GET", "/a", method=str(index)), share=share) for index, share in enumerate(shares)]
+    chosen = int(pick(replace(kinds[0], others=tuple(kinds[1:])), point).method)
+    before, total = sum(shares[:chosen]), sum(shares)
+    assert total == 0 or before <= point * total + 1e-9
+    assert total == 0 or point * total < before + shares[chosen] + 1e-9
