@@ -25,6 +25,7 @@ from runtime.cluster.founding import (
 from runtime.cluster.identity import NodeIdentity, read_identity
 from runtime.cluster.layout import NodeLayout
 from runtime.cluster.ports import check_free, ports_of, split_address
+from runtime.config.settings import read_settings
 from runtime.errors import RuntimeFault
 from runtime.names import NodeId
 from runtime.security.errors import JoinRefused
@@ -47,6 +48,7 @@ def prepared(arguments: argparse.Namespace) -> NodeIdentity:
     layout = NodeLayout(arguments.data)
     if arguments.lifeline_fd is not None:
         _check_lifeline(arguments.lifeline_fd)
+    read_settings(layout.data)
     if layout.identity.exists():
         identity = _existing(layout, arguments)
     elif arguments.join:

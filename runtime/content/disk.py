@@ -12,9 +12,9 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, TypeVarTuple, Unpack
 
 from anyio import to_thread
 
@@ -24,6 +24,7 @@ from runtime.names import Sha256
 SIZE_BYTES_MAX: Final = 256 * 1024 * 1024
 WRITE_BYTES: Final = 1024 * 1024  # gathered per write: one thread hop costs 60 µs, so less would be slower
 READ_BYTES: Final = 1024 * 1024
+_Arguments = TypeVarTuple("_Arguments")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -68,9 +69,7 @@ class DiskContent:
                 sha256 = await self._write(file, chunks)
                 if expected is not None and sha256 != expected:
                     raise ContentMismatch(expected, sha256)
-                await to_thread.run_sync(self._settle, file, temporary, sha256)
-        except OSError as error:
-            raise ContentDiskFull(error.strerror or str(error)) from error
+                await _on_disk(self._settle, file, temporary, sha256)
         finally:
             temporary.unlink(missing_ok=True)
         return sha256
@@ -119,9 +118,9 @@ class DiskContent:
             gathered.append(chunk)
             gathered_bytes += len(chunk)
             if gathered_bytes >= WRITE_BYTES:
-                await to_thread.run_sync(file.writelines, gathered)
+                await _on_disk(file.writelines, gathered)
                 gathered, gathered_bytes = [], 0
-        await to_thread.run_sync(file.writelines, gathered)
+        await _on_disk(file.writelines, gathered)
         return Sha256(digest.hexdigest())
 
     def _settle(self, file: BinaryIO, temporary: Path, sha256: Sha256) -> None:
@@ -136,6 +135,14 @@ class DiskContent:
     def _set_aside(self, path: Path) -> None:
         kept = self._damaged / f"{path.name}.{time.monotonic_ns()}"
         path.replace(kept)
+
+
+async def _on_disk(work: Callable[[Unpack[_Arguments]], object], *arguments: Unpack[_Arguments]) -> None:
+    """In a thread. What the disk refuses is raised as ContentDiskFull; errors of the sender are not its affair."""
+    try:
+        await to_thread.run_sync(work, *arguments)
+    except OSError as error:
+        raise ContentDiskFull(error.strerror or str(error)) from error
 
 
 def checked_name(text: str) -> Sha256:

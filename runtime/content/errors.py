@@ -25,7 +25,7 @@ class ContentMismatch(ContentFault):
 
 class ContentTooLarge(ContentFault):
     code = "content_too_large"
-    remedy = "Make the file smaller, or raise artifact_size_max_mb in the nodes' config.toml."
+    remedy = "Make the file smaller, or raise artifact_size_max_mib in the nodes' config.toml."
 
     def __init__(self, size_bytes_max: int) -> None:
         super().__init__(f"more than {size_bytes_max // (1024 * 1024)} MiB were sent, which is the limit")

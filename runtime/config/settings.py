@@ -1,0 +1,191 @@
+"""Every setting of a node, declared once: name, type, unit, default, bounds, meaning, and when a change takes effect.
+
+A node reads DATA/config.toml at each start of a process. docs/reference/settings.md is made from these declarations.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Final, Literal, NamedTuple
+
+import msgspec
+from msgspec import Meta
+
+from runtime.errors import RuntimeFault
+
+FILE_NAME: Final = "config.toml"
+FILE_BYTES_MAX: Final = 256 * 1024
+
+RESTART: Final = {"applies": "restart of the node"}
+
+
+class ConfigInvalid(RuntimeFault):
+    """config.toml says something that no setting allows; the sentence names file and key."""
+
+    code = "config_invalid"
+    remedy = "Correct the file; docs/reference/settings.md lists every setting with its bounds."
+
+
+class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one node's config.toml may say. Every member has a default, so the file may be absent."""
+
+    http_body_max_mib: Annotated[
+        int,
+        Meta(ge=1, le=64, description="Largest body of one HTTP request.", extra={"unit": "MiB", **RESTART}),
+    ] = 4
+    http_connections_max: Annotated[
+        int,
+        Meta(ge=16, le=100_000, description="HTTP connections that a gateway holds at once.", extra=RESTART),
+    ] = 8_192
+    http_requests_in_flight_max: Annotated[
+        int,
+        Meta(ge=16, le=100_000, description="Requests in progress; one more gets a 503.", extra=RESTART),
+    ] = 4_096
+    http_keep_alive_s: Annotated[
+        float,
+        Meta(
+            ge=1, le=3_600, description="How long an idle HTTP connection stays open.", extra={"unit": "s", **RESTART}
+        ),
+    ] = 75.0
+    drain_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=300,
+            description="What calls in progress get before a stopping gateway ends them.",
+            extra={"unit": "s", **RESTART},
+        ),
+    ] = 10.0
+    artifact_size_max_mib: Annotated[
+        int,
+        Meta(ge=1, le=4_096, description="Largest artifact that may be uploaded.", extra={"unit": "MiB", **RESTART}),
+    ] = 256
+    artifact_find_links: Annotated[
+        tuple[str, ...],
+        Meta(
+            max_length=16,
+            description="Directories with wheels that environments may also be made from, beside pip's own index.",
+            extra=RESTART,
+        ),
+    ] = ()
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        Meta(description="What is logged; a level includes those behind it.", extra=RESTART),
+    ] = "info"
+    log_ring_mib: Annotated[
+        int,
+        Meta(
+            ge=8,
+            le=65_536,
+            description="Disk for the node's logs; the oldest go first.",
+            extra={"unit": "MiB", **RESTART},
+        ),
+    ] = 256
+    log_ring_days: Annotated[
+        int,
+        Meta(ge=1, le=365, description="Age at which logs go.", extra={"unit": "days", **RESTART}),
+    ] = 3
+    trace_ring_mib: Annotated[
+        int,
+        Meta(ge=8, le=65_536, description="Disk for traces; the oldest go first.", extra={"unit": "MiB", **RESTART}),
+    ] = 256
+    trace_sample_percent: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=100,
+            description="Share of calls traced that are neither slow nor failed.",
+            extra={"unit": "%", **RESTART},
+        ),
+    ] = 1.0
+
+
+class Setting(NamedTuple):
+    """One declaration, as documents and commands show it."""
+
+    name: str
+    type: str
+    unit: str
+    default: str
+    bounds: str
+    applies: str
+    summary: str
+
+
+def read_settings(data: Path) -> NodeSettings:
+    """The settings of a node's data directory. Raises ConfigInvalid naming the key."""
+    path = data / FILE_NAME
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        return NodeSettings()
+    if len(raw) > FILE_BYTES_MAX:
+        raise ConfigInvalid(f"{path} is longer than {FILE_BYTES_MAX // 1024} KiB")
+    try:
+        return msgspec.convert(tomllib.loads(raw.decode()), NodeSettings)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigInvalid(f"{path} is no TOML: {error}") from error
+    except msgspec.ValidationError as error:
+        raise ConfigInvalid(f"{path}: {error}") from error
+
+
+def declared() -> tuple[Setting, ...]:
+    """Every setting in the order of its declaration."""
+    info = msgspec.inspect.type_info(NodeSettings)
+    assert isinstance(info, msgspec.inspect.StructType)
+    return tuple(_setting(field) for field in info.fields)
+
+
+def as_markdown() -> str:
+    """The body of docs/reference/settings.md."""
+    rows = "\n".join(
+        f"| `{s.name}` | {s.summary} | {s.type} | {s.unit or '-'} | `{s.default}` | {s.bounds or '-'} | {s.applies} |"
+        for s in declared()
+    )
+    return (
+        "# Settings\n\n"
+        f"A node reads these from `{FILE_NAME}` in its data directory. Every one has a default, so the file may be\n"
+        "absent. A key that is not listed here, or a value out of its bounds, keeps the process from starting and is\n"
+        "named in its log.\n\n"
+        "This page is made from `runtime/config/settings.py`; a test compares the two.\n\n"
+        "| setting | meaning | type | unit | default | bounds | takes effect at |\n"
+        "| --- | --- | --- | --- | --- | --- | --- |\n"
+        f"{rows}\n"
+    )
+
+
+def _setting(field: msgspec.inspect.Field) -> Setting:
+    kind = field.type
+    extra: dict[str, str] = {}
+    summary = ""
+    if isinstance(kind, msgspec.inspect.Metadata):
+        extra = dict(kind.extra or {})
+        summary = str((kind.extra_json_schema or {}).get("description", ""))
+        kind = kind.type
+    return Setting(
+        name=field.name,
+        type=_type_name(kind),
+        unit=extra.get("unit", ""),
+        default=msgspec.json.encode(field.default).decode(),
+        bounds=_bounds(kind),
+        applies=extra.get("applies", ""),
+        summary=summary,
+    )
+
+
+def _type_name(kind: msgspec.inspect.Type) -> str:
+    if isinstance(kind, msgspec.inspect.LiteralType):
+        return "text"
+    names = {"IntType": "whole number", "FloatType": "number", "StrType": "text", "VarTupleType": "list of texts"}
+    return names[type(kind).__name__]
+
+
+def _bounds(kind: msgspec.inspect.Type) -> str:
+    if isinstance(kind, msgspec.inspect.LiteralType):
+        return ", ".join(f"`{value}`" for value in kind.values)
+    if isinstance(kind, msgspec.inspect.IntType | msgspec.inspect.FloatType) and kind.ge is not None:
+        return f"{kind.ge} to {kind.le}"
+    if isinstance(kind, msgspec.inspect.VarTupleType) and kind.max_length is not None:
+        return f"at most {kind.max_length}"
+    return ""
