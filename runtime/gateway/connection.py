@@ -59,6 +59,7 @@ class HttpConnection(asyncio.Protocol):
         "_loop",
         "_parser",
         "_pieces",
+        "_read_bytes",
         "_reading_paused",
         "_since",
         "_target",
@@ -87,7 +88,7 @@ class HttpConnection(asyncio.Protocol):
         self._last = self._ended = self._advancing = self._reading_paused = self._writing_paused = False
         self._target = b""
         self._headers: dict[bytes, bytes] = {}
-        self._headers_seen = self._head_bytes = self._body_bytes = self._dropped_bytes = 0
+        self._headers_seen = self._head_bytes = self._read_bytes = self._body_bytes = self._dropped_bytes = 0
         self._pieces: list[bytes] = []
 
     # What the loop and the server call.
@@ -114,6 +115,7 @@ class HttpConnection(asyncio.Protocol):
         if self.stage is Stage.DEAF:
             self._drop(len(data))
             return
+        self._read_bytes = len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -203,7 +205,7 @@ class HttpConnection(asyncio.Protocol):
         if (
             self._headers_seen > limits.headers_max
             or len(self._target) > limits.target_bytes_max
-            or self._head_size() > limits.head_bytes_max
+            or (self._head_is_long() and self._head_size() > limits.head_bytes_max)
         ):
             self._refuse_head()
             return
@@ -335,6 +337,10 @@ class HttpConnection(asyncio.Protocol):
                 "head_too_large",
                 f"the head has more than {limits.headers_max} headers or {limits.head_bytes_max} bytes",
             )
+
+    def _head_is_long(self) -> bool:
+        """Whether the head can be above its limit: it took more than one read, or the read was large."""
+        return self._head_bytes >= 0 or self._read_bytes > self._front.limits.head_bytes_max
 
     def _head_size(self) -> int:
         return len(self._target) + sum(map(len, self._headers)) + sum(map(len, self._headers.values()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import perf_counter_ns
 from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
@@ -51,18 +52,18 @@ class Exchange:
         "prefix",
         "query",
         "request",
-        "started_s",
+        "started_ns",
         "status",
     )
 
     context: CallContext  # the front sets it before anybody else sees the exchange
     prefix: bytes  # the rendered status line and headers, once answered
 
-    def __init__(self, front: Front, client: Client, started_s: float) -> None:
+    def __init__(self, front: Front, client: Client) -> None:
         self._front = front
         self._client: Client | None = client
         self._cancel: Callable[[], None] | None = None
-        self.started_s = started_s
+        self.started_ns = perf_counter_ns()
         self.found: Found | None = None
         self.query = ""
         self.passed: Headers = ()
@@ -117,11 +118,14 @@ class Exchange:
             self._cancel()
 
     def _done(self, outcome: Outcome) -> None:
+        """The router's callback. Comes once, also when the client is gone."""
         front = self._front
         front.in_flight -= 1
+        self._cancel = None
         if outcome.error is not None:
-            refusal = refusal_of(outcome.error)
-            self.refuse(refusal.code, refusal.detail, remedy=refusal.remedy)
+            assert self.found is not None
+            refusal = refusal_of(outcome.error, self.found.binding.target)
+            self.refuse(refusal.code, refusal.detail)
         else:
             try:
                 reply = _decode(outcome.payload)
@@ -129,4 +133,4 @@ class Exchange:
                 self.refuse("bad_reply", "the slice's reply could not be read")
             else:
                 self.answer(reply.status, reply.headers, reply.body)
-        front.watch.ended(self, front.time_s() - self.started_s, outcome)
+        front.watch.ended(self, outcome.error)

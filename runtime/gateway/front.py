@@ -53,14 +53,12 @@ class Front:
         watch: RequestWatch,
         limits: GatewayLimits,
         clock: Clock,
-        time_s: Callable[[], float],
         random: Callable[[], float],
     ) -> None:
         self.calls = calls
         self.watch = watch
         self.limits = limits
         self.renderer = Renderer(clock.unix_ms() / 1_000)
-        self.time_s = time_s  # the loop's time, which deadlines are in
         self.emptied = asyncio.Event()  # the last connection closed
         self.routes = RouteTable()
         self.ready = False  # a routing table was applied
@@ -73,26 +71,26 @@ class Front:
     def tick(self) -> None:
         """To be called each second."""
         self.renderer.tick(self._clock.unix_ms() / 1_000)
+        self.watch.tick()
 
     def apply(self, routes: RouteTable) -> None:
         """Requests that are already open keep the binding they found."""
         self.routes = routes
+        self.watch.forget()
         self.ready = True
 
     def open(self, method: bytes, target: bytes, headers: Mapping[bytes, bytes], client: Client) -> Exchange:
         """An exchange that either waits for its body or is answered already. Header names are in lower case."""
-        now_s = self.time_s()
-        exchange = Exchange(self, client, now_s)
+        exchange = Exchange(self, client)
         exchange.head_only = method == b"HEAD"
-        deadline_s = now_s
         if target.startswith(HEALTH):
-            exchange.context = _context(headers, now_s)
+            exchange.context = _context(headers, 0.0)
             self._answer_health(exchange, method, target.partition(b"?")[0])
             return exchange
         try:
-            deadline_s += self._route(exchange, method, target, headers)
+            deadline_s = self._route(exchange, method, target, headers)
         except Refused as refused:
-            exchange.context = _context(headers, deadline_s)
+            exchange.context = _context(headers, 0.0)
             exchange.refuse(refused.code, str(refused), *refused.headers)
         else:
             exchange.context = _context(headers, deadline_s)
@@ -100,9 +98,8 @@ class Front:
 
     def nameless(self, client: Client) -> Exchange:
         """An exchange for what could not be read as a request."""
-        now_s = self.time_s()
-        exchange = Exchange(self, client, now_s)
-        exchange.context = _context({}, now_s)
+        exchange = Exchange(self, client)
+        exchange.context = _context({}, 0.0)
         return exchange
 
     def _answer_health(self, exchange: Exchange, method: bytes, path: bytes) -> None:
@@ -170,7 +167,7 @@ class Front:
         if headers.get(b"content-encoding", b"identity") != b"identity":
             raise Refused("encoding_not_supported", "the body is compressed", ("accept-encoding", "identity"))
 
-    def broke(self, error: Exception) -> None:
+    def broke(self, error: BaseException) -> None:
         """Notes a fault of our own."""
         self.watch.broke(error)
 

@@ -123,7 +123,7 @@ class HttpServer:
     def check(self) -> None:
         """What needs doing about each second."""
         self._front.tick()
-        now_s = self._front.time_s()
+        now_s = asyncio.get_running_loop().time()
         for connection in tuple(self.connections):
             connection.check(now_s)
 

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import httptools
-import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.clock import SystemClock
 from runtime.gateway.asgi import AsgiApp
 from runtime.gateway.connection import HttpConnection
-from runtime.gateway.front import Front
 from runtime.gateway.limits import GatewayLimits
-from runtime.gateway.routes import Binding, RouteTable
-from runtime.gateway.watch import RequestWatch
-from runtime.invocation.context import CallContext
-from runtime.invocation.http import HttpReply, HttpRequest
-from runtime.invocation.outcome import Outcome
+from tests.unit.gateway_parts import Call, FakeRouter, binding, make_front
 
 
 class Transport(asyncio.Transport):
@@ -53,37 +47,6 @@ class Transport(asyncio.Transport):
     resume_reading = pause_reading
 
 
-class Router:
-    """Echoes bodies; every third call waits for `release`."""
-
-    def __init__(self) -> None:
-        self.waiting: list[Callable[[], None]] = []
-        self.count = 0
-
-    def start(
-        self,
-        target: str,
-        payload: bytes,
-        context: CallContext,
-        done: Callable[[Outcome], None],
-        *,
-        http: bool = False,
-        versions: frozenset[str] | None = None,
-    ) -> Callable[[], None]:
-        body = msgspec.msgpack.decode(payload, type=HttpRequest).body
-        outcome = Outcome(payload=msgspec.msgpack.encode(HttpReply(200, (), body)))
-        self.count += 1
-        if self.count % 3:
-            done(outcome)
-        else:
-            self.waiting.append(lambda: done(outcome))
-        return lambda: None
-
-    def release(self) -> None:
-        while self.waiting:
-            self.waiting.pop()()
-
-
 class Replies:
     """Parses what was written, as a client would."""
 
@@ -96,39 +59,44 @@ class Replies:
 
 
 class Peer:
-    """A connection on a fake transport."""
+    """A connection on a fake transport. Every third call waits for the end of the input."""
 
     def __init__(self) -> None:
-        loop = SimpleNamespace(time=lambda: 1.0)
-        self.router, self.transport = Router(), Transport()
         limits = GatewayLimits(body_bytes_max=64, head_bytes_max=400, target_bytes_max=100, headers_max=8)
-        self.front = Front(
-            calls=self.router,
-            watch=RequestWatch(),
-            limits=limits,
-            clock=SystemClock(),
-            time_s=loop.time,
-            random=lambda: 0.0,
-        )
-        self.front.apply(RouteTable([Binding("s", "m", "s/m", "POST", "/a/{b}", 0, (), 1_000, frozenset({"1"}))]))
+        self.router, self.transport = FakeRouter(), Transport()
+        self.router.at_once = self._answer
+        self.waiting: list[Call] = []
+        self.count = 0
+        self.front = make_front(self.router, binding("POST", "/a/{b}"), limits=limits)
         config: Any = SimpleNamespace(app=AsgiApp(self.front))
         state: Any = SimpleNamespace(connections=set())
-        clock: Any = loop
-        self.connection = HttpConnection(config, state, {}, clock)
+        self.connection = HttpConnection(config, state, {}, asyncio.get_running_loop())
         self.connection.connection_made(self.transport)
+
+    def _answer(self, call: Call) -> None:
+        self.count += 1
+        if self.count % 3:
+            call.echo()
+        else:
+            self.waiting.append(call)
 
     def feed(self, pieces: list[bytes]) -> list[int]:
         for piece in pieces:
             self.connection.data_received(piece)
-        self.router.release()
+        while self.waiting:
+            self.waiting.pop().echo()
         replies = Replies()
         replies.parser.feed_data(bytes(self.transport.written))
         return replies.statuses
 
 
+async def in_loop(check: Callable[[], None]) -> None:
+    check()
+
+
 def cut(data: bytes, places: list[int]) -> list[bytes]:
     edges = sorted({0, len(data), *(place % (len(data) + 1) for place in places)})
-    return [data[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    return [data[start:end] for start, end in itertools.pairwise(edges)]
 
 
 def request(body: bytes, *, chunked: bool) -> bytes:
@@ -168,19 +136,26 @@ lines = st.sampled_from(
 @given(bodies=bodies, places=places)
 def test_however_requests_are_cut_each_gets_its_reply(bodies: list[tuple[bytes, bool]], places: list[int]) -> None:
     """Liveness: nothing that is well-formed is lost or answered twice, and no body's bytes stay counted."""
-    peer = Peer()
-    data = b"".join(request(body, chunked=chunked) for body, chunked in bodies)
-    assert peer.feed(cut(data, places)) == [200] * len(bodies)
-    assert (peer.front.bodies_bytes, peer.front.in_flight) == (0, 0)
+
+    def check() -> None:
+        peer = Peer()
+        data = b"".join(request(body, chunked=chunked) for body, chunked in bodies)
+        assert peer.feed(cut(data, places)) == [200] * len(bodies)
+        assert (peer.front.bodies_bytes, peer.front.in_flight) == (0, 0)
+
+    asyncio.run(in_loop(check))
 
 
 @given(parts=st.lists(st.one_of(lines, st.binary(max_size=30)), max_size=15), places=places)
 def test_no_bytes_break_a_connection(parts: list[bytes], places: list[int]) -> None:
     """Safety: every reply is well-formed HTTP, and what was reserved is given back when the connection is lost."""
-    peer = Peer()
-    peer.connection.check(2.0)
-    statuses = peer.feed(cut(b"".join(parts), places))
-    assert not [status for status in statuses if status == 500]
-    peer.connection.check(1_000.0)
-    peer.connection.connection_lost(None)
-    assert (peer.front.bodies_bytes, peer.front.in_flight) == (0, 0)
+
+    def check() -> None:
+        peer = Peer()
+        statuses = peer.feed(cut(b"".join(parts), places))
+        assert not [status for status in statuses if status == 500]
+        peer.connection.check(asyncio.get_running_loop().time() + 1_000)
+        peer.connection.connection_lost(None)
+        assert (peer.front.bodies_bytes, peer.front.in_flight) == (0, 0)
+
+    asyncio.run(in_loop(check))

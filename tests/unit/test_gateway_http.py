@@ -5,23 +5,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 import msgspec
 import pytest
 
-from runtime.clock import SystemClock
 from runtime.gateway.connection import Stage
 from runtime.gateway.front import Front
 from runtime.gateway.limits import GatewayLimits
-from runtime.gateway.routes import Binding, RouteTable
 from runtime.gateway.server import AddressTaken, HttpServer, bind
 from runtime.gateway.tasks import Tasks
-from runtime.gateway.watch import RequestWatch
-from runtime.invocation.context import CallContext
-from runtime.invocation.http import HttpReply, HttpRequest
+from runtime.invocation.errors import (
+    CallFault,
+    Congested,
+    ConnectionLost,
+    DeadlineExceeded,
+    NoInstance,
+    NotStarted,
+    RemoteFault,
+)
 from runtime.invocation.outcome import Outcome
+from tests.unit.gateway_parts import Call, FakeRouter, Lines, binding, make_front
 
 pytestmark = pytest.mark.anyio
 
@@ -33,45 +38,6 @@ LIMITS = GatewayLimits(
     headers_max=20,
     pipelined_max=2,
 )
-
-
-@dataclass
-class Call:
-    """A call as the router saw it."""
-
-    target: str
-    request: HttpRequest
-    context: CallContext
-    done: Callable[[Outcome], None]
-    cancelled: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def reply(self, status: int = 200, body: bytes = b"{}", *headers: tuple[str, str]) -> None:
-        self.done(Outcome(payload=msgspec.msgpack.encode(HttpReply(status, headers, body))))
-
-
-class FakeRouter:
-    """Keeps calls until the test answers them, or answers at once with what `at_once` makes of them."""
-
-    def __init__(self) -> None:
-        self.calls: asyncio.Queue[Call] = asyncio.Queue()
-        self.at_once: Callable[[Call], None] | None = None
-
-    def start(
-        self,
-        target: str,
-        payload: bytes,
-        context: CallContext,
-        done: Callable[[Outcome], None],
-        *,
-        http: bool = False,
-        versions: frozenset[str] | None = None,
-    ) -> Callable[[], None]:
-        call = Call(target, msgspec.msgpack.decode(payload, type=HttpRequest), context, done)
-        if self.at_once is not None:
-            self.at_once(call)
-        else:
-            self.calls.put_nowait(call)
-        return call.cancelled.set
 
 
 @dataclass
@@ -112,6 +78,7 @@ class Gateway:
     server: HttpServer
     router: FakeRouter
     tasks: Tasks
+    lines: Lines
     clients: list[Client] = field(default_factory=list)
 
     async def client(self) -> Client:
@@ -123,23 +90,14 @@ class Gateway:
         return await (await self.client()).ask(request, bodyless=bodyless)
 
 
-def binding(http_method: str, path: str, *headers: bytes) -> Binding:
-    return Binding("orders", "place", "orders/place", http_method, path, 0, headers, 5_000, frozenset({"1"}))
-
-
-ROUTES = RouteTable(
-    [binding("POST", "/orders"), binding("GET", "/orders/{id}", b"accept-language"), binding("GET", "/orders")]
-)
+ROUTES = (binding("POST", "/orders"), binding("GET", "/orders/{id}", b"accept-language"), binding("GET", "/orders"))
 
 
 @contextlib.asynccontextmanager
 async def serving(limits: GatewayLimits = LIMITS) -> AsyncIterator[Gateway]:
-    router, tasks, loop = FakeRouter(), Tasks(), asyncio.get_running_loop()
-    front = Front(
-        calls=router, watch=RequestWatch(), limits=limits, clock=SystemClock(), time_s=loop.time, random=lambda: 0.0
-    )
-    front.apply(ROUTES)
-    gateway = Gateway(front, HttpServer(front, bind("127.0.0.1", 0)), router, tasks)
+    router, tasks, lines = FakeRouter(), Tasks(), Lines()
+    front = make_front(router, *ROUTES, limits=limits, lines=lines)
+    gateway = Gateway(front, HttpServer(front, bind("127.0.0.1", 0)), router, tasks, lines)
     await gateway.server.start(tasks)
     try:
         yield gateway
@@ -404,6 +362,45 @@ async def test_a_deadline_is_the_contracts_or_less_by_the_clients_wish(gateway: 
         client.send(get("/orders", header))
         call = await gateway.router.calls.get()
         assert call.context.deadline - loop.time() == pytest.approx(expected_s, abs=0.15)
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "code"),
+    [
+        (NoInstance("none"), 503, "no_instance"),
+        (NotStarted("full", retry_after_ms=5), 503, "not_started"),
+        (Congested("slow peer"), 503, "overloaded"),
+        (DeadlineExceeded("5 s"), 504, "deadline_exceeded"),
+        (ConnectionLost("reset"), 502, "connection_lost"),
+        (RemoteFault(code="internal", detail="internal error 1f"), 500, "internal"),
+        (RemoteFault(code="odd", detail="secret"), 500, "internal"),
+    ],
+)
+async def test_a_call_without_a_reply_becomes_a_problem(
+    gateway: Gateway, fault: CallFault, status: int, code: str
+) -> None:
+    gateway.router.at_once = lambda call: call.fail(fault)
+    reply = await gateway.ask(get("/orders", "x-request-id: r1"))
+    assert (reply.status, reply.code) == (status, code)
+    assert ("retry-after" in reply.headers) == (status == 503)
+    assert b"secret" not in reply.body
+    ((event, fields),) = gateway.lines.written
+    assert (event, fields["request_id"], fields["status"]) == ("request_served", "r1", status)
+
+
+async def test_a_reply_that_is_none_is_a_problem_too(gateway: Gateway) -> None:
+    gateway.router.at_once = lambda call: call.done(Outcome(b"\xc1"))
+    assert (await gateway.ask(get("/orders"))).code == "bad_reply"
+
+
+async def test_an_outage_does_not_fill_the_log(gateway: Gateway) -> None:
+    gateway.router.at_once = lambda call: call.fail(NoInstance("none"))
+    client = await gateway.client()
+    for _ in range(60):
+        await client.ask(get("/orders"))
+    assert len(gateway.lines.written) == 50
+    gateway.server.check()
+    assert gateway.lines.written[-1] == ("request_lines_suppressed", {"count": 10})
 
 
 async def test_more_requests_at_once_than_the_limit_are_told_to_come_back() -> None:
