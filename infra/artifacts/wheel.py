@@ -9,7 +9,9 @@ import hashlib
 import io
 import re
 import stat
+import struct
 import zipfile
+import zlib
 from email.parser import HeaderParser
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -26,6 +28,17 @@ UNPACKED_BYTES_MAX: Final = 1024 * 1024 * 1024  # four times the largest upload;
 METADATA_BYTES_MAX: Final = 4 * 1024 * 1024
 NAME_BYTES_MAX: Final = 255
 PIECE_BYTES: Final = 256 * 1024
+UNREADABLE: Final = (  # what zipfile and csv raise for damaged input, as fuzzing found
+    zipfile.BadZipFile,
+    zipfile.LargeZipFile,
+    zlib.error,
+    csv.Error,
+    struct.error,
+    NotImplementedError,
+    EOFError,
+    OSError,
+    ValueError,
+)
 _REBUILD: Final = "Build it again: aether build PATH."
 _UNSIGNED: Final = ("RECORD", "RECORD.jws", "RECORD.p7s")
 
@@ -67,7 +80,7 @@ def inspect_wheel(path: Path) -> WheelContents:
             dist_info = _dist_info(members)
             _check_record(archive, members, dist_info)
             return _contents(archive, members, dist_info)
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, EOFError, OSError, ValueError) as error:
+    except UNREADABLE as error:
         raise WheelInvalid(f"{path.name} is no readable wheel: {error}", _REBUILD) from error
 
 

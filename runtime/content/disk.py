@@ -14,7 +14,7 @@ import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO, Final, TypeVarTuple, Unpack
+from typing import BinaryIO, Final, TypeVarTuple
 
 from anyio import to_thread
 
@@ -137,7 +137,7 @@ class DiskContent:
         path.replace(kept)
 
 
-async def _on_disk(work: Callable[[Unpack[_Arguments]], object], *arguments: Unpack[_Arguments]) -> None:
+async def _on_disk(work: Callable[[*_Arguments], object], *arguments: *_Arguments) -> None:
     """In a thread. What the disk refuses is raised as ContentDiskFull; errors of the sender are not its affair."""
     try:
         await to_thread.run_sync(work, *arguments)
