@@ -74,6 +74,10 @@ class RemoteFault(CallFault):
         self.payload = payload
 
 
+class StreamItemTooLarge(CallFault):
+    code = "stream_item_too_large"
+
+
 class PeerRefused(CallFault):
     """The other side is not who it should be: wrong user, wrong certificate, not of this cluster."""
 
