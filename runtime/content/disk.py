@@ -23,7 +23,7 @@ from runtime.names import Sha256
 
 SIZE_BYTES_MAX: Final = 256 * 1024 * 1024
 WRITE_BYTES: Final = 1024 * 1024  # gathered per write: one thread hop costs 60 µs, so less would be slower
-READ_BYTES: Final = 1024 * 1024
+READ_BYTES: Final = 256 * 1024  # a piece fits a frame, and four fit the credit of a stream
 _Arguments = TypeVarTuple("_Arguments")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
