@@ -138,10 +138,16 @@ class SupervisorClient:
         return (await self._ask({"op": "shutdown"})).pid
 
     async def exits(self) -> AsyncIterator[ProcessExit]:
-        """Every end of a process from now on. While nobody answers it waits; compare with `processes` after a gap."""
+        """First the ends of adopted processes that nobody forgot yet, then every end from now on, with no gap between.
+
+        While nobody answers it waits; compare with `processes` after a gap.
+        """
         while True:
             try:
                 async with aclosing(self._lines({"op": "subscribe"})) as lines:
+                    for child in _checked(await anext(lines)).children:
+                        if child.adopted and child.state == "stopped":
+                            yield ProcessExit(id=child.id, kind=child.kind, pid=0, status=None, reason=child.last_exit)
                     async for line in lines:
                         if msgspec.json.decode(line, type=_Event).event == "exit":
                             yield msgspec.json.decode(line, type=ProcessExit)
@@ -168,11 +174,10 @@ class SupervisorClient:
             raise SupervisorUnavailable(f"the supervisor's connection broke: {error}") from error
 
     async def _lines(self, request: Mapping[str, object]) -> AsyncGenerator[bytes]:
-        """The lines behind the answer, until the connection ends, which raises SupervisorUnavailable."""
+        """The answer and the lines behind it, until the connection ends, which raises SupervisorUnavailable."""
         reader, writer = await self._connect()
         try:
             writer.write(msgspec.json.encode(request) + b"\n")
-            _checked(await reader.readline())
             while line := await reader.readline():
                 yield line
         except OSError as error:

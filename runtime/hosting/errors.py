@@ -45,6 +45,17 @@ class ReplyInvalid(RuntimeFault):
     remedy = "deploy caller and callee with the same interface"
 
 
+class DependencyUnavailable(RuntimeFault):
+    """The method called another slice, which nobody serves, or which is full, or whose node went away."""
+
+    code, retryable = "dependency_unavailable", True
+    remedy = "try again after a moment; if it lasts, see which slice is down: aether status"
+
+    def __init__(self, correlation_id: str) -> None:
+        super().__init__(f"a slice that this one needs is not available; correlation id {correlation_id}")
+        self.correlation_id = correlation_id
+
+
 class CallFailed(RuntimeFault):
     """The method failed in a way that its contract does not declare; the log has the rest under the correlation id."""
 

@@ -29,9 +29,9 @@ from runtime.hosting.modules import ModulesTaken, SharedModules
 from runtime.hosting.ports import HostedInstance, InstanceSettings, PreparedArtifact
 from runtime.hosting.proxies import DOMAIN_PREFIX, make_proxy
 from runtime.hosting.tasks import TaskOwner
-from runtime.invocation.connection import IncomingCall
 from runtime.invocation.context import current
 from runtime.invocation.errors import NotStarted, RemoteFault
+from runtime.invocation.incoming import IncomingCall
 from runtime.sdk.bundle import read_entry
 from runtime.sdk.contract import SliceContract
 from runtime.sdk.domain import DomainError
@@ -167,6 +167,8 @@ class Host:
         if served is None:
             raise NotStarted(f"no instance of {call.target} is active here", retry_after_ms=0)
         instance = served.instance
+        if not instance.has_room():
+            served.recorder.record(0, "rejected")
         instance.admit()
         current.set(call.context)
         hosted.set(instance.name)
@@ -309,7 +311,7 @@ class Host:
         for _ in candidates:
             self._turn += 1
             served = candidates[self._turn % len(candidates)]
-            if served.instance.phase is Phase.ACTIVE and served.instance.in_progress < served.instance.limit:
+            if served.instance.has_room():
                 return served
         return None
 

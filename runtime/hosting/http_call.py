@@ -6,10 +6,11 @@ from typing import Final
 
 import msgspec
 
-from runtime.hosting.errors import ArgumentsInvalid, BodyMalformed, CallFailed
+from runtime.hosting.errors import ArgumentsInvalid, BodyMalformed, CallFailed, DependencyUnavailable
 from runtime.hosting.instance import Outcome, ServedMethod, outcome_of, run
 from runtime.hosting.method_plan import ReplyTypeWrong
 from runtime.hosting.problems import domain_reply, fault_reply
+from runtime.invocation.errors import DeadlineExceeded
 from runtime.invocation.http import HttpReply, HttpRequest
 from runtime.sdk.domain import DomainError
 
@@ -27,7 +28,7 @@ async def http_reply(served: ServedMethod, payload: bytes, request_id: str) -> t
         return fault_reply(fault, request_id), "ok"
     except DomainError as error:
         return domain_reply(error, request_id), outcome_of(error)
-    except CallFailed as fault:
+    except (CallFailed, DependencyUnavailable, DeadlineExceeded) as fault:
         return fault_reply(fault, request_id), "error"
     except ReplyTypeWrong as error:
         return fault_reply(served.instance.internal(served.plan.reading.name, error), request_id), "error"

@@ -10,11 +10,11 @@ from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Final, Literal, Protocol, cast
 
-from runtime.hosting.errors import CallFailed, InstanceFailed
+from runtime.hosting.errors import CallFailed, DependencyUnavailable, InstanceFailed
 from runtime.hosting.http_plan import RoutePlan
 from runtime.hosting.method_plan import Arguments, MethodPlan, ReplyTypeWrong
 from runtime.hosting.ports import HostedInstance, InstanceSettings
-from runtime.invocation.errors import NotStarted
+from runtime.invocation.errors import ConnectionLost, DeadlineExceeded, NotStarted
 from runtime.sdk.domain import DomainError
 from runtime.sdk.reading import SliceReading
 from runtime.state.values import Phase
@@ -109,6 +109,9 @@ class Instance:
             measured = recorder.method(contract.name, contract.version, name)
             self.served[name] = ServedMethod(self, method, MethodPlan(reading), measured)
 
+    def has_room(self) -> bool:
+        return self.phase is Phase.ACTIVE and self.in_progress < self.limit
+
     def admit(self) -> None:
         """Counts a call in. Raises NotStarted: nothing ran, so it is safe to try elsewhere."""
         if self.phase is not Phase.ACTIVE:
@@ -168,17 +171,32 @@ class Instance:
         )
         return CallFailed(correlation_id)
 
+    def unavailable(self, method: str, error: Exception) -> DependencyUnavailable:
+        """As `internal`, for what is no fault of the method."""
+        correlation_id = secrets.token_hex(8)
+        self.log.warning(
+            "dependency_unavailable",
+            correlation_id=correlation_id,
+            instance=self.name,
+            method=method,
+            error=describe(error),
+        )
+        return DependencyUnavailable(correlation_id)
+
 
 async def run(served: ServedMethod, arguments: Arguments) -> object:
-    """The method's own result. Raises its declared domain errors, CancelledError, or CallFailed for all else."""
+    """The method's own result. Raises its declared domain errors, CancelledError, DeadlineExceeded or
+    DependencyUnavailable for calls that it made, and CallFailed for all else."""
     try:
         return await served.method(*arguments)
     except DomainError as error:
         if type(error) in served.plan.errors:
             raise
         raise served.instance.internal(served.plan.reading.name, error) from error
-    except asyncio.CancelledError:
+    except (asyncio.CancelledError, DeadlineExceeded):
         raise
+    except (NotStarted, ConnectionLost) as error:  # of a call that the method made: this one did start
+        raise served.instance.unavailable(served.plan.reading.name, error) from error
     except BaseException as error:  # the outermost frame of a slice's code: sys.exit() in it is its own affair
         raise served.instance.internal(served.plan.reading.name, error) from error
 

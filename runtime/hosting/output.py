@@ -15,15 +15,13 @@ LINE_CHARACTERS_MAX: Final = 8_000
 class CapturedStream(io.TextIOBase):
     """Stands in for sys.stdout and sys.stderr. Holds back an unfinished line per instance."""
 
+    encoding = "utf-8"
+
     def __init__(self, log: HostLog, stream: str) -> None:
         super().__init__()
         self._log = log
         self._stream = stream
         self._partial: dict[str, str] = {}
-
-    @property
-    def encoding(self) -> str:
-        return "utf-8"
 
     def writable(self) -> bool:
         return True
@@ -81,6 +79,6 @@ class SliceLogHandler(logging.Handler):
 def capture_output(log: HostLog) -> tuple[CapturedStream, CapturedStream]:
     """Replaces the process's text streams and its root logger's handlers."""
     streams = CapturedStream(log, "stdout"), CapturedStream(log, "stderr")
-    sys.stdout, sys.stderr = streams  # type: ignore[assignment]  # text streams, if not files
+    sys.stdout, sys.stderr = streams
     logging.basicConfig(handlers=[SliceLogHandler(log)], level=logging.INFO, force=True)
     return streams

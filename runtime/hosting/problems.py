@@ -13,7 +13,13 @@ from runtime.invocation.http import HttpReply
 from runtime.sdk.domain import DomainError
 
 _HEADERS: Final = (("content-type", "application/problem+json"),)
-_STATUS: Final = {"invalid_arguments": 422, "malformed_body": 400, "internal": 500}
+_STATUS: Final = {
+    "invalid_arguments": 422,
+    "malformed_body": 400,
+    "internal": 500,
+    "dependency_unavailable": 503,
+    "deadline_exceeded": 504,
+}
 
 
 class ProblemDocument(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

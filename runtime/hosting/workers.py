@@ -17,10 +17,13 @@ from runtime.cluster.supervision import (
 )
 from runtime.hosting.errors import WorkerStartFailed
 from runtime.hosting.ports import PreparedArtifact, RunningWorker, WorkerExit, WorkerSpec
-from runtime.hosting.zygote_client import ZygoteClient
+from runtime.hosting.zygote_client import ZygoteClient, ZygoteHello, ZygoteSilent
 from runtime.names import Sha256
 
 ZYGOTE_MODULE: Final = "agent_api.assemble.zygote"
+APPEAR_LOOK_S: Final = 0.5
+APPEAR_LOOKS: Final = 40  # 20 s: a preload of numpy and friends takes about 3 s on a busy machine
+RESTARTS_MAX: Final = 2
 _KILLED: Final = -9
 
 Notice = Callable[[str, dict[str, str]], None]
@@ -52,7 +55,7 @@ class ZygoteWorkerHost:
         except (SupervisorUnavailable, SupervisorRefused) as error:
             raise WorkerStartFailed(f"no zygote for dependency set {name}: {error}") from error
         zygote = self._zygote(name)
-        hello = await zygote.hello()
+        hello = await self._hello(name, zygote)
         if hello.mode == "spawn" and self._spawn_told.get(name) != hello.reason:
             self._spawn_told[name] = hello.reason
             self._notice("workers_spawned_instead_of_forked", {"dependency_set": name, "reason": hello.reason})
@@ -83,6 +86,17 @@ class ZygoteWorkerHost:
         await self._supervisor.start(
             f"zygote-{artifact.dependency_set}", kind="zygote", module=ZYGOTE_MODULE, arguments=arguments
         )
+
+    async def _hello(self, name: str, zygote: ZygoteClient) -> ZygoteHello:
+        """Waits while the zygote preloads, but not for one that keeps ending."""
+        for _ in range(APPEAR_LOOKS):
+            try:
+                return await zygote.hello(limit_s=APPEAR_LOOK_S)
+            except ZygoteSilent:
+                process = next((p for p in await self._known() if p.id == f"zygote-{name}"), None)
+                if process is not None and process.restarts >= RESTARTS_MAX and process.state != "running":
+                    raise WorkerStartFailed(f"the zygote of dependency set {name} ends: {process.last_exit}") from None
+        raise WorkerStartFailed(f"the zygote of dependency set {name} did not listen in time")
 
     async def _explained(self, ended: ProcessExit) -> WorkerExit:
         note = _Note()

@@ -14,9 +14,12 @@ from runtime.hosting.ports import WorkerSpec
 from runtime.hosting.zygote import READY_LIMIT_S
 
 ANSWER_LIMIT_S: Final = 5.0
-APPEAR_LIMIT_S: Final = 20.0  # a preload of numpy and friends takes about 3 s on a busy machine
 _RETRY_S: Final = 0.01
 _LINE_BYTES_MAX: Final = 256 * 1024
+
+
+class ZygoteSilent(WorkerStartFailed):
+    """It does not listen, or not yet."""
 
 
 class ZygoteHello(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,16 +53,16 @@ class ZygoteClient:
     def __init__(self, socket: Path) -> None:
         self._socket = socket
 
-    async def hello(self) -> ZygoteHello:
-        """Waits until the zygote has preloaded and listens."""
+    async def hello(self, *, limit_s: float) -> ZygoteHello:
+        """Waits until the zygote has preloaded and listens. Raises ZygoteSilent after the limit."""
         loop = asyncio.get_running_loop()
-        ends_at = loop.time() + APPEAR_LIMIT_S
+        ends_at = loop.time() + limit_s
         while True:
             try:
                 return msgspec.json.decode(await self._ask({"op": "hello"}, limit_s=ANSWER_LIMIT_S), type=ZygoteHello)
             except (FileNotFoundError, ConnectionError) as error:
                 if loop.time() >= ends_at:
-                    raise WorkerStartFailed(f"no zygote listens on {self._socket.name}: {error}") from None
+                    raise ZygoteSilent(f"no zygote listens on {self._socket.name}: {error}") from None
             await asyncio.sleep(_RETRY_S)  # the file appears when it listens; there is nothing to await before
 
     async def start(self, spec: WorkerSpec) -> tuple[int, int]:
