@@ -5,7 +5,6 @@ Standard library only: the supervisor imports it.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +60,8 @@ class NodeLayout:
         inside = self.data.resolve() / "run"
         if len(os.fsencode(inside)) + 1 + _LONGEST_SOCKET_NAME <= SOCKET_PATH_BYTES_MAX:
             return inside
+        import hashlib  # brings OpenSSL, 4 MB that the supervisor seldom needs
+
         digest = hashlib.sha256(os.fsencode(self.data.resolve())).hexdigest()[:16]
         return Path(f"/tmp/aether-{os.getuid()}/{digest}")  # noqa: S108  made with mode 0700 and owner checked
 

@@ -11,7 +11,6 @@ import fcntl
 import json
 import os
 import selectors
-import shutil
 import signal
 import socket
 import sys
@@ -239,7 +238,7 @@ class Supervisor:
         """A child keeps its output open for appending, so emptying the file bounds it."""
         for path in self.layout.logs.glob("*.out"):
             if path.stat().st_size > OUTPUT_BYTES_MAX:
-                shutil.copyfile(path, path.with_suffix(".out.1"))
+                path.with_suffix(".out.1").write_bytes(path.read_bytes())
                 os.truncate(path, 0)
 
     # Shutting down.
