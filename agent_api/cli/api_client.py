@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import http.client
 import json
 import os
@@ -100,6 +101,20 @@ class ApiClient:
         if response.status >= 400:
             raise _refused(response.status, response.reason, answer)
         return answer
+
+
+def add_api_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options with which every command finds the API."""
+    parser.add_argument(
+        "--api", metavar="HOST:PORT", help=f"API address (default: {ADDRESS_VARIABLE}, else of the node in --data)"
+    )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=Path(),
+        metavar="DIR",
+        help=f"a node's directory, for its API address and the admin key (default: this one; key also {KEY_VARIABLE})",
+    )
 
 
 def client_for(data: Path | None, api: str | None) -> ApiClient:

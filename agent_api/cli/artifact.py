@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from agent_api.cli.api_client import ApiClient, client_for
+from agent_api.cli.api_client import ApiClient, add_api_arguments, client_for
 from agent_api.cli.failure import report
 from runtime.errors import RuntimeFault
 
@@ -23,12 +23,6 @@ class FileUnreadable(RuntimeFault):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--api", metavar="HOST:PORT", help="API address (default: of the node in --data, or AETHER_API)"
-    )
-    parser.add_argument(
-        "--data", type=Path, default=Path(), metavar="DIR", help="a node's directory, for address and key"
-    )
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     upload = actions.add_parser("upload", help="send a wheel to the cluster")
     upload.add_argument("wheel", type=Path, metavar="WHEEL")
@@ -36,6 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     listing.add_argument("--json", action="store_true")
     delete = actions.add_parser("delete", help="forget an artifact that nothing runs")
     delete.add_argument("coordinate", metavar="NAME==VERSION")
+    for action in (upload, listing, delete):
+        add_api_arguments(action)
 
 
 def run(arguments: argparse.Namespace) -> int:
