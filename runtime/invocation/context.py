@@ -14,6 +14,7 @@ SAMPLED_SHARE: Final = 3  # of 256: about 1 % of new traces, decided once, at th
 _ZERO_TRACE: Final = "0" * 32
 _ZERO_SPAN: Final = "0" * 16
 _BATCH_BYTES: Final = 4096
+NO_SPAN: Final = bytes(8)
 
 
 class _Entropy:
@@ -40,7 +41,7 @@ _entropy: Final = _Entropy()
 class CallContext:
     """Mutable only until it is handed on. `deadline` is in the loop's time; ids are raw bytes."""
 
-    __slots__ = ("deadline", "principal", "request_id", "sampled", "span_id", "trace_id")
+    __slots__ = ("deadline", "parent_id", "principal", "request_id", "sampled", "span_id", "trace_id")
 
     def __init__(
         self,
@@ -51,6 +52,7 @@ class CallContext:
         sampled: bool = False,
         request_id: str = "",
         principal: str = "",
+        parent_id: bytes = NO_SPAN,
     ) -> None:
         self.deadline = deadline
         self.trace_id = trace_id
@@ -58,6 +60,7 @@ class CallContext:
         self.sampled = sampled
         self.request_id = request_id
         self.principal = principal
+        self.parent_id = parent_id  # known where the span began; not sent on
 
     @classmethod
     def root(cls, deadline: float) -> CallContext:
@@ -79,6 +82,7 @@ class CallContext:
             found = _TRACEPARENT.fullmatch(traceparent)
             if found is not None and found[1] != _ZERO_TRACE and found[2] != _ZERO_SPAN:
                 context.trace_id = bytes.fromhex(found[1])
+                context.parent_id = bytes.fromhex(found[2])
                 context.sampled = bool(int(found[3], 16) & 1)
         if request_id is not None and _REQUEST_ID.fullmatch(request_id):
             context.request_id = request_id
@@ -93,6 +97,7 @@ class CallContext:
             sampled=self.sampled,
             request_id=self.request_id,
             principal=self.principal,
+            parent_id=self.span_id,
         )
 
     def traceparent(self) -> str:

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 class IncomingCall:
-    """`on_cancel`, set by a raw handler, is called when the caller gives up or the connection ends."""
+    """`connection` is None for calls within one process. `on_cancel`, set by a raw handler, is called when the caller gives up or the connection ends."""
 
     __slots__ = ("call_id", "connection", "context", "http", "instance", "on_cancel", "payload", "target")
 
     def __init__(
         self,
-        connection: Connection,
+        connection: Connection | None,
         call_id: int,
         target: str,
         payload: bytes,
@@ -40,17 +40,19 @@ class IncomingCall:
 
     @property
     def peer(self) -> str:
-        return self.connection.peer
+        return self.connection.peer if self.connection is not None else "inline"
 
     def finish(self, outcome: Outcome) -> None:
         """Answers a raw call with another call's outcome; what did not start there did not start here."""
         error = outcome.error
+        assert self.connection is not None
         if error is None:
             self.connection.send_reply(self.call_id, outcome.payload)
         else:
             self.fail(error)
 
     def fail(self, error: CallFault) -> None:
+        assert self.connection is not None
         if isinstance(error, NotStarted):
             self.connection.send_nack(self.call_id, error.reason, error.retry_after_ms)
         else:

@@ -50,6 +50,10 @@ class OwnedTask:
     def __init__(self, work: Coroutine[object, object, None], name: str) -> None:
         self._task = asyncio.get_running_loop().create_task(work, name=name)
 
+    @property
+    def is_done(self) -> bool:
+        return self._task.done()
+
     async def end(self) -> None:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)

@@ -1,0 +1,142 @@
+"""One routed call from its first instance to its end: what may be tried again, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from runtime.invocation.balancer import Backend
+from runtime.invocation.context import CallContext
+from runtime.invocation.errors import ConnectionLost, NoInstance, NotStarted
+from runtime.invocation.outcome import Outcome
+
+if TYPE_CHECKING:
+    from runtime.invocation.router import Router
+
+ATTEMPTS_MAX: Final = 4
+PARK_S_MAX: Final = 1.0  # how long a call waits for an instance that the table lists but nobody can reach yet
+PARK_STEP_S: Final = 0.02
+
+
+class Attempt:
+    """`done` is called once, unless `cancel` comes first."""
+
+    __slots__ = (
+        "_backend",
+        "_began_s",
+        "_cancel",
+        "_context",
+        "_done",
+        "_ended",
+        "_first_s",
+        "_http",
+        "_node",
+        "_payload",
+        "_router",
+        "_target",
+        "_tried",
+        "_versions",
+    )
+
+    def __init__(
+        self,
+        router: Router,
+        target: str,
+        payload: bytes,
+        context: CallContext,
+        done: Callable[[Outcome], None],
+        *,
+        http: bool,
+        versions: frozenset[str] | None,
+        node: str,
+    ) -> None:
+        self._router = router
+        self._target = target
+        self._payload = payload
+        self._context = context
+        self._done = done
+        self._http = http
+        self._versions = versions
+        self._node = node
+        self._tried: tuple[Backend, ...] = ()
+        self._backend: Backend | None = None
+        self._cancel: Callable[[], None] | None = None
+        self._ended = False
+        self._first_s = self._began_s = router.time_s()
+
+    def cancel(self) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        if self._backend is not None:
+            self._backend.in_flight -= 1
+        if self._cancel is not None:
+            self._cancel()
+
+    def begin(self) -> None:
+        """Sends to the next instance, or ends, or waits a moment."""
+        backend = self._router.pick(self._target, self._tried, self._versions, self._node)
+        if backend is None:
+            self._none_left()
+            return
+        self._backend = backend
+        backend.in_flight += 1
+        self._began_s = self._router.time_s()
+        self._cancel = None
+        cancel = backend.channel.start_call(
+            self._target,
+            self._payload,
+            context=self._context,
+            done=self._outcome,
+            instance=backend.row.number,
+            http=self._http,
+        )
+        if self._backend is backend:  # not already ended or moved on within start_call
+            self._cancel = cancel
+
+    def _outcome(self, outcome: Outcome) -> None:
+        if self._ended:
+            return
+        backend, self._backend = self._backend, None
+        assert backend is not None
+        backend.in_flight -= 1
+        now_s = self._router.time_s()
+        error = outcome.error
+        if isinstance(error, NotStarted) or isinstance(error, ConnectionLost):
+            if isinstance(error, ConnectionLost):
+                self._router.transport_failed(backend)
+            if self._may_try_again(backend, error, now_s):
+                self._tried = (*self._tried, backend)
+                self.begin()
+                return
+        else:
+            backend.answered(now_s - self._began_s, now_s)
+        self._end(outcome)
+
+    def _may_try_again(self, backend: Backend, error: NotStarted | ConnectionLost, now_s: float) -> bool:
+        if len(self._tried) + 1 >= ATTEMPTS_MAX or now_s >= self._context.deadline:
+            return False
+        if isinstance(error, NotStarted):
+            return True
+        return self._router.is_idempotent(self._target, backend.row.version) and self._router.may_retry(self._target)
+
+    def _none_left(self) -> None:
+        waited_s = self._router.time_s() - self._first_s
+        if not self._router.is_listed(self._target, self._node):
+            self._end(Outcome(b"", NoInstance(f"no instance of {self._target} is active")))
+        elif waited_s >= PARK_S_MAX or self._router.time_s() + PARK_STEP_S >= self._context.deadline:
+            self._end(
+                Outcome(b"", NoInstance(f"no instance of {self._target} can take the call", retry_after_ms=1_000))
+            )
+        else:
+            self._tried = ()
+            timer = self._router.later(PARK_STEP_S, self._unpark)
+            self._cancel = timer.cancel
+
+    def _unpark(self) -> None:
+        if not self._ended:
+            self.begin()
+
+    def _end(self, outcome: Outcome) -> None:
+        self._ended = True
+        self._done(outcome)
