@@ -115,13 +115,16 @@ class Exchange:
         """The client is gone: ends the call, drops the reply."""
         self._client = None
         if self._cancel is not None and not self.answered:
+            self.answered = True
+            self._front.in_flight -= 1
             self._cancel()
 
     def _done(self, outcome: Outcome) -> None:
-        """The router's callback. Comes once, also when the client is gone."""
+        """The router's callback."""
+        if self.answered:  # the client left while the reply was on its way
+            return
         front = self._front
         front.in_flight -= 1
-        self._cancel = None
         if outcome.error is not None:
             assert self.found is not None
             refusal = refusal_of(outcome.error, self.found.binding.target)

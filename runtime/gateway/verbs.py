@@ -48,8 +48,8 @@ class TableMisdirected(RuntimeFault):
     remedy = "push each node's table to that node's own gateway"
 
 
-class TableUnreadable(RuntimeFault):
-    """Bytes that are not a routing table."""
+class RequestUnreadable(RuntimeFault):
+    """Bytes that are not the verb's request."""
 
-    code = "table_unreadable"
-    remedy = "push a RoutingTable as msgpack; control and gateway must be of one version"
+    code = "request_unreadable"
+    remedy = "send the verb's request as msgpack; control and gateway must be of one version"

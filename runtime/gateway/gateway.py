@@ -1,0 +1,109 @@
+"""One node's gateway as a whole: takes tables from control, serves by them, and leaves in good order."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final, Protocol
+
+import msgspec
+
+from runtime.gateway.front import Front
+from runtime.gateway.routes import RouteTable, bindings_of
+from runtime.gateway.server import HttpServer
+from runtime.gateway.verbs import (
+    DrainReply,
+    DrainRequest,
+    RequestUnreadable,
+    TableApplied,
+    TableMisdirected,
+    TableStale,
+)
+from runtime.gateway.watch import Lines
+from runtime.invocation.connection import IncomingCall
+from runtime.invocation.table import InstanceRow, RoutingTable
+from runtime.names import NodeId
+
+DRAIN_MS_MAX: Final = 60_000
+
+_decode_table: Final = msgspec.msgpack.Decoder(RoutingTable).decode
+
+
+class Routing(Protocol):
+    """What the gateway needs of the router besides calls."""
+
+    async def apply(self, table: RoutingTable) -> tuple[InstanceRow, ...]:
+        """Puts a table in force; gives the local rows whose worker cannot be reached."""
+        ...
+
+    def goaway(self) -> None:
+        """Tells peers and workers that no new calls are taken here."""
+        ...
+
+
+class Gateway:
+    """Tables come one at a time, and never an older one after a newer."""
+
+    def __init__(self, *, node: NodeId, front: Front, server: HttpServer, routing: Routing, lines: Lines) -> None:
+        self._node = node
+        self._front = front
+        self._server = server
+        self._routing = routing
+        self._lines = lines
+        self._revision = -1
+        self._applying = asyncio.Lock()
+
+    async def take_table(self, call: IncomingCall) -> bytes:
+        """The `_gateway/table` verb. Raises RequestUnreadable, TableMisdirected or TableStale."""
+        try:
+            table = _decode_table(call.payload)
+        except msgspec.DecodeError as error:
+            raise RequestUnreadable(str(error)) from error
+        return msgspec.msgpack.encode(await self.apply(table))
+
+    async def apply(self, table: RoutingTable) -> TableApplied:
+        """Workers first, then routes: a route never leads to an instance that cannot be reached yet."""
+        if table.node != self._node:
+            raise TableMisdirected(f"this is node {self._node}, the table is for {table.node}")
+        async with self._applying:
+            if table.revision < self._revision:
+                raise TableStale(f"revision {table.revision} comes after {self._revision}")
+            unreachable = await self._routing.apply(table)
+            routes = RouteTable(bindings_of(table))
+            self._front.apply(routes)
+            self._revision = table.revision
+        applied = TableApplied(table.revision, unreachable, routes.conflicts)
+        self._note(table, applied)
+        return applied
+
+    async def take_drain(self, call: IncomingCall) -> bytes:
+        """The `_gateway/drain` verb. Raises RequestUnreadable."""
+        try:
+            request = msgspec.msgpack.decode(call.payload, type=DrainRequest)
+        except msgspec.DecodeError as error:
+            raise RequestUnreadable(str(error)) from error
+        finished = await self.drain(min(request.limit_ms, DRAIN_MS_MAX) / 1_000)
+        return msgspec.msgpack.encode(DrainReply(finished))
+
+    async def drain(self, limit_s: float) -> bool:
+        """Takes nothing new and lets what is in progress end. True if it did within the limit."""
+        self._lines.info("gateway_drain_began", in_flight=self._front.in_flight)
+        self._routing.goaway()
+        finished = await self._server.drain(limit_s)
+        self._lines.info("gateway_drained", finished=finished, in_flight=self._front.in_flight)
+        return finished
+
+    def _note(self, table: RoutingTable, applied: TableApplied) -> None:
+        self._lines.info(
+            "table_applied",
+            revision=table.revision,
+            instances=len(table.instances),
+            peers=len(table.peers),
+            unreachable=[f"{row.slice}/{row.number}" for row in applied.unreachable],
+        )
+        for conflict in applied.conflicts:
+            self._lines.warning(
+                "route_conflict",
+                route=f"{conflict.http_method} {conflict.template}",
+                winner=conflict.winner,
+                loser=conflict.loser,
+            )
