@@ -102,7 +102,7 @@ class Attempt:
         backend.in_flight -= 1
         now_s = self._router.time_s()
         error = outcome.error
-        if isinstance(error, NotStarted) or isinstance(error, ConnectionLost):
+        if isinstance(error, NotStarted | ConnectionLost):
             if isinstance(error, ConnectionLost):
                 self._router.transport_failed(backend)
             if self._may_try_again(backend, error, now_s):

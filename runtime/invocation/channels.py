@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -15,7 +16,6 @@ from runtime.invocation.outcome import Outcome
 from runtime.invocation.tasks import CallTasks
 
 DRAIN_S_MAX: Final = 30.0
-_DRAIN_CHECK_S: Final = 0.05
 
 
 def _nothing() -> None:
@@ -61,10 +61,11 @@ class LinkChannel:
 
     async def retire(self) -> None:
         """Closes once the calls in progress have ended, or after 30 s."""
-        loop = asyncio.get_running_loop()
-        limit = loop.time() + DRAIN_S_MAX
-        while (connection := self._link.now) is not None and connection.in_progress and loop.time() < limit:
-            await asyncio.sleep(_DRAIN_CHECK_S)
+        connection = self._link.now
+        if connection is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(DRAIN_S_MAX):
+                    await connection.wait_idle()
         await self._link.close()
 
     async def close(self) -> None:

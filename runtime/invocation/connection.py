@@ -69,6 +69,7 @@ class Connection(asyncio.Protocol):
         self._streams: dict[int, IncomingStream] = {}
         self._next_id = 0
         self._outbox = Outbox(self._loop, self._awaits)
+        self._idle: asyncio.Future[None] | None = None
         self.on_lost: Callable[[Connection], None] | None = None
         self._closed: asyncio.Future[None] = self._loop.create_future()
         self._close_reason = ""
@@ -138,6 +139,7 @@ class Connection(asyncio.Protocol):
         if pending is not None:
             pending.timer.cancel()
             self._write(f.pack(f.CANCEL, call_id))
+            self._note_idle()
 
     def stream(self, target: str, payload: bytes = b"") -> IncomingStream:
         """Items as the far side yields them, until it ends. No deadline: a stream lives until closed."""
@@ -192,6 +194,12 @@ class Connection(asyncio.Protocol):
     @property
     def close_reason(self) -> str:
         return self._close_reason
+
+    async def wait_idle(self) -> None:
+        """Returns once no outgoing call waits for its end."""
+        while self._pending:
+            self._idle = self._idle or self._loop.create_future()
+            await asyncio.shield(self._idle)
 
     async def wait_closed(self) -> None:
         await asyncio.shield(self._closed)
@@ -290,6 +298,8 @@ class Connection(asyncio.Protocol):
             if pending is not None:
                 pending.timer.cancel()
                 pending.done(Outcome(buffer[start + f.HEAD_BYTES : end]))
+                if self._idle is not None:
+                    self._note_idle()
             elif call_id in self._streams:
                 self._streams.pop(call_id).end(None)
         elif kind == f.CALL:
@@ -352,6 +362,7 @@ class Connection(asyncio.Protocol):
         if pending is not None:
             pending.timer.cancel()
             pending.done(outcome)
+            self._note_idle()
         elif call_id in self._streams:
             self._streams.pop(call_id).end(outcome.error)
 
@@ -361,6 +372,13 @@ class Connection(asyncio.Protocol):
             return
         self._write(f.pack(f.CANCEL, call_id))
         pending.done(Outcome(b"", DeadlineExceeded("no reply before the deadline")))
+        self._note_idle()
+
+    def _note_idle(self) -> None:
+        if self._idle is not None and not self._pending:
+            if not self._idle.done():
+                self._idle.set_result(None)
+            self._idle = None
 
     def _refusal(self, size: int) -> NotStarted | None:
         if not self.is_open:
@@ -417,6 +435,7 @@ class Connection(asyncio.Protocol):
                 waiting.done(Outcome(b"", NotStarted(f"never sent: {self._close_reason}")))
             else:
                 waiting.done(Outcome(b"", ConnectionLost(f"connection lost: {self._close_reason}")))
+        self._note_idle()
         for stream in streams.values():
             stream.end(ConnectionLost(f"connection lost: {self._close_reason}"))
         for pong in self._pongs.values():

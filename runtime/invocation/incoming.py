@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 
 class IncomingCall:
-    """`connection` is None for calls within one process. `on_cancel`, set by a raw handler, is called when the caller gives up or the connection ends."""
+    """`connection` is None for calls within one process. `on_cancel`, set by a raw handler, is called when the caller
+    gives up or the connection ends."""
 
     __slots__ = ("call_id", "connection", "context", "http", "instance", "on_cancel", "payload", "target")
 
