@@ -35,6 +35,7 @@ from runtime.security.token import read_token
 
 SERVICE_UNAVAILABLE: Final = 503
 RETRY_S: Final = 0.2
+DYING_S: Final = 1.0
 JOIN_TIMEOUT_S: Final = 30.0  # adding a core node waits for a change of the store's group
 
 
@@ -105,9 +106,23 @@ def _existing(layout: NodeLayout, arguments: argparse.Namespace) -> NodeIdentity
             f"{layout.data} already holds node {identity.node} with other addresses or another name",
             "Start it without --name and address options, or use an empty directory.",
         )
-    _check_not_running(layout)
-    check_free(identity.listen.host, ports_of(identity.listen))
+    _check_room(layout, identity)
     return identity
+
+
+def _check_room(layout: NodeLayout, identity: NodeIdentity) -> None:
+    """A node that was just killed needs a moment until the kernel has ended its processes."""
+    give_up_at_s = time.monotonic() + DYING_S
+    while True:
+        try:
+            _check_not_running(layout)
+            check_free(identity.listen.host, ports_of(identity.listen))
+        except RuntimeFault:
+            if time.monotonic() > give_up_at_s:
+                raise
+            time.sleep(RETRY_S / 4)
+        else:
+            return
 
 
 def identity_of(data: Path) -> NodeIdentity:

@@ -11,6 +11,7 @@ from runtime.state.values import Addresses
 
 BASE: Final = 7400  # http, then api, peer, control, store; unassigned and below the ephemeral range
 STEP: Final = 10
+PORT_MAX: Final = 65_535
 BASES_TRIED_MAX: Final = 100
 OFFSETS: Final = {"http": 0, "api": 1, "peer": 2, "control": 3, "store": 4}
 PURPOSES: Final = {
@@ -41,7 +42,7 @@ def split_address(text: str, *, default_port: int = 0) -> tuple[str, int]:
     if not separator:
         host, port = text, str(default_port)
     host = host.removeprefix("[").removesuffix("]")
-    if not host or not port.isdigit() or int(port) > 65_535:
+    if not host or not port.isdigit() or int(port) > PORT_MAX:
         raise AddressInvalid(f"{text!r} is no address")
     return host, int(port)
 
@@ -73,6 +74,8 @@ def check_free(host: str, ports: dict[str, int]) -> None:
         if port in seen:
             raise PortTaken(host, port, name, f"it is also the {PURPOSES[seen[port]]} port")
         seen[port] = name
+        if port > PORT_MAX:
+            raise PortTaken(host, port, name, f"ports end at {PORT_MAX}")
         _bind(host, port, name)
 
 
@@ -97,5 +100,5 @@ def _bind(host: str, port: int, name: str) -> None:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(address)
-        except (OSError, OverflowError) as error:
+        except OSError as error:
             raise PortTaken(host, port, name, getattr(error, "strerror", "") or str(error)) from None
