@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from runtime.hosting.errors import ArgumentsInvalid, BodyMalformed, CallFailed, DependencyUnavailable
+from runtime.hosting.http_plan import RoutePlan
 from runtime.hosting.instance import Outcome, ServedMethod, outcome_of, run
 from runtime.hosting.method_plan import ReplyTypeWrong
 from runtime.hosting.problems import domain_reply, fault_reply
@@ -20,8 +21,7 @@ _REQUEST: Final = msgspec.msgpack.Decoder(HttpRequest)
 async def http_reply(served: ServedMethod, payload: bytes, request_id: str) -> tuple[HttpReply, Outcome]:
     """The reply and how it counts. Raises CancelledError alone: every other failure is a reply."""
     try:
-        request = _REQUEST.decode(payload)
-        route = served.routes[request.route]
+        route, request = _request(served, payload)
         value = await run(served, route.arguments(request))
         return route.reply(value), "ok"
     except (ArgumentsInvalid, BodyMalformed) as fault:
@@ -32,3 +32,17 @@ async def http_reply(served: ServedMethod, payload: bytes, request_id: str) -> t
         return fault_reply(fault, request_id), "error"
     except ReplyTypeWrong as error:
         return fault_reply(served.instance.internal(served.plan.reading.name, error), request_id), "error"
+
+
+def _request(served: ServedMethod, payload: bytes) -> tuple[RoutePlan, HttpRequest]:
+    """Raises ArgumentsInvalid for what no gateway with this slice's contract sends."""
+    try:
+        request = _REQUEST.decode(payload)
+    except msgspec.DecodeError as error:
+        raise ArgumentsInvalid(f"the request is malformed: {error}") from None
+    if not 0 <= request.route < len(served.routes):
+        raise ArgumentsInvalid(f"{served.plan.reading.name} has no route {request.route}")
+    route = served.routes[request.route]
+    if len(request.path) != route.path_count:
+        raise ArgumentsInvalid(f"the route has {route.path_count} path parameters, not {len(request.path)}")
+    return route, request

@@ -29,7 +29,7 @@ Bind = Callable[[HttpRequest, Query, Headers], object]
 class RoutePlan:
     """One route of one method."""
 
-    __slots__ = ("_binds", "_plan", "_reads_headers", "_reads_query", "_reply_decoder", "_status")
+    __slots__ = ("_binds", "_plan", "_reads_headers", "_reads_query", "_reply_decoder", "_status", "path_count")
 
     def __init__(self, plan: MethodPlan, route: int) -> None:
         reading, contract = plan.reading, plan.reading.contract.routes[route]
@@ -37,6 +37,7 @@ class RoutePlan:
         self._plan = plan
         self._status = contract.status
         self._binds = tuple(_bind(reading, parameter, names) for parameter in reading.parameters)
+        self.path_count = len(names)
         self._reads_query = any(parameter.source == "query" for parameter in reading.parameters)
         self._reads_headers = any(parameter.source == "header" for parameter in reading.parameters)
         self._reply_decoder = json_decoder(reading.returns)

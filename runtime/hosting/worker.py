@@ -28,6 +28,11 @@ from runtime.sdk.services import ServiceFactory
 from runtime.telemetry.log import open_log
 from runtime.telemetry.recorder import Recorder
 
+try:
+    import uvloop
+except ImportError:  # a node may do without
+    uvloop = None  # type: ignore[assignment]  # said where it is used
+
 DRAIN_MS: Final = 5_000  # as long as the default deadline of a call
 CLOSE_LIMIT_S: Final = 1.0
 
@@ -75,11 +80,7 @@ def serve(parts: WorkerParts, ready: int) -> int:
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:
-    try:
-        import uvloop
-    except ImportError:  # a dependency set has msgspec alone
-        return asyncio.new_event_loop()
-    return uvloop.new_event_loop()
+    return asyncio.new_event_loop() if uvloop is None else uvloop.new_event_loop()
 
 
 async def _serve(parts: WorkerParts, ready: int) -> int:
