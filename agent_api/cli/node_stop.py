@@ -13,7 +13,13 @@ from runtime.cluster.layout import NodeLayout
 from runtime.cluster.parentage import is_alive, start_ticks
 from runtime.cluster.supervision import SupervisorClient, SupervisorUnavailable
 from runtime.errors import RuntimeFault
+from runtime.invocation.errors import CallFault, NotStarted
+from runtime.invocation.listener import connect_unix
 
+DRAIN: Final = "_control/drain"
+"""Answers when the node's instances run elsewhere."""
+LEAVE: Final = "_control/leave"
+"""Answers when the cluster no longer knows the node."""
 LOOK_S: Final = 0.1
 SHUTDOWN_LIMIT_S: Final = 40.0  # the supervisor's stages take 26 s at most
 
@@ -33,12 +39,38 @@ def stop(data: Path, *, leave: bool, at_once: bool, timeout_s: float) -> int:
         print(f"node {identity.node} is not running")
         return 0
     ticks = start_ticks(supervisor)
-    if not at_once or leave:
+    if (not at_once or leave) and not _withdrawn_locally(NodeLayout(data), leave=leave, timeout_s=timeout_s):
         _withdraw(client_for(data, None), identity.node, leave=leave, timeout_s=timeout_s)
     asyncio.run(client.shutdown())
     _await_end(supervisor, ticks)
     print(f"node {identity.node} stopped" + (" and left the cluster" if leave else ""))
     return 0
+
+
+def _withdrawn_locally(layout: NodeLayout, *, leave: bool, timeout_s: float) -> bool:
+    """Asks this node's own control, which needs no key of somebody who may stop its processes anyway.
+
+    False when nobody listens there; the API may know more.
+    """
+
+    async def ask() -> None:
+        connection = await connect_unix(layout.socket("control"))
+        try:
+            await connection.call(DRAIN, deadline_s=timeout_s)
+            if leave:
+                await connection.call(LEAVE, deadline_s=timeout_s)
+        finally:
+            await connection.close()
+
+    try:
+        asyncio.run(ask())
+    except NotStarted:
+        return False
+    except CallFault as error:
+        if leave:
+            raise
+        print(f"some instances were not moved: {error}; stopping anyway")
+    return True
 
 
 def _withdraw(api: ApiClient, node: str, *, leave: bool, timeout_s: float) -> None:
