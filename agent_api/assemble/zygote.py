@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         arguments.set,
         supervisor=supervisor,
         spawn_reason=arguments.spawn,
-        log=lambda event, fields: log.info(event, **fields),
+        log=log,
     )
     gc.collect()
     gc.freeze()  # the collector would otherwise write to, and so copy, every page that the workers share

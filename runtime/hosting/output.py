@@ -80,5 +80,6 @@ def capture_output(log: HostLog) -> tuple[CapturedStream, CapturedStream]:
     """Replaces the process's text streams and its root logger's handlers."""
     streams = CapturedStream(log, "stdout"), CapturedStream(log, "stderr")
     sys.stdout, sys.stderr = streams
-    logging.basicConfig(handlers=[SliceLogHandler(log)], level=logging.INFO, force=True)
+    handlers = [SliceLogHandler(log)]
+    logging.basicConfig(handlers=handlers, level=logging.INFO, format="%(message)s", force=True)
     return streams

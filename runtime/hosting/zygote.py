@@ -12,9 +12,8 @@ import selectors
 import signal
 import socket
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from runtime.cluster.layout import NodeLayout
 from runtime.cluster.parentage import start_ticks
@@ -30,7 +29,13 @@ SUPERVISOR_LIMIT_S: Final = 5.0
 READY: Final = b"ready\n"
 _WORKER_ID: Final = 40  # characters; it becomes a socket's name
 
-Log = Callable[[str, dict[str, object]], None]
+
+class ZygoteLog(Protocol):
+    """What a zygote asks of its log. Flushed before every fork, or the child would hold, and repeat, its lines."""
+
+    def info(self, event: str, **fields: object) -> None: ...
+
+    def flush(self) -> None: ...
 
 
 class BecomeWorker(BaseException):
@@ -63,7 +68,7 @@ class Forked:
 class Zygote:
     """`spawn_reason` empty: workers are forks of this process, else new processes, for that reason."""
 
-    def __init__(self, layout: NodeLayout, name: str, *, supervisor: int, spawn_reason: str, log: Log) -> None:
+    def __init__(self, layout: NodeLayout, name: str, *, supervisor: int, spawn_reason: str, log: ZygoteLog) -> None:
         self._layout = layout
         self._name = name
         self._supervisor = supervisor
@@ -92,6 +97,7 @@ class Zygote:
             for key, events in self._selector.select(timeout):
                 key.data(events)
             self._look_at_memory()
+            self._log.flush()
         self._socket.close()
 
     def _stop(self, _signum: int, _frame: object) -> None:
@@ -139,6 +145,7 @@ class Zygote:
     def _fork(self, spec: dict[str, object], worker: str, waiter: int) -> Forked:
         output_read, output_write = os.pipe()
         ready_read, ready_write = os.pipe()
+        self._log.flush()
         pid = fork_orphan(self._supervisor)
         if pid == 0:
             self._leave(output_write)
@@ -236,7 +243,7 @@ class Zygote:
         text = line[:LINE_BYTES_MAX].decode(errors="replace").rstrip()
         if text:
             forked.last_line = text
-            self._log("worker_output", {"worker": forked.worker, "line": text})
+            self._log.info("worker_output", worker=forked.worker, line=text)
 
     def _look_at_memory(self) -> None:
         for forked in self._workers.values():
@@ -257,7 +264,7 @@ class Zygote:
         while len(self._last_words) > LAST_WORDS_MAX:
             del self._last_words[next(iter(self._last_words))]
         self._layout.socket(forked.worker).unlink(missing_ok=True)
-        self._log("worker_ended", {"worker": forked.worker, "pid": forked.pid, "why": forked.killed_because})
+        self._log.info("worker_ended", worker=forked.worker, pid=forked.pid, why=forked.killed_because)
 
     def _release(self, forked: Forked) -> None:
         for descriptor in (forked.pidfd, forked.ready, forked.output):
