@@ -1,0 +1,111 @@
+"""The cluster as its HTTP API shows and changes it: any node that answers will do."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final, TypeVar
+
+import msgspec
+
+from evals.forge.errors import ApiRefused, ApiUnreachable
+from evals.forge.http_client import Answer, HttpClient
+
+READ_TIMEOUT_S: Final = 3.0
+CHANGE_TIMEOUT_S: Final = 30.0
+
+T = TypeVar("T")
+
+
+class NodeRow(msgspec.Struct, frozen=True, kw_only=True):
+    node: str
+    role: str = "core"
+    zone: str = "default"
+    live: bool = False
+
+
+class InstanceRow(msgspec.Struct, frozen=True, kw_only=True):
+    slice: str
+    node: str
+    number: int
+    version: str
+    phase: str
+    reason: str = ""
+    restarts: int = 0
+
+
+class ClusterApi:
+    """Reads ask one node after the other; a change is sent again elsewhere only while it has not been sent."""
+
+    def __init__(self, addresses: Callable[[], Mapping[str, str]], admin_key: Callable[[], str]) -> None:
+        self._addresses = addresses
+        self._admin_key = admin_key
+
+    async def read(self, path: str, *, node: str = "") -> object:
+        """The decoded answer. Raises ApiUnreachable or ApiRefused of the last node asked."""
+        return json.loads((await self._ask("GET", path, b"", node=node, timeout_s=READ_TIMEOUT_S)).body)
+
+    async def change(
+        self, method: str, path: str, body: bytes = b"", *, content_type: str = "application/json"
+    ) -> object:
+        answer = await self._ask(method, path, body, content_type=content_type, timeout_s=CHANGE_TIMEOUT_S)
+        return json.loads(answer.body) if answer.body else None
+
+    async def leader(self, *, node: str = "") -> str:
+        """Empty while nobody leads."""
+        status = await self.read("/v1/status", node=node)
+        return str(status.get("leader") or "") if isinstance(status, dict) else ""
+
+    async def nodes(self) -> list[NodeRow]:
+        return msgspec.convert(_rows(await self.read("/v1/nodes"), "nodes"), list[NodeRow])
+
+    async def instances(self, *, node: str = "") -> list[InstanceRow]:
+        return msgspec.convert(_rows(await self.read("/v1/instances", node=node), "instances"), list[InstanceRow])
+
+    async def upload(self, wheel: Path) -> None:
+        body = wheel.read_bytes()
+        sha256 = hashlib.sha256(body).hexdigest()
+        await self.change("POST", f"/v1/artifacts?sha256={sha256}", body, content_type="application/octet-stream")
+
+    async def apply(self, blueprint: str, toml: bytes) -> None:
+        await self.change("PUT", f"/v1/blueprints/{blueprint}", toml, content_type="application/toml")
+
+    async def remove(self, blueprint: str) -> None:
+        await self.change("DELETE", f"/v1/blueprints/{blueprint}")
+
+    async def scale(self, slice_name: str, instances: int) -> None:
+        await self.change("PUT", f"/v1/slices/{slice_name}/scale", json.dumps({"instances": instances}).encode())
+
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes,
+        *,
+        timeout_s: float,
+        node: str = "",
+        content_type: str = "application/json",
+    ) -> Answer:
+        headers = [("authorization", f"Bearer {self._admin_key()}"), ("content-type", content_type)]
+        addresses = self._addresses()
+        asked = [addresses[node]] if node else list(addresses.values())
+        last: ApiUnreachable | None = None
+        for address in asked:
+            try:
+                answer = await HttpClient(address).request(method, path, body, headers=headers, timeout_s=timeout_s)
+            except ApiUnreachable as error:
+                last = error
+                if error.sent and method != "GET":
+                    raise
+                continue
+            if answer.status >= 400:
+                raise ApiRefused(method, path, answer.status, answer.body)
+            return answer
+        raise last or ApiUnreachable("?", "no node runs", sent=False)
+
+
+def _rows(answer: object, member: str) -> object:
+    """The list, whether it stands alone or in an object."""
+    return answer.get(member, []) if isinstance(answer, dict) else answer

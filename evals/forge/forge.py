@@ -1,0 +1,342 @@
+"""A cluster in a box: real nodes, started by the `aether` command, driven over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import anyio
+from anyio.abc import TaskGroup
+
+from evals.forge.app import App, build_app, read_app
+from evals.forge.cluster_api import ClusterApi
+from evals.forge.commands import run_command
+from evals.forge.errors import ForgeFault, NotReached, StateUnusable
+from evals.forge.http_client import HttpClient
+from evals.forge.load.generator import Target
+from evals.forge.node import ForgeNode
+from evals.forge.partition import PURPOSES, Network
+from evals.forge.ports import bases
+from evals.forge.processes import NodeProcess
+from evals.forge.state_dir import Manifest, StateDir
+from evals.forge.waiting import came_true
+from runtime.cluster.identity import read_identity
+from runtime.cluster.ports import OFFSETS, ports_of
+
+NODES_MAX: Final = 15
+READY_TIMEOUT_S: Final = 30.0
+ACTIVE_TIMEOUT_S: Final = 60.0  # environments with pins may have to be made
+END_GRACE_S: Final = 20.0
+LOOK_S: Final = 0.05
+
+
+class Forge:
+    """`async with Forge(nodes=3, apps=[…]) as forge:` gives a cluster that serves those applications.
+
+    Everything it starts ends with it, also when it is killed: each node holds a pipe whose other end is here.
+    """
+
+    def __init__(
+        self,
+        *,
+        nodes: int = 3,
+        apps: Sequence[Path] = (),
+        state: Path | None = None,
+        keep: bool = False,
+        port: int = 0,
+        workers: int = 0,
+        partitions: bool = False,
+        progress: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        """`nodes` of which the last `workers` have no vote; `partitions` puts a proxy between them."""
+        if not 1 <= nodes <= NODES_MAX or not 0 <= workers < nodes:
+            raise ForgeFault(f"a Forge has 1 to {NODES_MAX} nodes, of which at least one is a core node")
+        self.names = tuple(f"n{index + 1}" for index in range(nodes))
+        self.apps = tuple(read_app(path) for path in apps)
+        self.nodes: dict[str, ForgeNode] = {}
+        self.api = ClusterApi(self._api_addresses, self._admin_key)
+        self.network: Network | None = None
+        self._workers = frozenset(self.names[nodes - workers :])
+        self._state_path, self._keep, self._port = state, keep, port
+        self._partitions = partitions
+        self._progress = progress
+        self._stack = AsyncExitStack()
+        self._state: StateDir | None = None
+        self._tasks: TaskGroup | None = None
+
+    @property
+    def state(self) -> StateDir:
+        assert self._state is not None, "the Forge has not been entered"
+        return self._state
+
+    async def __aenter__(self) -> Self:
+        self._state = StateDir.open(self._state_path, keep=self._keep)
+        try:
+            self._tasks = await self._stack.enter_async_context(anyio.create_task_group())
+            if self._partitions:
+                self.network = Network(lambda: {name: node.pid for name, node in self.nodes.items()})
+            await self._begin()
+        except BaseException:
+            await self._end()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._end()
+
+    # what is where
+
+    def targets(self) -> list[Target]:
+        """Every node's gateway, for a load generator."""
+        return [Target(name, node.addresses.http) for name, node in self.nodes.items()]
+
+    def http(self, node: str) -> HttpClient:
+        """The application as that node serves it."""
+        return HttpClient(self.nodes[node].addresses.http)
+
+    def running(self) -> list[str]:
+        return [name for name, node in self.nodes.items() if node.running and not node.paused]
+
+    async def processes(self, node: str, kind: str) -> list[NodeProcess]:
+        """Those of one kind, as its supervisor lists them."""
+        return [process for process in await self.nodes[node].processes() if process.kind == kind]
+
+    # waiting for conditions
+
+    async def until(self, what: str, holds: Callable[[], Awaitable[bool]], *, timeout_s: float) -> None:
+        """Raises NotReached, saying what was waited for."""
+        if not await came_true(partial(_holds, holds), timeout_s=timeout_s, look_s=LOOK_S):
+            raise NotReached(f"{what}: not so after {timeout_s:g} s")
+
+    async def until_ready(self, *, timeout_s: float = READY_TIMEOUT_S) -> None:
+        """Until every running node is a live member with a ready gateway and somebody leads."""
+
+        async def ready() -> bool:
+            running = self.running()
+            live = {row.node for row in await self.api.nodes() if row.live}
+            if not live.issuperset(running) or not await self.api.leader():
+                return False
+            for name in running:
+                if (await self.http(name).request("GET", "/health/ready", timeout_s=2.0)).status != 200:
+                    return False
+            return True
+
+        await self.until("every running node is live and ready", ready, timeout_s=timeout_s)
+
+    async def until_active(self, slice_name: str, instances: int, *, timeout_s: float = ACTIVE_TIMEOUT_S) -> None:
+        """Until exactly that many instances are ACTIVE."""
+
+        async def active() -> bool:
+            rows = [row for row in await self.api.instances() if row.slice == slice_name]
+            return sum(row.phase == "active" for row in rows) == instances
+
+        try:
+            await self.until(f"{slice_name} has {instances} active instances", active, timeout_s=timeout_s)
+        except NotReached as error:
+            raise NotReached(f"{error}; {await self._standing(slice_name)}") from error
+
+    async def until_apps_active(self, *, timeout_s: float = ACTIVE_TIMEOUT_S) -> None:
+        for app in self.apps:
+            for slice_name, instances in app.slices:
+                await self.until_active(slice_name, instances, timeout_s=timeout_s)
+
+    async def until_leader(self, *, other_than: str = "", timeout_s: float = READY_TIMEOUT_S) -> str:
+        """The leader's name, once a running node leads."""
+        found = ""
+
+        async def led() -> bool:
+            nonlocal found
+            found = await self.api.leader()
+            return bool(found) and found != other_than and found in self.running()
+
+        await self.until("a running node leads", led, timeout_s=timeout_s)
+        return found
+
+    # changing
+
+    async def deploy(self, project: Path, *, wait: bool = True) -> App:
+        """Builds, uploads and applies an application."""
+        app = read_app(project)
+        await self._deliver(app)
+        if wait:
+            for slice_name, instances in app.slices:
+                await self.until_active(slice_name, instances)
+        return app
+
+    async def start_node(self, name: str) -> None:
+        """A node that was killed or stopped, until it answers."""
+        node = self.nodes[name]
+        if not node.running:
+            await node.start()
+        await node.answers(timeout_s=READY_TIMEOUT_S)
+
+    async def restart_rolling(self, *, progress: Callable[[str], None] = lambda line: None) -> None:
+        """Each node in turn: drained, stopped, started, and all well again before the next."""
+        for name, node in self.nodes.items():
+            progress(f"restarting {name}")
+            await node.stop(drain=True)
+            await self.start_node(name)
+            await self.until_ready()
+            await self.until_apps_active()
+
+    # beginning and ending
+
+    async def _begin(self) -> None:
+        manifest = self.state.manifest
+        if manifest is not None:
+            self._check_names(manifest)
+            await self._resume()
+        else:
+            await self._found()
+        await self.until_ready()
+        for app in self.apps:
+            self._progress(f"waiting for the slices of {app.blueprint}")
+        await self.until_apps_active()
+
+    def _check_names(self, manifest: Manifest) -> None:
+        if manifest.nodes != self.names:
+            raise StateUnusable(
+                f"{self.state.path} holds {len(manifest.nodes)} nodes, not {len(self.names)}",
+                f"Ask for --nodes {len(manifest.nodes)}, or name another --state.",
+            )
+
+    async def _resume(self) -> None:
+        """The nodes of an earlier Forge, as they were, with the applications applied anew."""
+        self._progress(f"starting the {len(self.names)} nodes in {self.state.path}")
+        self.nodes = {name: ForgeNode(name, self.state.node(name)) for name in self.names}
+        for node in self.nodes.values():
+            await self._carry_again(node)
+        for node in self.nodes.values():
+            await node.start()
+        for node in self.nodes.values():
+            await node.answers(timeout_s=READY_TIMEOUT_S)
+        await self.until_leader()
+        for app in self.apps:
+            await self._deliver(app)
+
+    async def _found(self) -> None:
+        """A new cluster. Wheels are built while nodes start."""
+        first, *others = self.names
+        ports = dict(zip(self.names, bases(len(self.names), self._port), strict=True))
+        async with anyio.create_task_group() as builds:
+            wheels: dict[str, Path] = {}
+            for app in self.apps:
+                builds.start_soon(self._build, app, wheels)
+            self._progress(f"beginning a cluster in {self.state.path}")
+            node = self._make(first)
+            options = await self._options(first, ports[first])
+            await run_command("cluster", "init", str(node.data), "--name", first, *options)
+            await node.start()
+            token = ""
+            if others:
+                token = (await run_command("cluster", "token", str(node.data), "--uses", str(len(others)))).strip()
+            await node.answers(timeout_s=READY_TIMEOUT_S)
+            self._progress(f"{first} answers")
+            async with anyio.create_task_group() as joining:
+                for name in others:
+                    joining.start_soon(self._join, name, ports[name], f"{token}@{node.addresses.api}")
+        self.state.finish(Manifest(cluster_id=await self._cluster_id(), nodes=self.names))
+        for app in self.apps:
+            self._progress(f"applying {app.blueprint}")
+            await self.api.upload(wheels[app.blueprint])
+        await self.until_ready()
+        for app in self.apps:
+            await self.api.apply(app.blueprint, app.blueprint_toml)
+
+    def _make(self, name: str) -> ForgeNode:
+        node = self.nodes[name] = ForgeNode(name, self.state.node(name))
+        return node
+
+    async def _options(self, name: str, base: int) -> list[str]:
+        """Where the node listens, and through which ports others reach it."""
+        options = ["--listen", f"127.0.0.1:{base}"]
+        if self.network is not None:
+            assert self._tasks is not None
+            for purpose in PURPOSES:
+                port = await self.network.listen(self._tasks, name, base + OFFSETS[purpose])
+                options += ["--advertise", f"{purpose}=127.0.0.1:{port}"]
+        return options
+
+    async def _carry_again(self, node: ForgeNode) -> None:
+        """The proxy on the ports that an earlier Forge advertised for the node."""
+        listen = read_identity(node.data / "node.json").listen
+        if bool(listen.advertised) != (self.network is not None):
+            raise StateUnusable(
+                f"{self.state.path} was made {'with' if listen.advertised else 'without'} --partitions",
+                "Ask for the same, or name another --state.",
+            )
+        for purpose, address in listen.advertised.items():
+            assert self.network is not None
+            assert self._tasks is not None
+            port = int(address.rpartition(":")[2])
+            await self.network.listen(self._tasks, node.name, ports_of(listen)[purpose], port=port)
+
+    async def _join(self, name: str, base: int, join: str) -> None:
+        node = self._make(name)
+        role = "worker" if name in self._workers else "core"
+        options = await self._options(name, base)
+        await node.start("--name", name, "--role", role, "--join", join, *options)
+        await node.await_directory(timeout_s=READY_TIMEOUT_S)
+        await node.answers(timeout_s=READY_TIMEOUT_S)
+        self._progress(f"{name} answers")
+
+    async def _build(self, app: App, wheels: dict[str, Path]) -> None:
+        wheels[app.blueprint] = await build_app(app, self.state.path / "wheels" / app.blueprint)
+
+    async def _deliver(self, app: App) -> None:
+        wheels: dict[str, Path] = {}
+        await self._build(app, wheels)
+        await self.api.upload(wheels[app.blueprint])
+        await self.api.apply(app.blueprint, app.blueprint_toml)
+
+    async def _cluster_id(self) -> str:
+        status = await self.api.read("/v1/status")
+        return str(status.get("cluster_id", "")) if isinstance(status, dict) else ""
+
+    async def _end(self) -> None:
+        """Ends every node at once, then the proxy, then the directory unless it is kept."""
+        with anyio.CancelScope(shield=True):
+            left: list[int] = []
+            async with anyio.create_task_group() as ending:
+                for node in self.nodes.values():
+                    ending.start_soon(partial(_end_node, node, left))
+            if self._tasks is not None:
+                self._tasks.cancel_scope.cancel()
+            await self._stack.aclose()
+            if self._state is not None:
+                self._state.close()
+            if left:
+                raise ForgeFault(f"processes that even SIGKILL did not end: {left}")
+
+    def _api_addresses(self) -> Mapping[str, str]:
+        return {name: self.nodes[name].addresses.api for name in self.running() if _joined(self.nodes[name])}
+
+    def _admin_key(self) -> str:
+        return self.nodes[self.names[0]].admin_key_file.read_text().strip()
+
+    async def _standing(self, slice_name: str) -> str:
+        rows = [row for row in await self.api.instances() if row.slice == slice_name]
+        return "; ".join(f"{row.node}/{row.number} {row.phase} {row.reason}".strip() for row in rows) or "none placed"
+
+
+async def _end_node(node: ForgeNode, left: list[int]) -> None:
+    left += await node.end(grace_s=END_GRACE_S)
+
+
+async def _holds(condition: Callable[[], Awaitable[bool]]) -> bool:
+    """A node that cannot be asked just now does not meet it."""
+    try:
+        return await condition()
+    except (ForgeFault, asyncio.IncompleteReadError):
+        return False
+
+
+def _joined(node: ForgeNode) -> bool:
+    return (node.data / "node.json").exists()

@@ -1,0 +1,1 @@
+"""Open-loop load: profiles, an HTTP client that never sends twice, and what it saw."""

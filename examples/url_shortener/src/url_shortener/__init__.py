@@ -1,0 +1,1 @@
+"""Short links and who follows them: an Aether example with two slices."""
