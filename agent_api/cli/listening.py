@@ -4,8 +4,19 @@ from __future__ import annotations
 
 import argparse
 
+import msgspec
+
 from runtime.cluster.identity import Listen
-from runtime.cluster.ports import BASE, OFFSETS, PURPOSES, addresses_of, choose, ports_of, split_address
+from runtime.cluster.ports import (
+    BASE,
+    OFFSETS,
+    PURPOSES,
+    AddressInvalid,
+    addresses_of,
+    choose,
+    ports_of,
+    split_address,
+)
 
 
 def add_listen_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,13 +30,22 @@ def add_listen_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", help="as --listen HOST")
     for name in OFFSETS:
         parser.add_argument(f"--{name}", type=_port, metavar="PORT", default=0, help=f"{PURPOSES[name]} port")
+    parser.add_argument(
+        "--advertise",
+        action="append",
+        type=_advertised,
+        default=[],
+        metavar="PURPOSE=HOST:PORT",
+        help=f"address by which others reach one of {', '.join(OFFSETS)}, where it is not the bound one",
+    )
 
 
 def chosen(arguments: argparse.Namespace, *, with_store: bool) -> Listen:
     """Raises AddressInvalid or PortTaken."""
     host, base = split_address(arguments.listen)
     wanted = {name: int(getattr(arguments, name)) for name in OFFSETS if getattr(arguments, name)}
-    return choose(arguments.host or host, base, wanted, with_store=with_store)
+    bound = choose(arguments.host or host, base, wanted, with_store=with_store)
+    return msgspec.structs.replace(bound, advertised=dict(arguments.advertise))
 
 
 def differs(arguments: argparse.Namespace, listen: Listen) -> bool:
@@ -38,6 +58,8 @@ def differs(arguments: argparse.Namespace, listen: Listen) -> bool:
     if host_named and (arguments.host or host) != listen.host:
         return True
     ports = ports_of(listen)
+    if any(listen.advertised.get(name) != address for name, address in arguments.advertise):
+        return True
     return any(ports.get(name, port) != port for name, port in named.items())
 
 
@@ -55,3 +77,14 @@ def _port(text: str) -> int:
     if not text.isdigit() or not 1 <= int(text) <= 65_535:
         raise argparse.ArgumentTypeError(f"{text!r} is no port (1 to 65535)")
     return int(text)
+
+
+def _advertised(text: str) -> tuple[str, str]:
+    purpose, _, address = text.partition("=")
+    try:
+        _, port = split_address(address)
+    except AddressInvalid:
+        port = 0
+    if purpose not in OFFSETS or not port:
+        raise argparse.ArgumentTypeError(f"{text!r} is not PURPOSE=HOST:PORT with one of {', '.join(OFFSETS)}")
+    return purpose, address

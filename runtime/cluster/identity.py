@@ -12,7 +12,11 @@ from runtime.names import NodeId
 
 
 class Listen(msgspec.Struct, frozen=True, kw_only=True):
-    """`host` is bound and advertised. Ports are chosen before the first start and then stay."""
+    """`host` is bound. Ports are chosen before the first start and then stay.
+
+    `advertised` has the `host:port` by which others reach a purpose ("peer", "store", …) where that is not the bound
+    one: behind a forwarded port or a proxy.
+    """
 
     host: str = "127.0.0.1"
     http: int
@@ -20,6 +24,7 @@ class Listen(msgspec.Struct, frozen=True, kw_only=True):
     peer: int
     control: int
     store: int = 0  # 0 on worker nodes: they have no store
+    advertised: dict[str, str] = {}
 
 
 class NodeIdentity(msgspec.Struct, frozen=True, kw_only=True):

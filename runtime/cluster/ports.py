@@ -88,7 +88,8 @@ def ports_of(listen: Listen) -> dict[str, int]:
 def addresses_of(listen: Listen) -> Addresses:
     """As other nodes reach them."""
     host = f"[{listen.host}]" if ":" in listen.host else listen.host
-    return Addresses(**{name: f"{host}:{port}" for name, port in ports_of(listen).items()})
+    bound = {name: f"{host}:{port}" for name, port in ports_of(listen).items()}
+    return Addresses(**{**bound, **{name: listen.advertised[name] for name in bound if name in listen.advertised}})
 
 
 def _bind(host: str, port: int, name: str) -> None:
