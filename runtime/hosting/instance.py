@@ -62,6 +62,7 @@ class Instance:
     ) -> None:
         self.reading = reading
         self.settings = settings
+        self.name = f"{settings.slice}/{settings.number}"  # as in logs: orders/1
         self.code = code
         self.sha256 = sha256
         self.phase = Phase.LOADING
@@ -72,11 +73,6 @@ class Instance:
         self._object: object | None = None
         self._idle: asyncio.Future[None] | None = None
         self.log = log
-
-    @property
-    def name(self) -> str:
-        """As in logs: orders/1."""
-        return f"{self.settings.slice}/{self.settings.number}"
 
     def state(self) -> HostedInstance:
         return HostedInstance(
