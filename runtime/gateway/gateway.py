@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final, Protocol
 
 import msgspec
@@ -19,7 +20,7 @@ from runtime.gateway.verbs import (
     TableStale,
 )
 from runtime.gateway.watch import Lines
-from runtime.invocation.connection import IncomingCall
+from runtime.invocation.incoming import IncomingCall
 from runtime.invocation.table import InstanceRow, RoutingTable
 from runtime.names import NodeId
 
@@ -35,16 +36,22 @@ class Routing(Protocol):
         """Puts a table in force; gives the local rows whose worker cannot be reached."""
         ...
 
-    def goaway(self) -> None:
-        """Tells peers and workers that no new calls are taken here."""
-        ...
-
 
 class Gateway:
     """Tables come one at a time, and never an older one after a newer."""
 
-    def __init__(self, *, node: NodeId, front: Front, server: HttpServer, routing: Routing, lines: Lines) -> None:
+    def __init__(
+        self,
+        *,
+        node: NodeId,
+        front: Front,
+        server: HttpServer,
+        routing: Routing,
+        goaway: Callable[[], None],
+        lines: Lines,
+    ) -> None:
         self._node = node
+        self._goaway = goaway  # tells peers that no new calls are taken here
         self._front = front
         self._server = server
         self._routing = routing
@@ -87,7 +94,7 @@ class Gateway:
     async def drain(self, limit_s: float) -> bool:
         """Takes nothing new and lets what is in progress end. True if it did within the limit."""
         self._lines.info("gateway_drain_began", in_flight=self._front.in_flight)
-        self._routing.goaway()
+        self._goaway()
         finished = await self._server.drain(limit_s)
         self._lines.info("gateway_drained", finished=finished, in_flight=self._front.in_flight)
         return finished

@@ -45,15 +45,11 @@ class FakeRouting:
         self.reachable = asyncio.Event()
         self.reachable.set()
         self.unreachable: tuple[InstanceRow, ...] = ()
-        self.left = False
 
     async def apply(self, table: RoutingTable) -> tuple[InstanceRow, ...]:
         await self.reachable.wait()
         self.applied.append(table.revision)
         return self.unreachable
-
-    def goaway(self) -> None:
-        self.left = True
 
 
 class FakeServer:
@@ -70,9 +66,15 @@ class Parts:
         self.routing, self.server, self.lines = FakeRouting(), FakeServer(), Lines()
         self.front: Front = make_front(FakeRouter(), limits=GatewayLimits())
         self.front.ready = False
+        self.left = asyncio.Event()
         server: Any = self.server
         self.gateway = Gateway(
-            node=NodeId("n1"), front=self.front, server=server, routing=self.routing, lines=self.lines
+            node=NodeId("n1"),
+            front=self.front,
+            server=server,
+            routing=self.routing,
+            goaway=self.left.set,
+            lines=self.lines,
         )
 
     def serves(self, path: bytes) -> bool:
@@ -164,5 +166,5 @@ async def test_what_cannot_be_reached_and_what_conflicts_is_told(parts: Parts) -
 async def test_a_drain_says_goaway_and_waits_no_longer_than_asked(parts: Parts) -> None:
     raw = await parts.gateway.take_drain(asked(DrainRequest(limit_ms=3_000)))
     assert msgspec.msgpack.decode(raw, type=DrainReply).finished
-    assert parts.routing.left
+    assert parts.left.is_set()
     assert parts.server.limits_s == [3.0]
