@@ -63,3 +63,35 @@ class InvalidRequest(StoreFault):
 class Overloaded(StoreFault):
     code, retryable = "store_overloaded", True
     remedy = "Wait a moment; too many changes are waiting for the log."
+
+
+class SessionLost(StoreFault):
+    """A change was sent, and whether it was applied can no longer be found out."""
+
+    code = "session_lost"
+    remedy = "Read the state before you repeat the change."
+
+
+_BY_CODE: dict[str, type[StoreFault]] = {
+    kind.code: kind
+    for kind in (
+        NoQuorum,
+        StoreUnavailable,
+        TooLarge,
+        QuotaExceeded,
+        LeaseNotFound,
+        InvalidRequest,
+        Overloaded,
+        SessionLost,
+    )
+}
+
+
+def error_of(code: str, detail: str) -> StoreFault:
+    """The error that travelled as code and sentence."""
+    if code == NotLeader.code:
+        return NotLeader("")
+    if code == Compacted.code:
+        digits = "".join(character for character in detail if character.isdigit())
+        return Compacted(int(digits or 0))
+    return _BY_CODE.get(code, StoreFault)(detail)

@@ -1,0 +1,79 @@
+"""What goes into the log: commands and their results, as msgpack."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from runtime.consensus.store import NO_LEASE, Compare, LeaseId, Operation, TxnResult
+
+
+class Txn(msgspec.Struct, frozen=True, array_like=True, tag="t"):
+    compare: tuple[Compare, ...]
+    then: tuple[Operation, ...]
+    otherwise: tuple[Operation, ...] = ()
+
+
+class Grant(msgspec.Struct, frozen=True, array_like=True, tag="g"):
+    ttl_ms: int
+
+
+class KeepAlive(msgspec.Struct, frozen=True, array_like=True, tag="k"):
+    lease: LeaseId
+
+
+class Revoke(msgspec.Struct, frozen=True, array_like=True, tag="r"):
+    lease: LeaseId
+
+
+class Tick(msgspec.Struct, frozen=True, array_like=True, tag="i"):
+    """The leader's clock moved on: the only way that time enters the state."""
+
+    elapsed_ms: int
+
+
+class Lead(msgspec.Struct, frozen=True, array_like=True, tag="l"):
+    """A leader's first command: its revision is the fence."""
+
+    node: str
+
+
+Command = Txn | Grant | KeepAlive | Revoke | Tick | Lead
+
+
+class Envelope(msgspec.Struct, frozen=True, array_like=True):
+    """`session` and `sequence` make a repeated command answer its first result; an empty session is not repeated.
+    Results of the session below `settled` are no longer needed."""
+
+    command: Command
+    session: str = ""
+    sequence: int = 0
+    settled: int = 0
+
+
+class Applied(msgspec.Struct, frozen=True, array_like=True, tag="a"):
+    txn: TxnResult | None = None
+    lease: LeaseId = NO_LEASE
+
+
+class Failed(msgspec.Struct, frozen=True, array_like=True, tag="f"):
+    """A refusal is a result like any other: every member computes the same one."""
+
+    code: str
+    detail: str
+
+
+Result = Applied | Failed
+
+_ENCODER: Final = msgspec.msgpack.Encoder()
+_DECODER: Final = msgspec.msgpack.Decoder(Envelope)
+
+
+def encode(envelope: Envelope) -> bytes:
+    return _ENCODER.encode(envelope)
+
+
+def decode(raw: bytes) -> Envelope:
+    """Raises msgspec.DecodeError."""
+    return _DECODER.decode(raw)
