@@ -27,6 +27,7 @@ from evals.forge.state_dir import Manifest, StateDir
 from evals.forge.waiting import came_true
 from runtime.cluster.identity import read_identity
 from runtime.cluster.ports import OFFSETS, ports_of
+from runtime.errors import RuntimeFault
 
 NODES_MAX: Final = 15
 READY_TIMEOUT_S: Final = 30.0
@@ -81,8 +82,11 @@ class Forge:
             if self._partitions:
                 self.network = Network(lambda: {name: node.pid for name, node in self.nodes.items()})
             await self._begin()
-        except BaseException:
+        except BaseException as error:
             await self._end()
+            fault = first_fault(error)
+            if fault is not None and fault is not error:
+                raise fault from error
             raise
         return self
 
@@ -324,6 +328,14 @@ class Forge:
     async def _standing(self, slice_name: str) -> str:
         rows = [row for row in await self.api.instances() if row.slice == slice_name]
         return "; ".join(f"{row.node}/{row.number} {row.phase} {row.reason}".strip() for row in rows) or "none placed"
+
+
+def first_fault(error: BaseException) -> RuntimeFault | None:
+    """The expected failure inside a task group's wrapping, unless something unexpected is there too."""
+    if isinstance(error, BaseExceptionGroup):
+        faults, others = error.split(RuntimeFault)
+        return first_fault(faults.exceptions[0]) if faults is not None and others is None else None
+    return error if isinstance(error, RuntimeFault) else None
 
 
 async def _end_node(node: ForgeNode, left: list[int]) -> None:

@@ -99,11 +99,11 @@ class LoadGenerator:
         at_s, number = 0.0, 0
         while not self._stopping:
             elapsed = now() - self._began
-            while at_s <= elapsed and (duration_s is None or at_s < duration_s):
+            while at_s <= elapsed and (duration_s is None or at_s < duration_s - TICK_S / 2):
                 self._launch(tasks, number, self._began + at_s)
                 number += 1
                 at_s += 1.0 / self._profile.rate(at_s)
-            if duration_s is not None and at_s >= duration_s:
+            if duration_s is not None and at_s >= duration_s - TICK_S / 2:
                 return
             self.report.duration_s = elapsed
             await anyio.sleep(max(TICK_S, self._began + at_s - now()))

@@ -1,0 +1,102 @@
+"""What a person sees of a Forge: the welcome with its addresses, the live table, one line where it is no terminal."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from evals.forge.forge import Forge
+from evals.forge.status import Status
+
+STYLES: Final = {"running": "green", "paused": "yellow", "down": "red"}
+_JSON: Final = "-H 'content-type: application/json'"
+_CURLS: Final = {
+    "url-shortener": (
+        "curl -i http://{http}/links " + _JSON + """ -d '{{"url": "https://example.com/", "alias": "demo"}}'""",
+        "curl -i http://{http}/s/demo",
+    ),
+    "order-domain": (
+        "curl -i http://{http}/orders "
+        + _JSON
+        + """ -d '{{"customer": "ada", "lines": [{{"sku": "mug", "quantity": 2}}], "card": "card-1"}}'""",
+        "curl -i http://{http}/inventory/mug",
+    ),
+}
+
+
+def welcome(forge: Forge, ready_s: float) -> str:
+    """Where everything is, and what to try first."""
+    rows = [f"\nready after {ready_s:.1f} s; nodes in {forge.state.path}\n"]
+    for name, node in forge.nodes.items():
+        rows.append(f"  {name:<4} application http://{node.addresses.http}   API http://{node.addresses.api}")
+    first = forge.nodes[forge.names[0]]
+    rows.append(f"  admin key  {first.admin_key_file}\n")
+    http = first.addresses.http
+    for app in forge.apps:
+        rows += [f"  {line.format(http=http)}" for line in _CURLS.get(app.blueprint, ())]
+    rows.append("\ntype `help` for what can be broken; Ctrl-C ends everything\n")
+    return "\n".join(rows)
+
+
+def plain_line(status: Status) -> str:
+    """One reading in one line."""
+    up = [node.name for node in status.nodes if node.state == "running"]
+    active = sum(row[1] for row in status.slices)
+    line = f"nodes {','.join(up) or 'none'} · leader {status.leader or 'none'} · {active} instances active"
+    if status.sent:
+        line += f" · {status.rps:.0f} requests/s · p99 {status.p99_ms:.1f} ms · {status.failed} failed"
+    return line
+
+
+class View:
+    """A table that is drawn over again, with the line being typed below it."""
+
+    def __init__(self) -> None:
+        self._live: Live | None = None
+        self._typed = ""
+        self._last: tuple[Status, list[str]] | None = None
+
+    def show(self, status: Status, messages: list[str]) -> None:
+        self._last = (status, messages)
+        if self._live is None:
+            self._live = Live(console=Console(), auto_refresh=False, transient=False)
+            self._live.start()
+        self._live.update(render(status, messages, self._typed), refresh=True)
+
+    def typed(self, text: str) -> None:
+        self._typed = text
+        if self._last is not None:
+            self.show(*self._last)
+
+    def close(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+
+def render(status: Status, messages: list[str], typed: str) -> Group:
+    nodes = Table(box=None, padding=(0, 2, 0, 0))
+    for heading in ("node", "state", "instances", "requests/s", "application"):
+        nodes.add_column(heading, justify="right" if heading in ("instances", "requests/s") else "left")
+    for node in status.nodes:
+        nodes.add_row(
+            f"{node.name}{' (leader)' if node.leads else ''}",
+            Text(node.state, style=STYLES[node.state]),
+            str(node.active),
+            f"{node.rps:.0f}" if status.sent else "–",
+            node.url,
+        )
+    slices = "   ".join(f"{name} {active}/{count}" for name, active, count in status.slices) or "no slices"
+    parts: list[Table | Text] = [nodes, Text(slices)]
+    if status.sent:
+        failed = Text(f"{status.failed} failed", style="red" if status.failed else "green")
+        load = Text(f"{status.rps:.0f} requests/s · p99 {status.p99_ms:.1f} ms · {status.sent} sent · ")
+        parts.append(load.append_text(failed))
+    parts += [Text(trouble, style="yellow") for trouble in status.troubles[:5]]
+    parts += [Text(message, style="cyan") for message in messages]
+    parts.append(Text(f"> {typed}"))
+    return Group(*parts)

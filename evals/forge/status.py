@@ -1,0 +1,96 @@
+"""What a Forge's live view shows: one reading of the cluster, and the load of the last seconds."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Final
+
+from evals.forge.errors import ForgeFault
+from evals.forge.forge import Forge
+from evals.forge.load.generator import LoadGenerator
+from runtime.telemetry.histogram import Histogram
+
+WINDOW_S: Final = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeStatus:
+    """`state` is running, paused or down; `active` counts its ACTIVE instances."""
+
+    name: str
+    url: str
+    state: str
+    leads: bool
+    active: int
+    rps: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    nodes: tuple[NodeStatus, ...]
+    slices: tuple[tuple[str, int, int], ...]  # name, active, all
+    troubles: tuple[str, ...]  # instances that say why they are not active
+    rps: float
+    p99_ms: float
+    sent: int
+    failed: int
+    leader: str
+
+
+@dataclass(slots=True)
+class LoadWindow:
+    """The generator's last seconds, one reading a second."""
+
+    generator: LoadGenerator
+    _readings: deque[tuple[dict[str, int], Histogram]] = field(default_factory=lambda: deque(maxlen=WINDOW_S + 1))
+
+    def read(self) -> tuple[dict[str, float], float]:
+        """(requests a second by node, p99 in milliseconds) since the oldest reading kept."""
+        report = self.generator.report
+        latest = Histogram(report.latency_us.counts, report.latency_us.sum)
+        self._readings.append((dict(report.by_node), latest))
+        nodes, histogram = self._readings[0]
+        seconds = max(1, len(self._readings) - 1)
+        rps = {node: (count - nodes.get(node, 0)) / seconds for node, count in report.by_node.items()}
+        return rps, latest.since(histogram).percentile(0.99) / 1000
+
+
+async def read_status(forge: Forge, load: LoadWindow | None) -> Status:
+    """A cluster that cannot be asked just now shows what is known without it."""
+    rps, p99_ms = load.read() if load is not None else ({}, 0.0)
+    try:
+        leader = await forge.api.leader()
+        instances = await forge.api.instances()
+    except ForgeFault:
+        leader, instances = "", []
+    nodes = tuple(
+        NodeStatus(
+            name=name,
+            url=f"http://{node.addresses.http}",
+            state="down" if not node.running else "paused" if node.paused else "running",
+            leads=name == leader,
+            active=sum(row.node == name and row.phase == "active" for row in instances),
+            rps=rps.get(name, 0.0),
+        )
+        for name, node in forge.nodes.items()
+    )
+    names = sorted({row.slice for row in instances})
+    report = load.generator.report if load is not None else None
+    return Status(
+        nodes=nodes,
+        slices=tuple(
+            (
+                name,
+                sum(row.slice == name and row.phase == "active" for row in instances),
+                sum(row.slice == name for row in instances),
+            )
+            for name in names
+        ),
+        troubles=tuple(f"{row.slice} on {row.node}: {row.phase}, {row.reason}" for row in instances if row.reason),
+        rps=sum(rps.values()),
+        p99_ms=p99_ms,
+        sent=report.sent if report is not None else 0,
+        failed=report.failed if report is not None else 0,
+        leader=leader,
+    )
