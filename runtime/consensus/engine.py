@@ -30,6 +30,7 @@ WATCH_BATCHES_MAX: Final = 500  # handed to one watcher before others get their 
 
 
 class Engine(Protocol):
+    node: str
     machine: Machine
     changes: Signal
     """Fires on every new revision and on every change of leadership."""
@@ -96,7 +97,7 @@ class EngineStore:
     async def revoke(self, lease: LeaseId) -> None:
         await self.command(c.Envelope(c.Revoke(lease)))
 
-    async def watch(self, prefix: str, *, from_revision: Revision) -> AsyncIterator[WatchBatch]:
+    async def watch(self, prefix: str | tuple[str, ...], *, from_revision: Revision) -> AsyncIterator[WatchBatch]:
         """Follows the history itself rather than a queue of its own, so a slow watcher costs no memory."""
         machine, following = self._engine.machine, from_revision
         while True:

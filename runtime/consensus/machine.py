@@ -264,7 +264,7 @@ class Machine:
 
     # -- history -------------------------------------------------------------------------------------------------------
 
-    def history(self, prefix: str, from_revision: Revision) -> list[WatchBatch]:
+    def history(self, prefix: str | tuple[str, ...], from_revision: Revision) -> list[WatchBatch]:
         """What changed below the prefix from that revision on. Raises Compacted when that is no longer known."""
         if from_revision <= self._compacted:
             raise e.Compacted(self._compacted + 1)

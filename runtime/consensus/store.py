@@ -148,8 +148,11 @@ class Store(Protocol):
         """Ends the lease and deletes its keys. An unknown lease is no error."""
         ...
 
-    def watch(self, prefix: str, *, from_revision: Revision) -> AsyncIterator[WatchBatch]:
-        """Changes from `from_revision` on (inclusive), with no gap and no duplicate, or raises `Compacted`."""
+    def watch(self, prefix: str | tuple[str, ...], *, from_revision: Revision) -> AsyncIterator[WatchBatch]:
+        """Changes below the prefix, or any of them, from `from_revision` on (inclusive); no gap, no duplicate.
+
+        Raises Compacted when that far back is no longer known.
+        """
         ...
 
     def leadership(self) -> AsyncIterator[Leadership]:

@@ -1,0 +1,187 @@
+"""The Store as every other process sees it: over the node's Unix socket, or over mutual TLS to any core node."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from runtime.cluster.identity import NodeIdentity
+from runtime.cluster.layout import NodeLayout
+from runtime.consensus import commands as c
+from runtime.consensus import errors as e
+from runtime.consensus import wire as w
+from runtime.consensus.machine import check_txn
+from runtime.consensus.store import (
+    RANGE_LIMIT_MAX,
+    Compare,
+    GetResult,
+    Leadership,
+    LeaseId,
+    Operation,
+    RangeResult,
+    Revision,
+    StoreStatus,
+    TxnResult,
+    WatchBatch,
+)
+from runtime.invocation.connection import Connection
+from runtime.invocation.errors import CallFault, NotStarted, RemoteFault
+from runtime.invocation.link import Link
+from runtime.invocation.listener import connect_tls, connect_unix
+from runtime.security.tls import client_context
+
+DEADLINE_S: Final = 5.0  # spans an election: most take under a second
+ATTEMPT_S: Final = 2.0  # one member's time to answer before another attempt is made
+PAUSE_S: Final = 0.05
+_RETRIED: Final = {"not_leader", "no_quorum", "store_unavailable", "store_overloaded"}
+
+_result: Final = msgspec.msgpack.Decoder(c.Applied).decode
+
+
+class StoreClient:
+    """Implements Store. A change repeated after a lost answer is applied once: it carries session and number."""
+
+    def __init__(self, dial: Callable[[], Awaitable[Connection]], *, deadline_s: float = DEADLINE_S) -> None:
+        self._link = Link(dial, name="store").start()
+        self._deadline_s = deadline_s
+        self._session = secrets.token_hex(12)
+        self._numbers = itertools.count(1)
+        self._in_flight: set[int] = set()
+
+    @classmethod
+    def open(cls, layout: NodeLayout, identity: NodeIdentity, *, deadline_s: float = DEADLINE_S) -> StoreClient:
+        """Core nodes have a store of their own; worker nodes take the core nodes' in turn."""
+        if identity.role == "core":
+            return cls(lambda: connect_unix(layout.socket("store")), deadline_s=deadline_s)
+        return cls(_in_turn(layout.tls, identity), deadline_s=deadline_s)
+
+    async def close(self) -> None:
+        await self._link.close()
+
+    # -- Store -----------------------------------------------------------------------------------------------------
+
+    async def get(self, key: str, *, stale_ok: bool = False) -> GetResult:
+        raw = await self._ask(w.GET, w.encode(w.GetRequest(key, stale_ok)))
+        return msgspec.msgpack.decode(raw, type=GetResult)
+
+    async def range(
+        self, prefix: str, *, after: str = "", limit: int = RANGE_LIMIT_MAX, stale_ok: bool = False
+    ) -> RangeResult:
+        raw = await self._ask(w.RANGE, w.encode(w.RangeRequest(prefix, after, limit, stale_ok)))
+        return msgspec.msgpack.decode(raw, type=RangeResult)
+
+    async def txn(
+        self, compare: Sequence[Compare], then: Sequence[Operation], otherwise: Sequence[Operation] = ()
+    ) -> TxnResult:
+        txn = c.Txn(tuple(compare), tuple(then), tuple(otherwise))
+        check_txn(txn)
+        result = await self._command(txn)
+        assert result.txn is not None
+        return result.txn
+
+    async def grant(self, ttl_ms: int) -> LeaseId:
+        return (await self._command(c.Grant(ttl_ms))).lease
+
+    async def keep_alive(self, lease: LeaseId) -> None:
+        await self._command(c.KeepAlive(lease))
+
+    async def revoke(self, lease: LeaseId) -> None:
+        await self._command(c.Revoke(lease))
+
+    async def watch(self, prefix: str | tuple[str, ...], *, from_revision: Revision) -> AsyncIterator[WatchBatch]:
+        """Goes on over lost connections, from the revision behind the last one seen."""
+        prefixes = (prefix,) if isinstance(prefix, str) else prefix
+        following = from_revision
+        while True:
+            try:
+                async for raw in self._link.stream(w.WATCH, w.encode(w.WatchRequest(prefixes, following))):
+                    batch = w.decode_batches(raw)
+                    following = Revision(max(following, batch.revision + 1))
+                    yield batch
+            except RemoteFault as fault:
+                raise e.error_of(fault.code, fault.detail) from fault
+            except CallFault:
+                await self._pause()
+
+    async def leadership(self) -> AsyncIterator[Leadership]:
+        while True:
+            try:
+                async for raw in self._link.stream(w.LEADERSHIP):
+                    yield w.decode_leadership(raw)
+            except CallFault:
+                yield Leadership(leader="", fence=Revision(0))  # nobody can be asked, so nobody leads for us
+                await self._pause()
+
+    async def status(self) -> StoreStatus:
+        return msgspec.msgpack.decode(await self._ask(w.STATUS, b""), type=StoreStatus)
+
+    # -- members -----------------------------------------------------------------------------------------------------
+
+    async def members(self) -> dict[str, str]:
+        """Node id → store address of the voting members."""
+        return msgspec.msgpack.decode(await self._ask(w.MEMBERS, b""), type=w.Members).addresses
+
+    async def add_member(self, node: str, address: str) -> None:
+        """Adding a member that is one already does nothing."""
+        await self._ask(w.ADD_MEMBER, w.encode(w.MemberRequest(node, address)))
+
+    async def remove_member(self, node: str) -> None:
+        await self._ask(w.REMOVE_MEMBER, w.encode(w.MemberRequest(node)))
+
+    # -- inside --------------------------------------------------------------------------------------------------------
+
+    async def _command(self, command: c.Command) -> c.Applied:
+        number = next(self._numbers)
+        self._in_flight.add(number)
+        try:
+            envelope = c.Envelope(command, self._session, number, min(self._in_flight))
+            return _result(await self._ask(w.COMMAND, c.encode(envelope)))
+        finally:
+            self._in_flight.discard(number)
+
+    async def _ask(self, target: str, payload: bytes) -> bytes:
+        """Tries again until the deadline: every verb may be repeated, commands because they are numbered."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._deadline_s
+        last: Exception = NotStarted("no store answered")
+        while (left_s := deadline - loop.time()) > 0:
+            try:
+                return await self._link.call(target, payload, deadline_s=min(left_s, ATTEMPT_S))
+            except RemoteFault as fault:
+                error = e.error_of(fault.code, fault.detail)
+                if fault.code not in _RETRIED:
+                    raise error from fault
+                last = error
+            except CallFault as fault:
+                last = fault
+            await self._pause()
+        if isinstance(last, e.StoreFault) and not isinstance(last, e.NotLeader):
+            raise last
+        if isinstance(last, e.NotLeader):
+            raise e.NoQuorum("no leader could be found in time; a majority of the core nodes may be down") from last
+        raise e.StoreUnavailable(f"no store answered in {self._deadline_s} s: {last}") from last
+
+    async def _pause(self) -> None:
+        await asyncio.sleep(PAUSE_S * (0.5 + random.random()))  # noqa: S311  spreads retries, hides nothing
+
+
+def _in_turn(tls: Path, identity: NodeIdentity) -> Callable[[], Awaitable[Connection]]:
+    turn = itertools.count(random.randrange(1_000))  # noqa: S311  spreads worker nodes over the core nodes
+    context = client_context(tls)
+
+    async def dial() -> Connection:
+        nodes = sorted(identity.core_nodes)
+        if not nodes:
+            raise NotStarted("no core node is known; join the cluster again")
+        node = nodes[next(turn) % len(nodes)]
+        host, _, port = identity.core_nodes[node].rpartition(":")
+        return await connect_tls(host, int(port), context, node)
+
+    return dial

@@ -1,0 +1,126 @@
+"""The verbs of a store process. What only the leader can do is handed on to it, once."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Final, Protocol
+
+import msgspec
+
+from runtime.consensus import errors as e
+from runtime.consensus import wire as w
+from runtime.consensus.engine import Engine, EngineStore
+from runtime.invocation.connection import Connection
+from runtime.invocation.errors import CallFault, NotStarted, RemoteFault
+from runtime.invocation.incoming import Handlers, IncomingCall, UnaryHandler
+
+WATCHERS_MAX: Final = 1_000
+
+
+class MemberEngine(Engine, Protocol):
+    """An engine whose members can change."""
+
+    async def add_member(self, node: str, address: str) -> None: ...
+
+    async def remove_member(self, node: str) -> None: ...
+
+    def members(self) -> dict[str, str]: ...
+
+
+class StoreServer:
+    """`peer(node)` gives the connection to another member's store, or None while there is none."""
+
+    def __init__(self, engine: MemberEngine, *, peer: Callable[[str], Connection | None]) -> None:
+        self._engine = engine
+        self._store = EngineStore(engine)
+        self._peer = peer
+        self._watchers = 0
+
+    def offer(self, handlers: Handlers) -> None:
+        handlers.unary |= {
+            w.GET: self._on_leader(self._get, lambda raw: w.decode_get(raw).stale_ok),
+            w.RANGE: self._on_leader(self._range, lambda raw: w.decode_range(raw).stale_ok),
+            w.COMMAND: self._on_leader(self._command),
+            w.ADD_MEMBER: self._on_leader(self._add_member),
+            w.REMOVE_MEMBER: self._on_leader(self._remove_member),
+            w.STATUS: self._status,
+            w.MEMBERS: self._members,
+        }
+        handlers.streams |= {w.WATCH: self._watch, w.LEADERSHIP: self._leadership}
+
+    def _on_leader(
+        self,
+        handler: Callable[[bytes], Awaitable[bytes]],
+        anywhere: Callable[[bytes], bool] = lambda _raw: False,
+    ) -> UnaryHandler:
+        async def handle(call: IncomingCall) -> bytes:
+            try:
+                if anywhere(call.payload):
+                    return await handler(call.payload)
+                leader = self._engine.leader()
+                if leader and leader != self._engine.node and call.context.principal != w.FORWARDED:
+                    return await self._forward(leader, call)
+                return await handler(call.payload)
+            except msgspec.DecodeError as error:
+                raise e.InvalidRequest(f"{call.target}: {error}") from error
+
+        return handle
+
+    async def _forward(self, leader: str, call: IncomingCall) -> bytes:
+        connection = self._peer(leader)
+        if connection is None:
+            raise NotStarted(f"the leader {leader} is not connected")
+        context = call.context.child()
+        context.principal = w.FORWARDED
+        try:
+            return await connection.call(call.target, call.payload, context=context)
+        except (RemoteFault, NotStarted):
+            raise
+        except CallFault as error:
+            raise e.StoreUnavailable(f"the leader {leader} did not answer: {error}") from error
+
+    async def _get(self, raw: bytes) -> bytes:
+        request = w.decode_get(raw)
+        return w.encode(await self._store.get(request.key, stale_ok=request.stale_ok))
+
+    async def _range(self, raw: bytes) -> bytes:
+        request = w.decode_range(raw)
+        return w.encode(
+            await self._store.range(request.prefix, after=request.after, limit=request.limit, stale_ok=request.stale_ok)
+        )
+
+    async def _command(self, raw: bytes) -> bytes:
+        return w.encode(await self._store.command(w.decode_command(raw)))
+
+    async def _add_member(self, raw: bytes) -> bytes:
+        request = w.decode_member(raw)
+        await self._engine.add_member(request.node, request.address)
+        return b""
+
+    async def _remove_member(self, raw: bytes) -> bytes:
+        await self._engine.remove_member(w.decode_member(raw).node)
+        return b""
+
+    async def _status(self, _call: IncomingCall) -> bytes:
+        return w.encode(await self._store.status())
+
+    async def _members(self, _call: IncomingCall) -> bytes:
+        return w.encode(w.Members(self._engine.members()))
+
+    async def _watch(self, call: IncomingCall) -> AsyncIterator[bytes]:
+        try:
+            request = w.decode_watch(call.payload)
+        except msgspec.DecodeError as error:
+            raise e.InvalidRequest(f"{call.target}: {error}") from error
+        if self._watchers >= WATCHERS_MAX:
+            raise e.Overloaded(f"{WATCHERS_MAX} watchers are the limit")
+        self._watchers += 1
+        try:
+            async for batch in self._store.watch(request.prefixes, from_revision=request.from_revision):
+                yield w.encode(batch)
+        finally:
+            self._watchers -= 1
+
+    async def _leadership(self, _call: IncomingCall) -> AsyncIterator[bytes]:
+        async for leadership in self._store.leadership():
+            yield w.encode(leadership)

@@ -1,0 +1,64 @@
+"""The Store protocol's messages between a client and a store process."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from runtime.consensus.commands import Envelope
+from runtime.consensus.store import RANGE_LIMIT_MAX, Leadership, Revision, WatchBatch
+
+GET: Final = "store/get"
+RANGE: Final = "store/range"
+COMMAND: Final = "store/command"
+WATCH: Final = "store/watch"
+LEADERSHIP: Final = "store/leadership"
+STATUS: Final = "store/status"
+ADD_MEMBER: Final = "store/add-member"
+REMOVE_MEMBER: Final = "store/remove-member"
+MEMBERS: Final = "store/members"
+RAFT: Final = "raft/message"
+
+FORWARDED: Final = "forwarded"
+"""The principal of a request that one store handed to another: it is not handed on again."""
+
+
+class GetRequest(msgspec.Struct, frozen=True, array_like=True):
+    key: str
+    stale_ok: bool = False
+
+
+class RangeRequest(msgspec.Struct, frozen=True, array_like=True):
+    prefix: str
+    after: str = ""
+    limit: int = RANGE_LIMIT_MAX
+    stale_ok: bool = False
+
+
+class WatchRequest(msgspec.Struct, frozen=True, array_like=True):
+    prefixes: tuple[str, ...]
+    from_revision: Revision
+
+
+class MemberRequest(msgspec.Struct, frozen=True, array_like=True):
+    """`address` is where the member's store listens; not needed to remove one."""
+
+    node: str
+    address: str = ""
+
+
+class Members(msgspec.Struct, frozen=True, array_like=True):
+    """Node id → store address of every voting member."""
+
+    addresses: dict[str, str]
+
+
+encode: Final = msgspec.msgpack.Encoder().encode
+decode_get: Final = msgspec.msgpack.Decoder(GetRequest).decode
+decode_range: Final = msgspec.msgpack.Decoder(RangeRequest).decode
+decode_command: Final = msgspec.msgpack.Decoder(Envelope).decode
+decode_watch: Final = msgspec.msgpack.Decoder(WatchRequest).decode
+decode_member: Final = msgspec.msgpack.Decoder(MemberRequest).decode
+decode_batches: Final = msgspec.msgpack.Decoder(WatchBatch).decode
+decode_leadership: Final = msgspec.msgpack.Decoder(Leadership).decode
