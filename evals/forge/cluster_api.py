@@ -34,6 +34,8 @@ class InstanceRow(msgspec.Struct, frozen=True, kw_only=True):
     phase: str
     reason: str = ""
     restarts: int = 0
+    worker: str = ""
+    since_unix_ms: int = 0
 
 
 class ClusterApi:
