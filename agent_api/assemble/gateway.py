@@ -27,6 +27,7 @@ from runtime.gateway.gateway import Gateway
 from runtime.gateway.inline import InlineCaller
 from runtime.gateway.limits import MIB, GatewayLimits
 from runtime.gateway.server import HttpServer, bind
+from runtime.gateway.system import start_system_slices
 from runtime.gateway.tasks import Tasks
 from runtime.gateway.verbs import DRAIN, STATS, TABLE
 from runtime.gateway.watch import RequestWatch
@@ -43,6 +44,7 @@ from runtime.security.tls import client_context, server_context
 from runtime.telemetry.log import Log, open_log
 from runtime.telemetry.recorder import Recorder
 
+SYSTEM_SLICES: Final[tuple[str, ...]] = ()  # "module:Class" of the infra services' server parts
 STOP_S: Final = 1.5  # of the drain's time, kept for closing what is left
 HOST_DRAIN_MS: Final = 2_000
 TASKS_CLOSE_S: Final = 1.0
@@ -117,6 +119,7 @@ async def serve(parts: Parts) -> None:
         routing=parts.router,
         goaway=peers.goaway,
         lines=parts.log,
+        system=await start_system_slices(parts.host, SYSTEM_SLICES),
     )
     local = await serve_unix(parts.layout.socket("gateway"), verbs(parts, gateway))
     await parts.http.start(parts.tasks)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 import msgspec
@@ -11,6 +11,7 @@ import msgspec
 from runtime.gateway.front import Front
 from runtime.gateway.routes import RouteTable, bindings_of
 from runtime.gateway.server import HttpServer
+from runtime.gateway.system import with_system_slices
 from runtime.gateway.verbs import (
     DrainReply,
     DrainRequest,
@@ -23,6 +24,7 @@ from runtime.gateway.watch import Lines
 from runtime.invocation.incoming import IncomingCall
 from runtime.invocation.table import InstanceRow, RoutingTable
 from runtime.names import NodeId
+from runtime.sdk.contract import SliceContract
 
 DRAIN_MS_MAX: Final = 60_000
 
@@ -49,6 +51,7 @@ class Gateway:
         routing: Routing,
         goaway: Callable[[], None],
         lines: Lines,
+        system: Sequence[SliceContract],
     ) -> None:
         self._node = node
         self._goaway = goaway  # tells peers that no new calls are taken here
@@ -56,6 +59,7 @@ class Gateway:
         self._server = server
         self._routing = routing
         self._lines = lines
+        self._system = system  # slices that every gateway hosts
         self._revision = -1
         self._applying = asyncio.Lock()
 
@@ -71,6 +75,7 @@ class Gateway:
         """Workers first, then routes: a route never leads to an instance that cannot be reached yet."""
         if table.node != self._node:
             raise TableMisdirected(f"this is node {self._node}, the table is for {table.node}")
+        table = with_system_slices(table, self._system)
         async with self._applying:
             if table.revision < self._revision:
                 raise TableStale(f"revision {table.revision} comes after {self._revision}")

@@ -1,19 +1,12 @@
-"""Slices hosted in the gateway itself: their way out to other slices, and the rows that make them known."""
+"""The way out of slices that the gateway itself hosts."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import Final, Protocol
-
-import msgspec
+from collections.abc import Callable
+from typing import Protocol
 
 from runtime.invocation.context import CallContext
-from runtime.invocation.router import INLINE
-from runtime.invocation.table import InstanceRow, RoutingTable
-from runtime.sdk.contract import SliceContract
-
-SYSTEM_INSTANCE: Final = 1  # one of each on every node
 
 
 class Route(Protocol):
@@ -38,21 +31,3 @@ class InlineCaller:
         inner = CallContext.root(own_s) if context is None else context.child()
         inner.deadline = min(inner.deadline, own_s)
         return await self._router().call(target, payload, inner, deadline_s=deadline_s, node=node)
-
-
-def with_system_slices(table: RoutingTable, contracts: Sequence[SliceContract]) -> RoutingTable:
-    """The table with the system slices of every node in it. Control need not list what always runs."""
-    if not contracts:
-        return table
-    names = {contract.name for contract in contracts}
-    nodes = (table.node, *(peer.node for peer in table.peers))
-    rows = tuple(
-        InstanceRow(contract.name, contract.version, node, SYSTEM_INSTANCE, 100, INLINE if node == table.node else "")
-        for contract in contracts
-        for node in nodes
-    )
-    return msgspec.structs.replace(
-        table,
-        instances=(*(row for row in table.instances if row.slice not in names), *rows),
-        contracts=(*(contract for contract in table.contracts if contract.name not in names), *contracts),
-    )

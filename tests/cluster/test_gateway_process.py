@@ -13,6 +13,8 @@ import pytest
 
 from runtime.clock import SystemClock
 from runtime.gateway.verbs import DRAIN, STATS, DrainReply, DrainRequest
+from runtime.hosting.ports import InstanceSettings
+from runtime.hosting.remote import RemoteInstanceHost
 from runtime.invocation.connection import Connection
 from runtime.invocation.errors import NotStarted, PeerRefused, RemoteFault
 from runtime.invocation.incoming import IncomingCall
@@ -22,6 +24,7 @@ from runtime.names import NodeId
 from runtime.security.authority import Authority, issue_node
 from runtime.security.tls import client_context
 from tests.cluster.gateway_node import ECHO, GatewayNode, ask, gateway_nodes, say
+from tests.cluster.worker_node import write_artifact
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -81,6 +84,57 @@ async def test_a_worker_calls_a_slice_of_another_node_through_its_gateway(
     with pytest.raises(NotStarted):
         await worker.call("nobody/say", b"\x90")
     await worker.close()
+
+
+INLINE_SHOP = """
+from runtime.sdk import current_call, get, post, slice_
+
+@slice_(name="shop", version="1.0.0")
+class Shop:
+    def __init__(self, echo: Echo) -> None:
+        self._echo = echo
+
+    @get("/shop/{word}")
+    async def price(self, word: str) -> str:
+        return await self._echo.say(word)
+
+    @post("/fail")
+    async def fail(self) -> str:
+        raise ValueError("secret")
+"""
+ECHO_INTERFACE = """
+from typing import Protocol
+
+class Echo(Protocol):
+    async def say(self, word: str) -> str: ...
+"""
+
+
+async def test_an_inline_slice_answers_in_the_gateway_itself_and_calls_others(
+    node: GatewayNode, tmp_path: Path
+) -> None:
+    async def first(call: IncomingCall) -> bytes:
+        (word,) = msgspec.msgpack.decode(call.payload, type=tuple[str])
+        return msgspec.msgpack.encode(word.upper())
+
+    assert node.control is not None
+    await node.worker("w-1", first)
+    source = INLINE_SHOP.replace("@slice_", ECHO_INTERFACE + "\n@slice_", 1)
+    host = RemoteInstanceHost(node.control)
+    settings = InstanceSettings(slice="shop", number=3, version="1.0.0")
+    contract = await host.load(write_artifact(tmp_path / "shop", source), settings)
+    await host.activate("shop", 3)
+    rows = (HERE, InstanceRow("shop", "1.0.0", "n1", 3, 100, "inline"))
+    assert (await node.push(1, *rows, contracts=(ECHO, contract))).unreachable == ()
+    answer = await ask(node.http, "GET", "/shop/tea")
+    assert (answer.status, answer.body) == (200, b'"TEA"')
+    failed = await ask(node.http, "POST", "/fail")
+    assert failed.status == 500
+    assert b"secret" not in failed.body
+    await node.push(2, HERE)
+    await host.deactivate("shop", 3, drain_ms=1_000)
+    await host.unload("shop", 3)
+    assert await host.instances() == ()
 
 
 async def test_a_worker_that_dies_fails_over_to_the_next(node: GatewayNode) -> None:

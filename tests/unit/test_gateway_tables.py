@@ -11,8 +11,10 @@ import pytest
 
 from runtime.gateway.front import Front
 from runtime.gateway.gateway import Gateway
+from runtime.gateway.inline import InlineCaller
 from runtime.gateway.limits import GatewayLimits
 from runtime.gateway.routes import Found
+from runtime.gateway.system import with_system_slices
 from runtime.gateway.verbs import (
     DrainReply,
     DrainRequest,
@@ -21,7 +23,8 @@ from runtime.gateway.verbs import (
     TableMisdirected,
     TableStale,
 )
-from runtime.invocation.table import InstanceRow, RoutingTable
+from runtime.invocation.context import CallContext
+from runtime.invocation.table import InstanceRow, PeerRow, RoutingTable
 from runtime.names import NodeId
 from runtime.sdk.contract import MethodContract, RouteContract, SliceContract
 from tests.unit.gateway_parts import FakeRouter, Lines, make_front
@@ -75,6 +78,7 @@ class Parts:
             routing=self.routing,
             goaway=self.left.set,
             lines=self.lines,
+            system=(),
         )
 
     def serves(self, path: bytes) -> bool:
@@ -168,3 +172,40 @@ async def test_a_drain_says_goaway_and_waits_no_longer_than_asked(parts: Parts) 
     assert msgspec.msgpack.decode(raw, type=DrainReply).finished
     assert parts.left.is_set()
     assert parts.server.limits_s == [3.0]
+
+
+def test_system_slices_are_on_every_node_of_the_table_and_inline_here() -> None:
+    """A slice's cache must find the cache of every node, whatever control has listed so far."""
+    cache = SliceContract(name="aether-cache", version="1.0.0", entry="c:C")
+    whole = msgspec.structs.replace(table(1, ORDERS), peers=(PeerRow("n2", "h:1"), PeerRow("n3", "h:2", leaving=True)))
+    filled = with_system_slices(whole, (cache,))
+    assert filled.contracts == (ORDERS, cache)
+    assert {(row.node, row.worker) for row in filled.instances if row.slice == "aether-cache"} == {
+        ("n1", "inline"),
+        ("n2", ""),
+        ("n3", ""),
+    }
+    assert with_system_slices(filled, (cache,)) == filled
+
+
+async def test_a_call_of_an_inline_slice_has_a_span_of_its_own_within_its_callers_deadline() -> None:
+    seen: list[CallContext] = []
+
+    class Router:
+        async def call(
+            self, target: str, payload: bytes, context: CallContext | None, *, deadline_s: float, node: str = ""
+        ) -> bytes:
+            assert context is not None
+            seen.append(context)
+            return node.encode()
+
+    now_s = asyncio.get_running_loop().time()
+    outer = CallContext.root(now_s + 1.0)
+    caller = InlineCaller(Router)
+    assert await caller.call("a/b", b"", outer, deadline_s=5.0, node="n2") == b"n2"
+    await caller.call("a/b", b"", outer, deadline_s=0.5)
+    await caller.call("a/b", b"", None, deadline_s=5.0)
+    bounded, shortened, rootless = seen
+    assert (bounded.deadline, bounded.trace_id) == (outer.deadline, outer.trace_id)
+    assert bounded.span_id != outer.span_id
+    assert shortened.deadline < outer.deadline < rootless.deadline
