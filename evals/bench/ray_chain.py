@@ -41,7 +41,6 @@ def serve(listen: str) -> None:
 
     host, _, port = listen.rpartition(":")
 
-    @ray_serve.deployment(num_replicas=1, max_ongoing_requests=512)
     class Orders:
         """Imports inside, since a deployment is pickled."""
 
@@ -64,10 +63,11 @@ def serve(listen: str) -> None:
             placed = {"order_id": order.order_id, "total_cents": total, "lines": len(order.items)}
             return self._response(self._encoder.encode(placed), media_type="application/json")
 
+    deployment: Any = ray_serve.deployment(num_replicas=1, max_ongoing_requests=512)(Orders)
     ray.init(include_dashboard=False, logging_level="ERROR", num_cpus=max(2, os.cpu_count() or 2))
     try:
         ray_serve.start(http_options={"host": host, "port": int(port)})
-        ray_serve.run(Orders.bind(), route_prefix="/")
+        ray_serve.run(deployment.bind(), route_prefix="/")
         print("ready", flush=True)
         sys.stdin.read()
     finally:
