@@ -106,6 +106,7 @@ class HttpConnection(asyncio.Protocol):
         self._forget_body()
         current, later = self._current, self._later
         self.stage, self._current, self._incoming, self._later = Stage.DEAF, None, None, deque()
+        del self._parser  # it leads back here
         if current is not None:
             current.abandon()
         for exchange in later:

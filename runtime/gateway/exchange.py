@@ -82,9 +82,11 @@ class Exchange:
         payload = _encode(HttpRequest(binding.route, found.path, self.query, self.passed, self.request))
         self.request = b""
         front.in_flight += 1
-        self._cancel = front.calls.start(
+        cancel = front.calls.start(
             binding.target, payload, self.context, self._done, http=True, versions=binding.versions
         )
+        if not self.answered:
+            self._cancel = cancel
 
     def answer(self, status: int, headers: Headers, body: bytes, *, closes: bool = False) -> None:
         """Gives the reply to the client. A reply that cannot be sent becomes a refusal."""
@@ -125,6 +127,7 @@ class Exchange:
             return
         front = self._front
         front.in_flight -= 1
+        self._cancel = None  # it leads back here; without it no garbage collection is needed
         if outcome.error is not None:
             assert self.found is not None
             refusal = refusal_of(outcome.error, self.found.binding.target)

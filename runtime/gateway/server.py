@@ -94,6 +94,7 @@ class HttpServer:
             backlog=BACKLOG,
         )
         self._front = front
+        self._config = config
         self._server = _Server(config)
         self._listener = listener
         self._address = cast("tuple[str, int]", listener.getsockname()[:2])
@@ -134,13 +135,31 @@ class HttpServer:
         closed from this side: a request that is on its way just then would be lost.
         """
         self._front.draining = True
+        waiting = self._accept_waiting()
         for server in self._server.servers:
             server.close()
+        for accepted in waiting:
+            await asyncio.get_running_loop().connect_accepted_socket(self._connection, accepted)
         if await self._emptied(min(limit_s, LAME_DUCK_S)):
             return True
         for connection in tuple(self.connections):
             connection.shutdown()
         return await self._emptied(limit_s - LAME_DUCK_S)
+
+    def _accept_waiting(self) -> list[socket.socket]:
+        """Takes over connections that the kernel has accepted but the loop has not: closing would reset them."""
+        waiting: list[socket.socket] = []
+        while len(waiting) < BACKLOG:
+            try:
+                accepted, _ = self._listener.accept()
+            except OSError:
+                return waiting
+            accepted.setblocking(False)
+            waiting.append(accepted)
+        return waiting
+
+    def _connection(self) -> HttpConnection:
+        return HttpConnection(self._config, self._server.server_state, {})
 
     async def _emptied(self, limit_s: float) -> bool:
         if not self.connections:

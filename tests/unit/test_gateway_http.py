@@ -461,6 +461,18 @@ async def test_a_draining_gateway_finishes_what_it_has_and_takes_nothing_new(gat
     assert await draining
 
 
+async def test_a_connection_still_in_the_backlog_when_a_drain_begins_is_served(gateway: Gateway) -> None:
+    """Else a rolling restart would reset requests that were sent before it began."""
+    gateway.router.at_once = Call.reply
+    with socket.create_connection(gateway.server.address) as waiting:  # the loop cannot turn, so nobody accepts it
+        waiting.sendall(get("/orders"))
+        draining = asyncio.ensure_future(gateway.server.drain(5.0))
+        waiting.setblocking(False)
+        loop = asyncio.get_running_loop()
+        assert (await loop.sock_recv(waiting, 1_000)).startswith(b"HTTP/1.1 200")
+        assert await draining
+
+
 async def test_readiness_follows_the_table_and_the_drain(gateway: Gateway) -> None:
     client = await gateway.client()
     assert (await client.ask(get("/health/ready"))).status == 200
