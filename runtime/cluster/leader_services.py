@@ -1,0 +1,45 @@
+"""What only the leader does: one task group that lives exactly as long as the leadership."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+import anyio
+
+from runtime.cluster.membership import Lines
+from runtime.consensus.errors import StoreFault
+from runtime.consensus.store import Revision, Store
+from runtime.names import NodeId
+
+RETRY_S: Final = 0.5
+
+LeaderService = Callable[[Revision], Awaitable[None]]
+"""Takes the fence. It ends by being cancelled; every write it makes compares the fence."""
+
+
+async def run_leader_services(
+    *, store: Store, node: NodeId, services: Sequence[LeaderService], log: Lines, leads: Callable[[bool], None]
+) -> None:
+    """Starts the services when this node becomes leader and ends them when it stops being so. Never returns."""
+    async with anyio.create_task_group() as tasks:
+        scope = anyio.CancelScope()
+        async for leadership in store.leadership():
+            scope.cancel()
+            is_leader = leadership.leader == node
+            leads(is_leader)
+            if is_leader:
+                scope = anyio.CancelScope()
+                log.info("leadership_began", fence=leadership.fence)
+                for service in services:
+                    tasks.start_soon(_run, service, leadership.fence, scope, log)
+
+
+async def _run(service: LeaderService, fence: Revision, scope: anyio.CancelScope, log: Lines) -> None:
+    with scope:
+        while True:
+            try:
+                await service(fence)
+            except StoreFault as error:
+                log.warning("leader_service_failed", reason=str(error))
+            await anyio.sleep(RETRY_S)

@@ -1,0 +1,55 @@
+"""What deployment refuses."""
+
+from __future__ import annotations
+
+from runtime.errors import RuntimeFault
+
+
+class DeploymentFault(RuntimeFault):
+    code = "deployment_fault"
+
+
+class BlueprintInvalid(DeploymentFault):
+    """Says where: line (0 when the whole text is meant) and key."""
+
+    code = "blueprint_invalid"
+
+    def __init__(self, problem: str, *, line: int = 0, key: str = "", remedy: str = "") -> None:
+        where = f"line {line}: " if line else ""
+        named = f"{key}: " if key else ""
+        super().__init__(f"{where}{named}{problem}")
+        self.line = line
+        self.key = key
+        self._remedy = remedy or "Correct the blueprint; docs/guides/blueprints.md lists all keys."
+
+    def problem(self) -> dict[str, object]:
+        return {**super().problem(), "remedy": self._remedy, "line": self.line, "key": self.key}
+
+
+class BlueprintNotFound(DeploymentFault):
+    code = "blueprint_not_found"
+    remedy = "List what is applied: aether blueprint list."
+
+
+class SliceNotFound(DeploymentFault):
+    code = "slice_not_found"
+    remedy = "List what is deployed: aether slice list."
+
+
+class OutOfBounds(DeploymentFault):
+    """A wanted number outside the blueprint's min and max."""
+
+    code = "out_of_bounds"
+    remedy = "Stay within the bounds, or change min or max in the blueprint."
+
+
+class ChangedMeanwhile(DeploymentFault):
+    """Somebody else changed the same state between reading and writing."""
+
+    code, retryable = "changed_meanwhile", True
+    remedy = "Try again."
+
+
+class NodeNotFound(DeploymentFault):
+    code = "node_not_found"
+    remedy = "List the nodes: aether status."

@@ -1,0 +1,162 @@
+"""Where instances go: a pure function from what is wanted and what is there to what must change."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from runtime.names import NodeId, SliceName
+from runtime.state.values import InstanceAssignment, NodeRecord, SliceTarget
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placed:
+    """An assignment and the node it is on. `serving` says that it is an endpoint now."""
+
+    node: NodeId
+    assignment: InstanceAssignment
+    serving: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """`unplaced` counts what there was no node for, by slice."""
+
+    write: tuple[Placed, ...] = ()
+    delete: tuple[Placed, ...] = ()
+    unplaced: Mapping[str, int] = field(default_factory=dict)
+
+
+def place(targets: Sequence[SliceTarget], nodes: Sequence[NodeRecord], placed: Sequence[Placed]) -> Changes:
+    """What to write and delete so that every target has its instances, moving as little as possible.
+
+    nodes: the live ones. An instance on a node that is leaving stays until enough others serve; one on a node that is
+    not listed is gone. Equal inputs give equal outputs.
+    """
+    known = {node.node: node for node in nodes}
+    wanted = {(target.settings.slice, target.settings.version) for target in targets}
+    load = Counter(each.node for each in placed if each.node in known)
+    numbers = {(each.node, each.assignment.slice, each.assignment.number) for each in placed}
+    write: list[Placed] = []
+    delete = [each for each in placed if _kind(each) not in wanted or each.node not in known]
+    unplaced: dict[str, int] = {}
+    for target in sorted(targets, key=lambda target: (target.settings.slice, target.settings.version)):
+        kind = (target.settings.slice, target.settings.version)
+        mine = [each for each in placed if _kind(each) == kind and each.node in known]
+        write += [refreshed for each in mine if (refreshed := _refreshed(each, target)) is not None]
+        fresh, missing = _fresh(target, nodes, mine, load, numbers)
+        write += fresh
+        delete += _surplus(target, mine, known, load, missing=missing)
+        if missing:
+            unplaced[target.settings.slice] = missing
+    return Changes(write=tuple(write), delete=tuple(delete), unplaced=unplaced)
+
+
+def _kind(each: Placed) -> tuple[str, str]:
+    return each.assignment.slice, each.assignment.version
+
+
+def _refreshed(each: Placed, target: SliceTarget) -> Placed | None:
+    """The same instance with the target's newer settings; None if nothing changed."""
+    old = each.assignment
+    if old.settings == target.settings and old.artifact_sha256 == target.artifact_sha256:
+        return None
+    return Placed(
+        node=each.node,
+        serving=each.serving,
+        assignment=InstanceAssignment(
+            slice=old.slice,
+            number=old.number,
+            version=old.version,
+            artifact_sha256=target.artifact_sha256,
+            settings=target.settings,
+            generation=old.generation + 1,
+        ),
+    )
+
+
+def _fresh(
+    target: SliceTarget,
+    nodes: Sequence[NodeRecord],
+    mine: Sequence[Placed],
+    load: Counter[NodeId],
+    numbers: set[tuple[NodeId, SliceName, int]],
+) -> tuple[list[Placed], int]:
+    """New instances, and how many found no node."""
+    open_nodes = [node for node in nodes if _fits(node, target)]
+    staying = [each for each in mine if not _is_leaving(each.node, nodes)]
+    missing = target.wanted - len(staying)
+    here: Counter[NodeId] = Counter(each.node for each in staying)
+    zones: Counter[str] = Counter(node.zone for node in nodes for each in staying if each.node == node.node)
+    fresh: list[Placed] = []
+    while missing > 0 and open_nodes:
+        by_zone = target.settings.placement.spread == "zone"
+        node = min(
+            open_nodes,
+            key=lambda each: (zones[each.zone] if by_zone else 0, here[each.node], load[each.node], each.node),
+        )
+        fresh.append(_assigned(target, node.node, numbers))
+        here[node.node] += 1
+        zones[node.zone] += 1
+        load[node.node] += 1
+        missing -= 1
+    return fresh, max(0, missing)
+
+
+def _fits(node: NodeRecord, target: SliceTarget) -> bool:
+    placement = target.settings.placement
+    return (
+        not node.cordoned
+        and not node.leaving
+        and node.role in placement.roles
+        and (not placement.zones or node.zone in placement.zones)
+    )
+
+
+def _is_leaving(name: NodeId, nodes: Sequence[NodeRecord]) -> bool:
+    return any(node.node == name and node.leaving for node in nodes)
+
+
+def _assigned(target: SliceTarget, node: NodeId, numbers: set[tuple[NodeId, SliceName, int]]) -> Placed:
+    number = 1
+    while (node, target.settings.slice, number) in numbers:
+        number += 1
+    numbers.add((node, target.settings.slice, number))
+    assignment = InstanceAssignment(
+        slice=target.settings.slice,
+        number=number,
+        version=target.settings.version,
+        artifact_sha256=target.artifact_sha256,
+        settings=target.settings,
+        generation=1,
+    )
+    return Placed(node=node, assignment=assignment)
+
+
+def _surplus(
+    target: SliceTarget,
+    mine: Sequence[Placed],
+    known: Mapping[NodeId, NodeRecord],
+    load: Counter[NodeId],
+    *,
+    missing: int,
+) -> list[Placed]:
+    """Those on leaving nodes go once the others serve; above the wanted number, the newest on the fullest node."""
+    leaving = [each for each in mine if known[each.node].leaving]
+    staying = [each for each in mine if not known[each.node].leaving]
+    serving = sum(each.serving for each in staying)
+    gone = leaving if serving >= target.wanted or (missing and serving >= target.settings.min_available) else []
+    if target.wanted == 0:
+        gone = leaving
+    surplus = sorted(
+        staying,
+        key=lambda each: (
+            each.serving,
+            -sum(other.node == each.node for other in staying),
+            -load[each.node],
+            -each.assignment.number,
+            each.node,
+        ),
+    )[: max(0, len(staying) - target.wanted)]
+    return [*gone, *surplus]
