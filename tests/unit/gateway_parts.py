@@ -63,6 +63,9 @@ class Call:
     def echo(self) -> None:
         self.reply(200, self.request.body)
 
+    def cancel(self) -> None:
+        self.cancelled.set()
+
     def fail(self, fault: CallFault) -> None:
         self.done(Outcome(b"", fault))
 
@@ -90,7 +93,7 @@ class FakeRouter:
             self.at_once(call)
         else:
             self.calls.put_nowait(call)
-        return call.cancelled.set
+        return call.cancel
 
 
 def make_front(router: FakeRouter, *bindings: Binding, limits: GatewayLimits, lines: Lines | None = None) -> Front:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ import msgspec
 import pytest
 
 from runtime.gateway.connection import Stage
+from runtime.gateway.exchange import Exchange
 from runtime.gateway.front import Front
 from runtime.gateway.limits import GatewayLimits
 from runtime.gateway.server import AddressTaken, HttpServer, bind
@@ -194,6 +196,21 @@ async def test_a_thousand_pipelined_requests_that_fail_at_once_do_not_exhaust_th
     client = await gateway.client()
     client.send(get("/orders") * 900)
     assert {(await client.reply()).status for _ in range(900)} == {200}
+
+
+async def test_a_request_leaves_no_reference_cycle_behind(gateway: Gateway) -> None:
+    """Cycles would make the garbage collector stop the loop now and then, for a few per cent of its time."""
+    client = await gateway.client()
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(20):
+            client.send(get("/orders"))
+            (await gateway.router.calls.get()).reply()
+            await client.reply()
+        assert not [found for found in gc.get_objects() if type(found) is Exchange]
+    finally:
+        gc.enable()
 
 
 async def test_head_gets_the_length_without_the_body(gateway: Gateway) -> None:
