@@ -45,8 +45,8 @@ from runtime.telemetry.log import Log, open_log
 from runtime.telemetry.recorder import Recorder
 
 SYSTEM_SLICES: Final[tuple[str, ...]] = ()  # "module:Class" of the infra services' server parts
-STOP_S: Final = 1.5  # of the drain's time, kept for closing what is left
-HOST_DRAIN_MS: Final = 2_000
+STOP_S: Final = 3.0  # of the drain's time, kept for stopping inline slices and closing what is left
+HOST_DRAIN_MS: Final = 1_000
 TASKS_CLOSE_S: Final = 1.0
 LOG_FLUSH_S: Final = 1.0
 
@@ -118,6 +118,7 @@ async def serve(parts: Parts) -> None:
         server=parts.http,
         routing=parts.router,
         goaway=peers.goaway,
+        forwarding=lambda: sum(connection.handling for connection in peers.connections),
         lines=parts.log,
         system=await start_system_slices(parts.host, SYSTEM_SLICES),
     )

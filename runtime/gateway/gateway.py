@@ -27,6 +27,7 @@ from runtime.names import NodeId
 from runtime.sdk.contract import SliceContract
 
 DRAIN_MS_MAX: Final = 60_000
+FORWARDING_CHECK_S: Final = 0.02
 
 _decode_table: Final = msgspec.msgpack.Decoder(RoutingTable).decode
 
@@ -50,11 +51,13 @@ class Gateway:
         server: HttpServer,
         routing: Routing,
         goaway: Callable[[], None],
+        forwarding: Callable[[], int],
         lines: Lines,
         system: Sequence[SliceContract],
     ) -> None:
         self._node = node
         self._goaway = goaway  # tells peers that no new calls are taken here
+        self._forwarding = forwarding  # how many calls of peers are in progress
         self._front = front
         self._server = server
         self._routing = routing
@@ -100,9 +103,14 @@ class Gateway:
         """Takes nothing new and lets what is in progress end. True if it did within the limit."""
         self._lines.info("gateway_drain_began", in_flight=self._front.in_flight)
         self._goaway()
+        loop = asyncio.get_running_loop()
+        ends_s = loop.time() + limit_s
         finished = await self._server.drain(limit_s)
-        self._lines.info("gateway_drained", finished=finished, in_flight=self._front.in_flight)
-        return finished
+        while self._forwarding() and loop.time() < ends_s:  # noqa: ASYNC110  connections announce no ends
+            await asyncio.sleep(FORWARDING_CHECK_S)
+        left = self._front.in_flight + self._forwarding()
+        self._lines.info("gateway_drained", finished=finished and not left, in_progress=left)
+        return finished and not left
 
     def _note(self, table: RoutingTable, applied: TableApplied) -> None:
         self._lines.info(

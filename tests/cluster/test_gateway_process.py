@@ -283,6 +283,33 @@ async def test_a_term_signal_lets_requests_finish_and_ends_with_success(node: Ga
     assert not node.layout.socket("gateway").exists()
 
 
+async def test_a_leaving_gateway_finishes_the_calls_of_its_peers(pair: tuple[GatewayNode, GatewayNode]) -> None:
+    one, other = pair
+    began, finish = asyncio.Event(), asyncio.Event()
+
+    async def slow(call: IncomingCall) -> bytes:
+        began.set()
+        await finish.wait()
+        return await say(call)
+
+    await other.worker("w-1", slow)
+    row = InstanceRow("echo", "1.0.0", "n2", 1)
+    await other.push(1, msgspec.structs.replace(row, worker="w-1"), peers=(one.peer,))
+    await one.push(1, row, peers=(other.peer,))
+    asking = asyncio.ensure_future(ask(one.http, "POST", "/say", b"far"))
+    await began.wait()
+    other.terminate()
+    async with asyncio.timeout(5):
+        while await other.is_live():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    refused = await ask(one.http, "POST", "/say", b"new", "x-deadline-ms: 200")
+    assert refused.status == 503
+    finish.set()
+    assert (await asking).body == b"far"
+    assert other.process is not None
+    assert await asyncio.wait_for(other.process.wait(), 10) == 0
+
+
 async def test_a_second_signal_ends_it_at_once(node: GatewayNode) -> None:
     began = asyncio.Event()
 

@@ -70,6 +70,7 @@ class Parts:
         self.front: Front = make_front(FakeRouter(), limits=GatewayLimits())
         self.front.ready = False
         self.left = asyncio.Event()
+        self.forwarded = [0, 0, 2, 5]  # calls of peers in progress, the last one first
         server: Any = self.server
         self.gateway = Gateway(
             node=NodeId("n1"),
@@ -77,6 +78,7 @@ class Parts:
             server=server,
             routing=self.routing,
             goaway=self.left.set,
+            forwarding=self.forwarded.pop,
             lines=self.lines,
             system=(),
         )
@@ -172,6 +174,7 @@ async def test_a_drain_says_goaway_and_waits_no_longer_than_asked(parts: Parts) 
     assert msgspec.msgpack.decode(raw, type=DrainReply).finished
     assert parts.left.is_set()
     assert parts.server.limits_s == [3.0]
+    assert parts.forwarded == []
 
 
 def test_system_slices_are_on_every_node_of_the_table_and_inline_here() -> None:
