@@ -64,7 +64,7 @@ def serve(listen: str) -> None:
             return self._response(self._encoder.encode(placed), media_type="application/json")
 
     deployment: Any = ray_serve.deployment(num_replicas=1, max_ongoing_requests=512)(Orders)
-    ray.init(include_dashboard=False, logging_level="ERROR", num_cpus=max(2, os.cpu_count() or 2))
+    ray.init(include_dashboard=False, logging_level="ERROR", log_to_driver=False, num_cpus=max(2, os.cpu_count() or 2))
     try:
         ray_serve.start(http_options={"host": host, "port": int(port)})
         ray_serve.run(deployment.bind(), route_prefix="/")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def read_app(project: Path) -> App:
     return App(project=project, blueprint=name, blueprint_toml=raw, slices=slices)
 
 
-async def build_app(app: App, output: Path) -> Path:
-    """The wheel. Raises CommandFailed."""
-    await run_command("build", str(app.project), "--output", str(output), timeout_s=BUILD_TIMEOUT_S)
+async def build_app(app: App, output: Path, options: Sequence[str] = ()) -> Path:
+    """The wheel; `options` are further ones of `aether build`. Raises CommandFailed."""
+    await run_command("build", str(app.project), "--output", str(output), *options, timeout_s=BUILD_TIMEOUT_S)
     return max(output.glob("*.whl"), key=lambda path: path.stat().st_mtime_ns)

@@ -165,10 +165,10 @@ class Forge:
 
     # changing
 
-    async def deploy(self, project: Path, *, wait: bool = True) -> App:
+    async def deploy(self, project: Path, *, wait: bool = True, build_options: Sequence[str] = ()) -> App:
         """Builds, uploads and applies an application."""
         app = read_app(project)
-        await self._deliver(app)
+        await self._deliver(app, build_options)
         if wait:
             for slice_name, instances in app.slices:
                 await self.until_active(slice_name, instances)
@@ -294,10 +294,8 @@ class Forge:
     async def _build(self, app: App, wheels: dict[str, Path]) -> None:
         wheels[app.blueprint] = await build_app(app, self.state.path / "wheels" / app.blueprint)
 
-    async def _deliver(self, app: App) -> None:
-        wheels: dict[str, Path] = {}
-        await self._build(app, wheels)
-        await self.api.upload(wheels[app.blueprint])
+    async def _deliver(self, app: App, options: Sequence[str] = ()) -> None:
+        await self.api.upload(await build_app(app, self.state.path / "wheels" / app.blueprint, options))
         await self.api.apply(app.blueprint, app.blueprint_toml)
 
     async def _cluster_id(self) -> str:
