@@ -9,7 +9,7 @@ import anyio
 
 from runtime.cluster.membership import Lines
 from runtime.consensus.errors import StoreFault
-from runtime.consensus.store import Revision, Store
+from runtime.consensus.store import Leadership, Revision, Store
 from runtime.names import NodeId
 
 RETRY_S: Final = 0.5
@@ -19,16 +19,15 @@ LeaderService = Callable[[Revision], Awaitable[None]]
 
 
 async def run_leader_services(
-    *, store: Store, node: NodeId, services: Sequence[LeaderService], log: Lines, leads: Callable[[bool], None]
+    *, store: Store, node: NodeId, services: Sequence[LeaderService], log: Lines, noted: Callable[[Leadership], None]
 ) -> None:
     """Starts the services when this node becomes leader and ends them when it stops being so. Never returns."""
     async with anyio.create_task_group() as tasks:
         scope = anyio.CancelScope()
         async for leadership in store.leadership():
             scope.cancel()
-            is_leader = leadership.leader == node
-            leads(is_leader)
-            if is_leader:
+            noted(leadership)
+            if leadership.leader == node:
                 scope = anyio.CancelScope()
                 log.info("leadership_began", fence=leadership.fence)
                 for service in services:

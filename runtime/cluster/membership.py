@@ -29,7 +29,7 @@ class Lines(Protocol):
 
 
 class Publisher:
-    """Keys that live under the node's lease. Whoever sets one does not wait for the store; a lost lease is made good."""
+    """Keys under the node's lease. Whoever sets one does not wait for the store; a lost lease is made good."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

@@ -9,9 +9,6 @@ from runtime.names import NodeId
 from runtime.sdk.contract import SliceContract
 from runtime.state.values import Endpoint, NodeRecord
 
-SYSTEM_NUMBER = 1
-SYSTEM_VERSION = "1.0.0"
-
 
 def build(
     *,
@@ -21,11 +18,9 @@ def build(
     endpoints: Iterable[Endpoint],
     contracts: Iterable[SliceContract],
     local: Mapping[tuple[str, int], str],
-    system: Sequence[SliceContract] = (),
 ) -> RoutingTable:
     """nodes: the live ones. local: (slice, number) → worker id, of this node's instances that can take calls; an
-    endpoint of this node without one is left out, a local instance without an endpoint is listed (it is about to get
-    one)."""
+    endpoint of this node without one is left out. System slices are the gateway's own affair."""
     live = {record.node: record for record in nodes}
     rows = [
         InstanceRow(
@@ -34,10 +29,6 @@ def build(
         for each in endpoints
         if each.node in live and (each.node != node or (each.slice, each.number) in local)
     ]
-    for contract in system:
-        for name in sorted(live):
-            worker = "inline" if name == node else ""
-            rows.append(InstanceRow(contract.name, contract.version, name, SYSTEM_NUMBER, 100, worker))
     used = {(row.slice, row.version) for row in rows}
     peers = (
         PeerRow(record.node, record.addresses.peer, leaving=record.leaving)
@@ -51,11 +42,7 @@ def build(
         instances=tuple(sorted(rows, key=lambda row: (row.slice, row.version, row.node, row.number))),
         contracts=tuple(
             sorted(
-                {
-                    (each.name, each.version): each
-                    for each in (*contracts, *system)
-                    if (each.name, each.version) in used
-                }.values(),
+                {(each.name, each.version): each for each in contracts if (each.name, each.version) in used}.values(),
                 key=lambda each: (each.name, each.version),
             )
         ),

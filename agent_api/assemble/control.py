@@ -1,0 +1,280 @@
+"""The control process: `python -P -m agent_api.assemble.control --data DIR`."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import anyio
+import msgspec
+import uvicorn
+import uvloop
+
+from agent_api.assemble.telemetry import FactDesk
+from agent_api.control_api.app import make_app
+from agent_api.control_api.ports import ApiParts
+from infra.artifacts.keeping import ArtifactShelf
+from infra.artifacts.source import DiskArtifactSource
+from runtime.clock import SystemClock
+from runtime.cluster.admission import handle_join
+from runtime.cluster.identity import NodeIdentity, read_identity
+from runtime.cluster.layout import NodeLayout
+from runtime.cluster.leader_services import run_leader_services
+from runtime.cluster.leaving import Leaving
+from runtime.cluster.membership import Membership, Publisher
+from runtime.cluster.ports import addresses_of
+from runtime.cluster.seed import plant_seed
+from runtime.cluster.supervision import SupervisorClient
+from runtime.config.settings import NodeSettings, read_settings
+from runtime.consensus.cache import StoreCache
+from runtime.consensus.client import StoreClient
+from runtime.consensus.errors import StoreFault
+from runtime.consensus.store import Leadership, Revision
+from runtime.content.disk import DiskContent
+from runtime.content.replicated import ReplicatedContent
+from runtime.content.serving import ConnectedPeers, offer_content
+from runtime.deployment.cluster_manager import ClusterManager
+from runtime.deployment.gateway_link import GatewayLink
+from runtime.deployment.node_manager import NodeManager
+from runtime.deployment.routing_table import build
+from runtime.deployment.view import PREFIXES, StateView
+from runtime.deployment.worker_pool import WorkerPool
+from runtime.errors import RuntimeFault
+from runtime.gateway.server import bind
+from runtime.hosting.workers import ZygoteWorkerHost
+from runtime.invocation.connection import Connection
+from runtime.invocation.errors import NotStarted
+from runtime.invocation.incoming import Handlers
+from runtime.invocation.listener import connect_tls, serve_tls, serve_unix
+from runtime.invocation.table import RoutingTable
+from runtime.names import NodeId
+from runtime.security.tls import client_context, server_context
+from runtime.state.values import NodeRecord
+from runtime.telemetry.log import Log, open_log
+
+MIB: Final = 1024 * 1024
+SEED_RETRY_S: Final = 0.2
+LOG_FLUSH_S: Final = 0.5
+
+
+class Parts:
+    """Everything the process is made of, wired; nothing runs or listens yet."""
+
+    def __init__(self, layout: NodeLayout, identity: NodeIdentity, settings: NodeSettings, log: Log) -> None:
+        self.layout, self.identity, self.log = layout, identity, log
+        self.clock = SystemClock()
+        self.store = StoreClient.open(layout, identity)
+        self.cache = StoreCache(self.store, PREFIXES)
+        self.view = StateView(self.cache)
+        self.leadership = Leadership(leader="", fence=Revision(0))
+        self.dials = client_context(layout.tls)
+        self.peers: dict[str, Connection] = {}
+        self.disk = DiskContent(layout.content, size_bytes_max=settings.artifact_size_max_mib * MIB)
+        self.content = ReplicatedContent(
+            node=identity.node, disk=self.disk, store=self.store, peers=ConnectedPeers(self.connect)
+        )
+        self.shelf = ArtifactShelf(content=self.content, store=self.store, clock=self.clock)
+        self.source = DiskArtifactSource(layout.environments, content=self.content)
+        self.publisher = Publisher(self.store)
+        self.record = NodeRecord(
+            node=identity.node, role=identity.role, zone=identity.zone, addresses=addresses_of(identity.listen)
+        )
+        self.membership = Membership(
+            store=self.store, record=self.record, publisher=self.publisher, clock=self.clock, log=log
+        )
+        self.gateway = GatewayLink(layout.socket("gateway"), build=self.table, log=log)
+        workers = ZygoteWorkerHost(
+            layout,
+            SupervisorClient(layout.socket("supervisor")),
+            notice=lambda event, fields: log.warning(event, **fields),
+        )
+        self.pool = WorkerPool(workers=workers, socket=layout.socket, now_s=self.clock.monotonic_s, log=log)
+        self.manager = NodeManager(
+            node=identity.node,
+            view=self.view,
+            source=self.source,
+            pool=self.pool,
+            gateway=self.gateway,
+            publisher=self.publisher,
+            clock=self.clock,
+            log=log,
+        )
+        self.deployer = ClusterManager(store=self.store, view=self.view, clock=self.clock, log=log)
+        self.telemetry = FactDesk(self.cache)
+        self.leaving = Leaving(
+            node=identity.node, store=self.store, view=self.view, membership=self.membership, log=log
+        )
+
+    def table(self) -> RoutingTable:
+        own = self.identity.node
+        others = [endpoint for endpoint in self.view.endpoints() if endpoint.node != own]
+        return build(
+            revision=self.cache.revision,
+            node=own,
+            nodes=self.view.live_nodes(),
+            endpoints=[*others, *self.manager.endpoints()],
+            contracts=self.view.contracts(),
+            local=self.manager.local_workers(),
+        )
+
+    async def connect(self, node: NodeId) -> Connection:
+        """The connection to another node's control. Raises NotStarted."""
+        known = self.peers.get(node)
+        if known is not None and known.is_open:
+            return known
+        record = self.view.node(node)
+        if record is None:
+            raise NotStarted(f"node {node} is not known")
+        host, _, port = record.addresses.control.rpartition(":")
+        connection = self.peers[node] = await connect_tls(host.strip("[]"), int(port), self.dials, node)
+        return connection
+
+    def api(self) -> ApiParts:
+        async def join(body: bytes) -> bytes:
+            return await handle_join(
+                body, tls=self.layout.tls, store=self.store, add_member=self.store.add_member, clock=self.clock
+            )
+
+        return ApiParts(
+            node=self.identity.node,
+            store=self.store,
+            view=self.view,
+            shelf=self.shelf,
+            telemetry=self.telemetry,
+            join=join,
+            is_leader=lambda: self.leadership.leader == self.identity.node,
+            leader=lambda: self.leadership.leader,
+            gateway_up=lambda: self.gateway.is_up,
+            log=self.log,
+        )
+
+
+async def serve(parts: Parts) -> None:
+    """Runs until SIGTERM. Workers, gateway and store go on: another control finds them as they are."""
+    identity, log = parts.identity, parts.log
+    parts.disk.open()
+    parts.source.open()
+    handlers = Handlers()
+    offer_content(handlers, disk=parts.disk, content=parts.content)
+    remote = await serve_tls(identity.listen.host, identity.listen.control, server_context(parts.layout.tls), handlers)
+    local = await serve_unix(parts.layout.socket("control"), Handlers(unary=parts.leaving.verbs()))
+    log.info("control_started", api=parts.record.addresses.api)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_stop_on_signal, tasks.cancel_scope)
+        for work in (
+            parts.cache.run,
+            parts.publisher.run,
+            parts.membership.run,
+            parts.gateway.run,
+            parts.manager.run,
+            parts.content.repair_forever,
+            parts.telemetry.run,
+        ):
+            tasks.start_soon(work)
+        for job in (_serve_api, _plant, _lead):
+            tasks.start_soon(job, parts)
+        tasks.start_soon(_flush, log)
+    with anyio.CancelScope(shield=True):
+        await remote.close()
+        await local.close()
+        await parts.store.close()
+    log.info("control_stopped")
+
+
+async def _stop_on_signal(scope: anyio.CancelScope) -> None:
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for _ in signals:
+            scope.cancel()
+
+
+async def _lead(parts: Parts) -> None:
+    def noted(leadership: Leadership) -> None:
+        parts.leadership = leadership
+
+    await parts.cache.ready()
+    services = (parts.deployer.run,)
+    await run_leader_services(
+        store=parts.store, node=parts.identity.node, services=services, log=parts.log, noted=noted
+    )
+
+
+async def _plant(parts: Parts) -> None:
+    while True:
+        try:
+            await plant_seed(parts.layout, parts.store)
+        except StoreFault:
+            await anyio.sleep(SEED_RETRY_S)
+            continue
+        return
+
+
+async def _flush(log: Log) -> None:
+    while True:
+        await anyio.sleep(LOG_FLUSH_S)
+        log.flush()
+
+
+class _ApiServer(uvicorn.Server):
+    """uvicorn without its own signal handling: the process has its own."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def _serve_api(parts: Parts) -> None:
+    listen = parts.identity.listen
+    listener = bind(listen.host, listen.api)
+    config = uvicorn.Config(
+        make_app(parts.api()),
+        http="httptools",
+        loop="none",
+        lifespan="off",
+        ws="none",
+        access_log=False,
+        log_config=None,
+        log_level="error",
+        server_header=False,
+        timeout_graceful_shutdown=1,
+    )
+    server = _ApiServer(config)
+    try:
+        await server.serve([listener])
+    finally:
+        with anyio.CancelScope(shield=True), anyio.move_on_after(2.0):
+            if server.started:
+                await server.shutdown([listener])
+
+
+async def run(layout: NodeLayout) -> None:
+    identity = read_identity(layout.identity)
+    settings = read_settings(layout.data)
+    log = open_log(layout.logs, "control", node=identity.node, level=settings.log_level)
+    with contextlib.closing(log):
+        await serve(Parts(layout, identity, settings, log))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The process's exit status: 0 when told to stop, EX_CONFIG or EX_UNAVAILABLE when it could not start."""
+    parser = argparse.ArgumentParser(prog="aether-control", description="reconciles the node and answers its API")
+    parser.add_argument("--data", type=Path, required=True)
+    layout = NodeLayout(parser.parse_args(argv).data)
+    try:
+        uvloop.run(run(layout))
+    except* (FileNotFoundError, msgspec.ValidationError) as group:
+        print(f"aether-control: {layout.identity} is missing or damaged: {group.exceptions[0]}", file=sys.stderr)
+        return os.EX_CONFIG
+    except* RuntimeFault as group:
+        print(f"aether-control: {group.exceptions[0]}", file=sys.stderr)
+        return os.EX_UNAVAILABLE
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

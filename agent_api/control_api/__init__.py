@@ -1,0 +1,1 @@
+"""The minimal control API: plain HTTP and JSON, one module per noun."""

@@ -1,0 +1,53 @@
+"""What the API needs: handed in by assemble."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from runtime.cluster.membership import Lines
+from runtime.consensus.store import Store
+from runtime.deployment.view import StateView
+from runtime.names import NodeId, Sha256
+from runtime.state.values import ArtifactRecord
+
+
+class Shelf(Protocol):
+    """Artifacts, as infra/artifacts keeps them."""
+
+    async def take(self, chunks: AsyncIterator[bytes], *, expected: Sha256 | None = None) -> ArtifactRecord: ...
+
+    async def drop(self, name: str, version: str) -> ArtifactRecord: ...
+
+
+class Telemetry(Protocol):
+    """What the cluster measured and wrote down."""
+
+    def exposition(self) -> bytes: ...
+
+    def picture(self) -> dict[str, object]: ...
+
+    def window(self, slice_name: str) -> dict[str, object] | None: ...
+
+    async def logs(self, query: dict[str, str]) -> dict[str, object]: ...
+
+    async def traces(self, query: dict[str, str]) -> dict[str, object]: ...
+
+    def facts(self, after: str, limit: int) -> list[dict[str, object]]: ...
+
+    def follow_facts(self, after: str) -> AsyncIterator[dict[str, object]]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiParts:
+    node: NodeId
+    store: Store
+    view: StateView
+    shelf: Shelf
+    telemetry: Telemetry
+    join: Callable[[bytes], Awaitable[bytes]]
+    is_leader: Callable[[], bool]
+    leader: Callable[[], str]
+    gateway_up: Callable[[], bool]
+    log: Lines

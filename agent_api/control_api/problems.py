@@ -1,0 +1,81 @@
+"""Errors as RFC 9457 problems: one table from code to HTTP status."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from runtime.errors import RuntimeFault
+
+STATUS: Final = {
+    "blueprint_invalid": 422,
+    "blueprint_not_found": 404,
+    "slice_not_found": 404,
+    "node_not_found": 404,
+    "artifact_not_found": 404,
+    "content_not_found": 404,
+    "not_found": 404,
+    "method_not_allowed": 405,
+    "out_of_bounds": 409,
+    "changed_meanwhile": 409,
+    "artifact_exists": 409,
+    "artifact_in_use": 409,
+    "content_too_large": 413,
+    "too_large": 413,
+    "body_too_large": 413,
+    "unauthorized": 401,
+    "join_refused": 403,
+    "quota_exceeded": 507,
+    "content_disk_full": 507,
+}
+RETRYABLE_STATUS: Final = 503
+OTHER_STATUS: Final = 400
+
+
+class ApiFault(RuntimeFault):
+    """A request that the API itself refuses."""
+
+    code = "bad_request"
+    remedy = "See docs/guides/blueprints.md for the API."
+
+
+class Unauthorized(ApiFault):
+    code = "unauthorized"
+    remedy = "Send the key of the first node's admin.key: Authorization: Bearer KEY."
+
+
+class NotFound(ApiFault):
+    code = "not_found"
+
+
+class BodyTooLarge(ApiFault):
+    code = "body_too_large"
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """A hint with the three nearest real names, or nothing."""
+    near = difflib.get_close_matches(word, list(known), n=3, cutoff=0.5)
+    return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
+def status_of(fault: RuntimeFault) -> int:
+    return STATUS.get(fault.code, RETRYABLE_STATUS if fault.retryable else OTHER_STATUS)
+
+
+def problem(fault: RuntimeFault) -> Response:
+    document = {"type": f"urn:aether:problem:{fault.code}", "title": fault.code.replace("_", " "), **fault.problem()}
+    status = status_of(fault)
+    document["status"] = status
+    headers = {"retry-after": "1"} if status == RETRYABLE_STATUS else {}
+    return Response(msgspec.json.encode(document), status, headers, "application/problem+json")
+
+
+async def handle_fault(_request: Request, error: Exception) -> Response:
+    """Starlette's handler for every RuntimeFault."""
+    assert isinstance(error, RuntimeFault)
+    return problem(error)
