@@ -66,7 +66,7 @@ async def _instance_start_s(forge: Forge, count: int) -> float:
 
     async def active() -> bool:
         rows = await forge.api.instances()
-        return sum(row.phase == "active" for row in rows if row.slice == "bench-orders") == count
+        return sum(row.serving for row in rows if row.slice == "bench-orders") == count
 
     await came_true(active, timeout_s=10.0, look_s=LOOK_S)
     return time.perf_counter() - began

@@ -134,8 +134,7 @@ async def _kill_and_heal(
         result.elections_s.append(time.monotonic() - began)
     await anyio.sleep(choice.uniform(0.0, PAUSE_S_MAX))
     await forge.start_node(name)
-    await forge.until_ready(timeout_s=HEAL_TIMEOUT_S)
-    await forge.until_apps_active(timeout_s=HEAL_TIMEOUT_S)
+    await forge.until_well(timeout_s=HEAL_TIMEOUT_S)
     result.healings_s.append(time.monotonic() - began)
     progress(
         f"killed {what} {name}; all well after {time.monotonic() - began:.1f} s, "

@@ -103,7 +103,8 @@ class Chaos:
             raise ChaosRefused(f"{name} runs no {kind}")
         victim = found[0]
         send((victim.pid,), signal.SIGKILL)
-        return f"killed {victim.id} of {name} (pid {victim.pid})"
+        await self._forge.until_replaced(name, victim)
+        return f"killed {victim.id} of {name} (pid {victim.pid}); another one runs"
 
     async def _node(self, verb: str, name: str) -> str:
         node = self._forge.nodes[name]

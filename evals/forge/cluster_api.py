@@ -20,10 +20,16 @@ T = TypeVar("T")
 
 
 class NodeRow(msgspec.Struct, frozen=True, kw_only=True):
+    """`state` is up, down or leaving."""
+
     node: str
-    role: str = "core"
-    zone: str = "default"
-    live: bool = False
+    role: str
+    zone: str
+    state: str
+
+    @property
+    def live(self) -> bool:
+        return self.state == "up"
 
 
 class InstanceRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,10 +38,10 @@ class InstanceRow(msgspec.Struct, frozen=True, kw_only=True):
     number: int
     version: str
     phase: str
+    serving: bool
     reason: str = ""
     restarts: int = 0
     worker: str = ""
-    since_unix_ms: int = 0
 
 
 class ClusterApi:

@@ -32,6 +32,7 @@ from runtime.errors import RuntimeFault
 NODES_MAX: Final = 15
 READY_TIMEOUT_S: Final = 30.0
 ACTIVE_TIMEOUT_S: Final = 60.0  # environments with pins may have to be made
+WELL_S: Final = 1.0
 END_GRACE_S: Final = 20.0
 LOOK_S: Final = 0.05
 
@@ -134,12 +135,37 @@ class Forge:
 
         await self.until("every running node is live and ready", ready, timeout_s=timeout_s)
 
+    async def until_well(self, *, timeout_s: float = ACTIVE_TIMEOUT_S) -> None:
+        """Until all is ready and active, and still is a moment later: what just broke may not have been noticed."""
+
+        async def lasting() -> bool:
+            await self.until_ready(timeout_s=timeout_s)
+            await self.until_apps_active(timeout_s=timeout_s)
+            await anyio.sleep(WELL_S)
+            return await self._all_active()
+
+        await self.until("all is well and stays so", lasting, timeout_s=timeout_s)
+
+    async def _all_active(self) -> bool:
+        rows = [row for row in await self.api.instances() if row.serving]
+        wanted = [pair for app in self.apps for pair in app.slices]
+        return all(sum(row.slice == name for row in rows) == count for name, count in wanted)
+
+    async def until_replaced(self, node: str, victim: NodeProcess, *, timeout_s: float = READY_TIMEOUT_S) -> None:
+        """Until another process does what a killed one did."""
+
+        async def replaced() -> bool:
+            running = await self.processes(node, victim.kind)
+            return bool(running) and all(process.pid != victim.pid for process in running)
+
+        await self.until(f"{victim.id} of {node} is replaced", replaced, timeout_s=timeout_s)
+
     async def until_active(self, slice_name: str, instances: int, *, timeout_s: float = ACTIVE_TIMEOUT_S) -> None:
         """Until exactly that many instances are ACTIVE."""
 
         async def active() -> bool:
             rows = [row for row in await self.api.instances() if row.slice == slice_name]
-            return sum(row.phase == "active" for row in rows) == instances
+            return len(rows) == instances == sum(row.serving for row in rows)
 
         try:
             await self.until(f"{slice_name} has {instances} active instances", active, timeout_s=timeout_s)

@@ -70,7 +70,7 @@ async def read_status(forge: Forge, load: LoadWindow | None) -> Status:
             url=f"http://{node.addresses.http}",
             state="down" if not node.running else "paused" if node.paused else "running",
             leads=name == leader,
-            active=sum(row.node == name and row.phase == "active" for row in instances),
+            active=sum(row.node == name and row.serving for row in instances),
             rps=rps.get(name, 0.0),
         )
         for name, node in forge.nodes.items()
@@ -82,7 +82,7 @@ async def read_status(forge: Forge, load: LoadWindow | None) -> Status:
         slices=tuple(
             (
                 name,
-                sum(row.slice == name and row.phase == "active" for row in instances),
+                sum(row.slice == name and row.serving for row in instances),
                 sum(row.slice == name for row in instances),
             )
             for name in names

@@ -55,9 +55,7 @@ async def under_load(forge: Forge, command: str) -> LoadReport:
         tasks.start_soon(generator.run)
         await anyio.sleep(0.5)
         await Chaos(forge).do(command)
-        await forge.until_ready()
-        await forge.until_apps_active()
-        await anyio.sleep(0.5)
+        await forge.until_well()
         generator.stop()
     return generator.report
 
@@ -132,8 +130,7 @@ async def test_without_a_quorum_requests_are_served_and_changes_refused(forge: F
     finally:
         for name in forge.names:
             await forge.start_node(name)
-        await forge.until_ready()
-        await forge.until_apps_active()
+        await forge.until_well()
 
 
 async def test_a_rolling_restart_loses_nothing(forge: Forge, log: Path) -> None:
@@ -155,8 +152,7 @@ async def test_a_paused_node_is_passed_over(forge: Forge) -> None:
             assert [answer.status for answer in answers] == [302] * 4
     finally:
         await chaos.do(f"resume {paused}")
-    await forge.until_ready()
-    await forge.until_apps_active()
+    await forge.until_well()
 
 
 async def test_instances_follow_the_number_that_is_wanted(forge: Forge) -> None:
