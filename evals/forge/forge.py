@@ -330,18 +330,20 @@ class Forge:
 
     async def _end(self) -> None:
         """Ends every node at once, then the proxy, then the directory unless it is kept."""
+        left: list[int] = []
         with anyio.CancelScope(shield=True):
-            left: list[int] = []
             async with anyio.create_task_group() as ending:
                 for node in self.nodes.values():
                     ending.start_soon(partial(_end_node, node, left))
+        try:
             if self._tasks is not None:
                 self._tasks.cancel_scope.cancel()
             await self._stack.aclose()
+        finally:
             if self._state is not None:
                 self._state.close()
-            if left:
-                raise ForgeFault(f"processes that even SIGKILL did not end: {left}")
+        if left:
+            raise ForgeFault(f"processes that even SIGKILL did not end: {left}")
 
     def _api_addresses(self) -> Mapping[str, str]:
         return {name: self.nodes[name].addresses.api for name in self.running() if _joined(self.nodes[name])}
