@@ -265,15 +265,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="aether-control", description="reconciles the node and answers its API")
     parser.add_argument("--data", type=Path, required=True)
     layout = NodeLayout(parser.parse_args(argv).data)
+    status = os.EX_OK
     try:
         uvloop.run(run(layout))
     except* (FileNotFoundError, msgspec.ValidationError) as group:
         print(f"aether-control: {layout.identity} is missing or damaged: {group.exceptions[0]}", file=sys.stderr)
-        return os.EX_CONFIG
+        status = os.EX_CONFIG
     except* RuntimeFault as group:
-        print(f"aether-control: {group.exceptions[0]}", file=sys.stderr)
-        return os.EX_UNAVAILABLE
-    return 0
+        print(f"aether-control: {_first(group)}", file=sys.stderr)
+        status = os.EX_UNAVAILABLE
+    return status
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first error that is not a group itself."""
+    first = group.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first
 
 
 if __name__ == "__main__":

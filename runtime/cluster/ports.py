@@ -62,7 +62,14 @@ def choose(host: str, base: int, wanted: dict[str, int], *, with_store: bool) ->
         except PortTaken as error:
             taken = error
             continue
-        return Listen(host=host, **ports)
+        return Listen(
+            host=host,
+            http=ports["http"],
+            api=ports["api"],
+            peer=ports["peer"],
+            control=ports["control"],
+            store=ports.get("store", 0),
+        )
     assert taken is not None
     raise taken
 
