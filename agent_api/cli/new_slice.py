@@ -27,7 +27,7 @@ requires-python = ">=3.11"
 dependencies = []
 
 [project.entry-points."aether.slices"]
-$name = "$module.service:$class_name"
+$name = "$module.service:${class_name}Slice"
 
 [tool.hatch.build.targets.wheel]
 packages = ["src/$module"]
@@ -59,7 +59,7 @@ class NameMissing(DomainError):
 
 
 @slice_(name="$name", version="1.0.0")
-class $class_name:
+class ${class_name}Slice:
     """Greets visitors."""
 
     @idempotent
@@ -84,13 +84,13 @@ import asyncio
 
 import pytest
 
-from $module.service import $class_name, NameMissing, Visitor
+from $module.service import ${class_name}Slice, NameMissing, Visitor
 from runtime.sdk.testing import http, running
 
 
 def test_a_visitor_is_greeted() -> None:
     async def scenario() -> None:
-        async with running($class_name) as slice_:
+        async with running(${class_name}Slice) as slice_:
             assert (await slice_.greet("Ada")).text == "Hello, Ada!"
             answer = await http(slice_, "GET", "/$name/Ada")
             assert (answer.status, answer.json()) == (200, {"text": "Hello, Ada!"})
@@ -100,7 +100,7 @@ def test_a_visitor_is_greeted() -> None:
 
 def test_a_nameless_visitor_is_refused() -> None:
     async def scenario() -> None:
-        async with running($class_name) as slice_:
+        async with running(${class_name}Slice) as slice_:
             with pytest.raises(NameMissing):
                 await slice_.welcome(Visitor(name=" "))
             assert (await http(slice_, "POST", "/$name", json={"name": " "})).status == 422

@@ -44,9 +44,7 @@ def _status(client: ApiClient, *, as_json: bool) -> int:
         return 0
     stale = " (stale: no leader is known)" if status["stale"] else ""
     print(f"revision {status['revision']}, leader {status['leader'] or 'none'}{stale}\n")
-    for node in rows_of(status, "nodes"):
-        node |= cast(Row, node["addresses"])
-    show(rows_of(status, "nodes"), NODE_COLUMNS)
+    show([{**node, **cast(Row, node["addresses"])} for node in rows_of(status, "nodes")], NODE_COLUMNS)
     print()
     show(rows_of(status, "slices"), COLUMNS)
     print()
