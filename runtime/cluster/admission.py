@@ -49,8 +49,6 @@ async def handle_join(message: bytes, *, tls: Path, store: Store, add_member: Ad
     _check(request)
     certificate = authority.sign(request.signing_request.encode(), request.node, now_unix_ms=now_unix_ms)
     nodes = await _admit(store, token, request)
-    if request.role == "core":
-        await add_member(request.node, request.addresses.store)
     answer = JoinAnswer(
         nonce=request.nonce,
         cluster_id=await _cluster_id(store),
@@ -59,6 +57,9 @@ async def handle_join(message: bytes, *, tls: Path, store: Store, add_member: Ad
         core_nodes={record.node: record.addresses.store for record in nodes if record.role == "core"},
         unix_ms=now_unix_ms,
     )
+    if request.role == "core":
+        # Last of all: a group of one that becomes two decides nothing more until the new member runs.
+        await add_member(request.node, request.addresses.store)
     return seal(token, "join answer", msgspec.json.encode(answer).decode())
 
 
