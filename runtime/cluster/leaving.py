@@ -26,6 +26,13 @@ class NotMember(RuntimeFault):
     code, retryable = "not_a_member", True
 
 
+class NowhereToGo(RuntimeFault):
+    """The last node of a cluster has nobody to hand its instances to."""
+
+    code = "nowhere_to_go"
+    remedy = "Start or uncordon another node first; or stop this one without moving its instances."
+
+
 class Leaving:
     """The verbs of control's Unix socket."""
 
@@ -52,9 +59,16 @@ class Leaving:
         while True:
             seen = cache.revision
             node = self._view.node(self._node)
+            if not self._somewhere_else():
+                raise NowhereToGo("no other node is there to take this node's instances")
             if node is not None and node.leaving and not self._view.assignments(self._node) and not self._states():
                 return b""
             await cache.changed(seen)
+
+    def _somewhere_else(self) -> bool:
+        return any(
+            other.node != self._node and not other.leaving and not other.cordoned for other in self._view.live_nodes()
+        )
 
     def _states(self) -> bool:
         """Instances that are still on their way out."""
