@@ -55,6 +55,7 @@ class Reads:
                     "reason": state.reason if state else "its node has not reported yet",
                     "restarts": state.restarts if state else 0,
                     "worker": state.worker if state else "",
+                    "last_failure": state.last_failure if state else "",
                     "serving": each.serving,
                 }
             )

@@ -19,7 +19,7 @@ from evals.forge.load.generator import LoadGenerator
 from evals.forge.load.outcome import LoadReport
 from evals.forge.load.profile import Profile
 from evals.forge.load.requests import links_mix
-from evals.forge.load.scenario import Mix
+from evals.forge.load.scenario import Mix, Scenario
 
 FAILED_SHARE_MAX: Final = 0.0004
 RPS: Final = 1_000.0
@@ -87,17 +87,24 @@ async def kills(
         log = Path(temporary) / "executions"
         project = executions_project(Path(temporary) / "project", log)
         async with Forge(nodes=3, apps=[links_app, project], state=state, progress=progress) as forge:
-            result = await kill_rounds(forge, log, seed=seed, rounds=rounds, rps=rps, progress=progress)
+            links = Mix(tuple(await links_mix(forge)))
+            result = await kill_rounds(forge, log, links, seed=seed, rounds=rounds, rps=rps, progress=progress)
     return result
 
 
 async def kill_rounds(
-    forge: Forge, log: Path, *, seed: int, rounds: int, rps: float = RPS, progress: Progress = lambda line: None
+    forge: Forge,
+    log: Path,
+    other: Scenario,
+    *,
+    seed: int,
+    rounds: int,
+    rps: float = RPS,
+    progress: Progress = lambda line: None,
 ) -> Kills:
-    """As `kills`, on a Forge that runs already and serves the shortener and the executions project."""
+    """As `kills`, on a Forge that runs already and serves the executions project beside what `other` asks for."""
     choice = random.Random(seed)  # noqa: S311  repeatable, nothing secret
-    scenario = WithExecutions(Mix(tuple(await links_mix(forge))))
-    generator = LoadGenerator(forge.targets(), scenario, Profile(rps=rps))
+    generator = LoadGenerator(forge.targets(), WithExecutions(other), Profile(rps=rps))
     result = Kills(seed=seed, rounds=rounds, load=generator.report)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(generator.run)

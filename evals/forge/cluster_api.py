@@ -42,6 +42,7 @@ class InstanceRow(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     restarts: int = 0
     worker: str = ""
+    last_failure: str = ""
 
 
 class ClusterApi:

@@ -128,10 +128,7 @@ class Forge:
             live = {row.node for row in await self.api.nodes() if row.live}
             if not live.issuperset(running) or not await self.api.leader():
                 return False
-            for name in running:
-                if (await self.http(name).request("GET", "/health/ready", timeout_s=2.0)).status != 200:
-                    return False
-            return True
+            return all([await _is_ready(address) for name in running for address in self._public(name)])
 
         await self.until("every running node is live and ready", ready, timeout_s=timeout_s)
 
@@ -188,6 +185,10 @@ class Forge:
 
         await self.until("a running node leads", led, timeout_s=timeout_s)
         return found
+
+    def _public(self, name: str) -> tuple[str, str]:
+        addresses = self.nodes[name].addresses
+        return addresses.http, addresses.api
 
     # changing
 
@@ -272,11 +273,11 @@ class Forge:
             async with anyio.create_task_group() as joining:
                 for name in others:
                     joining.start_soon(self._join, name, ports[name], f"{token}@{node.addresses.api}")
-        self.state.finish(Manifest(cluster_id=await self._cluster_id(), nodes=self.names))
+        self.state.finish(Manifest(cluster_id=read_identity(node.data / "node.json").cluster_id, nodes=self.names))
+        await self.until_ready()
         for app in self.apps:
             self._progress(f"applying {app.blueprint}")
             await self.api.upload(wheels[app.blueprint])
-        await self.until_ready()
         for app in self.apps:
             await self.api.apply(app.blueprint, app.blueprint_toml)
 
@@ -324,10 +325,6 @@ class Forge:
         await self.api.upload(await build_app(app, self.state.path / "wheels" / app.blueprint, options))
         await self.api.apply(app.blueprint, app.blueprint_toml)
 
-    async def _cluster_id(self) -> str:
-        status = await self.api.read("/v1/status")
-        return str(status.get("cluster_id", "")) if isinstance(status, dict) else ""
-
     async def _end(self) -> None:
         """Ends every node at once, then the proxy, then the directory unless it is kept."""
         left: list[int] = []
@@ -366,6 +363,10 @@ def first_fault(error: BaseException) -> RuntimeFault | None:
 
 async def _end_node(node: ForgeNode, left: list[int]) -> None:
     left += await node.end(grace_s=END_GRACE_S)
+
+
+async def _is_ready(address: str) -> bool:
+    return (await HttpClient(address).request("GET", "/health/ready", timeout_s=2.0)).status == 200
 
 
 async def _holds(condition: Callable[[], Awaitable[bool]]) -> bool:

@@ -93,7 +93,8 @@ class Driver:
         """To ACTIVE, endpoint published. Raises what went wrong; returns early when the assignment changed."""
         settings = self._current.settings
         self._inline_lost = anyio.Event()
-        self._move_to(Phase.LOADING, self._last_failure or f"preparing {settings.artifact}")
+        again = f"starts again; it failed before: {self._last_failure}" if self._last_failure else ""
+        self._move_to(Phase.LOADING, again or f"preparing {settings.artifact}")
         artifact = await self._manager.source.prepare(self._current.artifact_sha256)
         host = await self._hosted(artifact)
         await host.load(
@@ -159,7 +160,6 @@ class Driver:
         self.serving = True
         await self._manager.gateway.pushed(limit_s=WITHDRAW_S * 3)
         self._manager.publish_endpoint(self.endpoint)
-        self._last_failure = ""
         self._say("")
 
     @property
@@ -236,7 +236,7 @@ class Driver:
         self._active_since_s = 0.0
         if was_healthy:
             self._backoff_s = BACKOFF_S_MIN
-        self._last_failure = f"starts again; it failed before: {reason}"
+        self._last_failure = reason
         self.serving = False
         self._manager.withdraw_endpoint(self.endpoint)
         self._manager.gateway.push()
@@ -275,6 +275,7 @@ class Driver:
                 generation=self._current.generation,
                 restarts=self.restarts,
                 worker=self.worker_id,
+                last_failure=self._last_failure,
             )
         )
 

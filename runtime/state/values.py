@@ -122,7 +122,10 @@ class Phase(StrEnum):
 
 
 class InstanceState(Value, frozen=True, kw_only=True):
-    """Where an instance stands. `reason` says in a sentence why it failed or waits; empty when all is well."""
+    """Where an instance stands. `reason` says in a sentence why it failed or waits; empty when all is well.
+
+    `last_failure` stays when it runs again: why it last failed, empty if it never did.
+    """
 
     slice: SliceName
     node: NodeId
@@ -134,6 +137,7 @@ class InstanceState(Value, frozen=True, kw_only=True):
     generation: int
     restarts: int = 0
     worker: str = ""  # worker process id on that node; "inline" in the gateway
+    last_failure: str = ""
 
 
 class Endpoint(Value, frozen=True, kw_only=True):

@@ -110,7 +110,8 @@ async def test_killing_a_process_of_the_leader_goes_unnoticed(forge: Forge, log:
 
 async def test_killing_nodes_goes_unnoticed_and_nothing_runs_twice(forge: Forge, log: Path) -> None:
     """One round of the campaign: the leader's node, then another one."""
-    result = await kill_rounds(forge, log, seed=SEED, rounds=1, rps=RPS)
+    links = Mix(tuple(await links_mix(forge)))
+    result = await kill_rounds(forge, log, links, seed=SEED, rounds=1, rps=RPS)
     assert result.load.failed <= 2 * LOST_MAX, "\n".join(result.lines())
     assert result.twice == {}
     assert executed(log) > 0

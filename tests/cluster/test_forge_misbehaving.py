@@ -123,7 +123,7 @@ async def until_reason(forge: Forge, slice_name: str, *words: str, timeout_s: fl
 
     async def given() -> bool:
         rows = [row for row in await forge.api.instances() if row.slice == slice_name]
-        found[:] = [row for row in rows if all(word in row.reason.lower() for word in words)]
+        found[:] = [row for row in rows if all(word in f"{row.reason} {row.last_failure}".lower() for word in words)]
         assert await good_answers(forge)
         return bool(found)
 
@@ -147,7 +147,7 @@ async def test_a_slice_that_leaks_is_ended_at_its_memory_limit(forge: Forge, tmp
     await forge.deploy(project(tmp_path, "leaks", LEAKS, "memory_mb_max = 128"))
     answer = await forge.http("n1").request("POST", "/leaks")
     assert answer.status >= 500
-    await until_reason(forge, "leaks", "memory")
+    await until_reason(forge, "leaks", "limit of 128 mb")
     await forge.api.remove("leaks")
 
 
