@@ -121,9 +121,9 @@ async def serve(parts: Parts) -> None:
         forwarding=lambda: sum(connection.handling for connection in peers.connections),
         lines=parts.log,
         system=await start_system_slices(parts.host, SYSTEM_SLICES),
+        opens=lambda: parts.http.start(parts.tasks),
     )
     local = await serve_unix(parts.layout.socket("gateway"), verbs(parts, gateway))
-    await parts.http.start(parts.tasks)
     parts.recorder.vitals.connections = lambda: len(parts.http.connections)
     parts.tasks.every(LOG_FLUSH_S, parts.log.flush)
     parts.log.info("gateway_started", pid=os.getpid(), http=f"{listen.host}:{listen.http}", peer=peers.address)

@@ -12,6 +12,7 @@ from runtime.consensus.signal import Signal
 from runtime.consensus.store import KeyValue, Revision, Store, WatchBatch, WatchEvent
 
 RETRY_S: Final = 0.2
+FRESH_S: Final = 3.0  # an election takes half of this; after it, old state is better than none
 RECENT_MAX: Final = 4_096  # batches that a slow reader of `changes` may lag behind; then it is told to read anew
 
 
@@ -34,7 +35,7 @@ class StoreCache:
     async def run(self) -> None:
         while True:
             try:
-                await self._follow(await self._load())
+                await self._follow(await self._load_freshest())
             except Compacted:
                 continue  # history went on without us: read the range again
             except StoreFault:
@@ -82,13 +83,21 @@ class StoreCache:
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
-    async def _load(self) -> Revision:
+    async def _load_freshest(self) -> Revision:
+        """The present state while there is a quorum: a member that just started does not know yet what it has."""
+        try:
+            async with asyncio.timeout(FRESH_S):
+                return await self._load(stale_ok=False)
+        except (StoreFault, TimeoutError):
+            return await self._load(stale_ok=True)
+
+    async def _load(self, *, stale_ok: bool) -> Revision:
         found: dict[str, KeyValue] = {}
         oldest: Revision | None = None
         for prefix in self._prefixes:
             after = ""
             while True:
-                page = await self._store.range(prefix, after=after, stale_ok=True)
+                page = await self._store.range(prefix, after=after, stale_ok=stale_ok)
                 oldest = page.revision if oldest is None else min(oldest, page.revision)
                 found.update({item.key: item for item in page.items})
                 if not page.more:

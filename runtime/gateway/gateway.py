@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
 import msgspec
@@ -54,6 +54,7 @@ class Gateway:
         forwarding: Callable[[], int],
         lines: Lines,
         system: Sequence[SliceContract],
+        opens: Callable[[], Awaitable[None]],
     ) -> None:
         self._node = node
         self._goaway = goaway  # tells peers that no new calls are taken here
@@ -63,6 +64,8 @@ class Gateway:
         self._routing = routing
         self._lines = lines
         self._system = system  # slices that every gateway hosts
+        self._opens = opens  # lets HTTP connections in, once there are routes
+        self._is_open = False
         self._revision = -1
         self._applying = asyncio.Lock()
 
@@ -86,6 +89,9 @@ class Gateway:
             routes = RouteTable(bindings_of(table))
             self._front.apply(routes)
             self._revision = table.revision
+            if not self._is_open:  # a connection refused costs a client nothing; a request without a route fails
+                self._is_open = True
+                await self._opens()
         applied = TableApplied(table.revision, unreachable, routes.conflicts)
         self._note(table, applied)
         return applied

@@ -98,7 +98,7 @@ class HttpServer:
         self._server = _Server(config)
         self._listener = listener
         self._address = cast("tuple[str, int]", listener.getsockname()[:2])
-        self._serving: asyncio.Task[None]
+        self._serving: asyncio.Task[None] | None = None
 
     @property
     def address(self) -> tuple[str, int]:
@@ -119,7 +119,10 @@ class HttpServer:
         for connection in tuple(self.connections):
             connection.abort()
         self._server.ending.set()
-        await self._serving
+        if self._serving is not None:
+            await self._serving
+        else:
+            self._listener.close()
 
     def check(self) -> None:
         """What needs doing about each second."""
@@ -135,6 +138,8 @@ class HttpServer:
         closed from this side: a request that is on its way just then would be lost.
         """
         self._front.draining = True
+        if self._serving is None:
+            return True
         waiting = self._accept_waiting()
         for server in self._server.servers:
             server.close()

@@ -19,6 +19,7 @@ from runtime.cluster.identity import Listen, NodeIdentity, write_identity
 from runtime.cluster.layout import NodeLayout
 from runtime.gateway.verbs import TABLE, TableApplied
 from runtime.invocation.connection import Connection
+from runtime.invocation.errors import NotStarted
 from runtime.invocation.http import HttpReply, HttpRequest
 from runtime.invocation.incoming import Handlers, IncomingCall
 from runtime.invocation.listener import Listener, connect_unix, serve_unix
@@ -105,10 +106,13 @@ class GatewayNode:
     async def start(self) -> None:
         """Returns once control's verbs are answered."""
         await self.launch()
+        self.control = None
         async with asyncio.timeout(START_LIMIT_S):
-            while not await self.is_live():  # noqa: ASYNC110  a port, which nothing announces
-                await asyncio.sleep(0.02)
-        self.control = await connect_unix(self.layout.socket("gateway"))
+            while self.control is None:
+                try:
+                    self.control = await connect_unix(self.layout.socket("gateway"))
+                except NotStarted:
+                    await asyncio.sleep(0.02)  # a socket, which nothing announces
 
     async def is_live(self) -> bool:
         try:

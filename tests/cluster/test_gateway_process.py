@@ -46,7 +46,7 @@ async def pair(tmp_path: Path) -> AsyncIterator[tuple[GatewayNode, GatewayNode]]
 
 
 async def test_a_request_passes_the_gateway_to_a_worker_and_back(node: GatewayNode) -> None:
-    assert (await ask(node.http, "GET", "/health/ready")).status == 503
+    assert not await node.is_live(), "without routes it takes no connection"
     await node.worker("w-1", say)
     assert (await node.push(1, HERE)).unreachable == ()
     assert (await ask(node.http, "GET", "/health/ready")).status == 200

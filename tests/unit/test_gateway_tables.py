@@ -70,6 +70,7 @@ class Parts:
         self.front: Front = make_front(FakeRouter(), limits=GatewayLimits())
         self.front.ready = False
         self.left = asyncio.Event()
+        self.opened_with: list[bool] = []  # whether orders were served when HTTP connections were let in
         self.forwarded = [0, 0, 2, 5]  # calls of peers in progress, the last one first
         server: Any = self.server
         self.gateway = Gateway(
@@ -81,7 +82,11 @@ class Parts:
             forwarding=self.forwarded.pop,
             lines=self.lines,
             system=(),
+            opens=self.open,
         )
+
+    async def open(self) -> None:
+        self.opened_with.append(self.serves(b"/orders"))
 
     def serves(self, path: bytes) -> bool:
         return isinstance(self.front.routes.find(b"GET", path), Found)
@@ -106,6 +111,8 @@ async def test_a_table_makes_the_gateway_ready_and_its_routes_served(parts: Part
     assert (applied.revision, applied.unreachable, applied.conflicts) == (3, (), ())
     assert parts.front.ready
     assert parts.serves(b"/orders")
+    await parts.gateway.apply(table(4, ORDERS))
+    assert parts.opened_with == [True]
 
 
 async def test_a_route_goes_with_its_last_instance(parts: Parts) -> None:
