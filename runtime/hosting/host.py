@@ -321,7 +321,7 @@ def domain_fault(error: DomainError) -> RemoteFault:
     return RemoteFault(
         code=f"{DOMAIN_PREFIX}{error.code}",
         detail=str(error),
-        retryable=False,
+        retryable=error.retryable,
         remedy="",
         payload=MSGPACK.encode(error.fields()),
     )

@@ -188,6 +188,8 @@ async def run(served: ServedMethod, arguments: Arguments) -> object:
     except DomainError as error:
         if type(error) in served.plan.errors:
             raise
+        if error.retryable:  # what the method needs is away for a moment
+            raise served.instance.unavailable(served.plan.reading.name, error) from error
         raise served.instance.internal(served.plan.reading.name, error) from error
     except (asyncio.CancelledError, DeadlineExceeded):
         raise

@@ -16,9 +16,11 @@ class DomainError(Exception):
     """Base of an application's errors. Annotated attributes are fields, set by keyword and carried to the caller.
 
     `status` is the HTTP status; `code` names the error on the wire and is the class's name in snake case by default.
+    `retryable` says whether the same call may succeed after a moment.
     """
 
     status: ClassVar[int] = 400
+    retryable: ClassVar[bool] = False
     code: ClassVar[str] = "domain_error"
     field_names: ClassVar[tuple[str, ...]] = ()
 
