@@ -17,6 +17,7 @@ from typing import Final
 import msgspec
 import uvloop
 
+from agent_api.assemble.system_slices import SYSTEM_SLICES, gateway_services
 from runtime.clock import SystemClock
 from runtime.cluster.identity import NodeIdentity, read_identity
 from runtime.cluster.layout import NodeLayout
@@ -44,7 +45,6 @@ from runtime.security.tls import client_context, server_context
 from runtime.telemetry.log import Log, open_log
 from runtime.telemetry.recorder import Recorder
 
-SYSTEM_SLICES: Final[tuple[str, ...]] = ()  # "module:Class" of the infra services' server parts
 STOP_S: Final = 3.0  # of the drain's time, kept for stopping inline slices and closing what is left
 HOST_DRAIN_MS: Final = 1_000
 TASKS_CLOSE_S: Final = 1.0
@@ -79,7 +79,7 @@ class Parts:
         self.host = Host(
             node=identity.node,
             caller=InlineCaller(lambda: self.router),
-            services={},
+            services=gateway_services(layout, identity, nodes=lambda: self.router.nodes()),
             recorder=self.recorder,
             log=log,
             tasks=self.host_tasks,

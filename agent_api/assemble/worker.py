@@ -15,6 +15,7 @@ from typing import Final, NoReturn
 
 import msgspec
 
+from agent_api.assemble.services import SERVICES
 from runtime.cluster.identity import read_identity
 from runtime.cluster.layout import NodeLayout
 from runtime.hosting.memory import limit_data
@@ -43,7 +44,7 @@ def work(layout: NodeLayout, start: WorkerStart, ready: int) -> NoReturn:
     limit_data(start.memory_mb_max)
     show_artifact(start.code)
     identity = read_identity(layout.identity)
-    parts = WorkerParts(layout=layout, node=identity.node, worker=start.worker, services={})
+    parts = WorkerParts(layout=layout, node=identity.node, worker=start.worker, services=SERVICES)
     os._exit(serve(parts, ready))  # threads that slice code left behind must not hold the process back
 
 
