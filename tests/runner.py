@@ -81,7 +81,8 @@ def test_groups(groups: list[str], seed: str | None) -> int:
         packages = " ".join(TOOLS[tool] for tool in missing)
         print(f"test: {', '.join(missing)} missing; install with: apt-get install {packages}", file=sys.stderr)
         return 1
-    environment = {**os.environ, "AETHER_TEST_SEED": seed or str(int(time.time()) % 100_000)}
+    chosen = seed or str(int(time.time()) % 100_000)
+    environment = {**os.environ, "AETHER_TEST_SEED": chosen, "PYTHONHASHSEED": "0"}  # sets in the same order again
     print(f"test: seed {environment['AETHER_TEST_SEED']}", flush=True)
     failed = [group for group in groups if run_group(group, environment) != 0]
     print(f"test: {'failed: ' + ', '.join(failed) if failed else 'all groups passed'}")

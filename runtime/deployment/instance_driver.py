@@ -66,6 +66,7 @@ class Driver:
         """The instance already runs there, since before this control began."""
         self.worker = worker
         self.phase = Phase.ACTIVE
+        self.serving = True
 
     def gateway_lost(self) -> None:
         """An inline instance went with the gateway's process."""

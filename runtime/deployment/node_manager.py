@@ -43,12 +43,14 @@ class NodeManager:
         self.clock = clock
         self.log = log
         self._drivers: dict[tuple[str, int], Driver] = {}
+        self.adopted = anyio.Event()  # what ran before this control is known: a table can be made
         gateway.reconnected = self._gateway_began
 
     async def run(self) -> None:
         await self.view.cache.ready()
         async with anyio.create_task_group() as tasks:
             await self._adopt(tasks)
+            self.adopted.set()
             tasks.start_soon(self.pool.run_exits)
             tasks.start_soon(self.pool.run_probe)
             while True:

@@ -24,7 +24,12 @@ def build(
     live = {record.node: record for record in nodes}
     rows = [
         InstanceRow(
-            each.slice, each.version, each.node, each.number, each.weight, local.get((each.slice, each.number), "")
+            each.slice,
+            each.version,
+            each.node,
+            each.number,
+            each.weight,
+            local.get((each.slice, each.number), "") if each.node == node else "",
         )
         for each in endpoints
         if each.node in live and (each.node != node or (each.slice, each.number) in local)
