@@ -171,13 +171,12 @@ async def serve(parts: Parts) -> None:
             parts.cache.run,
             parts.publisher.run,
             parts.membership.run,
-            parts.gateway.run,
             parts.manager.run,
             parts.content.repair_forever,
             parts.telemetry.run,
         ):
             tasks.start_soon(work)
-        for job in (_serve_api, _plant, _lead):
+        for job in (_serve_api, _plant, _lead, _push_tables):
             tasks.start_soon(job, parts)
         tasks.start_soon(_flush, log)
     with anyio.CancelScope(shield=True):
@@ -202,6 +201,13 @@ async def _lead(parts: Parts) -> None:
     await run_leader_services(
         store=parts.store, node=parts.identity.node, services=services, log=parts.log, noted=noted
     )
+
+
+async def _push_tables(parts: Parts) -> None:
+    """The gateway goes by what it has until this process knows the state, and what runs on this node."""
+    await parts.cache.changed(Revision(0))
+    await parts.manager.adopted.wait()
+    await parts.gateway.run()
 
 
 async def _plant(parts: Parts) -> None:
