@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+import anyio
 from anyio.abc import Process
 
 from evals.forge.commands import run_command, start_command
@@ -83,7 +84,7 @@ class ForgeNode:
         """Every process of the node at once, as when the machine loses power."""
         if self._process is None or not self.running:
             return
-        pids = family(self._process.pid)
+        pids = await anyio.to_thread.run_sync(family, self._process.pid)  # load goes on meanwhile
         send(pids, signal.SIGKILL)
         await self._process.wait()
         await ended(pids, timeout_s=5.0)
