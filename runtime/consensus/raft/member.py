@@ -235,6 +235,19 @@ class Member(syncobj.SyncObj):  # type: ignore[misc, name-defined]  # pysyncobj 
             newest = entries[agreed - 1]
             message.update(prevLogIdx=newest[1], prevLogTerm=newest[2], entries=entries[agreed:])
 
+    def _SyncObj__sendNextNodeIdx(  # noqa: N802
+        self,
+        node: Any,
+        reset: bool = False,
+        nextNodeIdx: int | None = None,  # noqa: N803
+        success: bool = False,
+    ) -> None:
+        """After a disagreement the leader goes back to what was applied here, which is common to both, in one step.
+        One entry at a time, as pysyncobj does, never ends where a round trip takes longer than a heartbeat."""
+        if reset and nextNodeIdx is not None:
+            nextNodeIdx = min(nextNodeIdx, self.applied_index + 1)  # noqa: N806
+        super()._SyncObj__sendNextNodeIdx(node, reset=reset, nextNodeIdx=nextNodeIdx, success=success)
+
     def _acknowledged(self, node: Any, message: Any) -> None:
         if message.get("term") != self.term or node.id not in self.others:
             return
