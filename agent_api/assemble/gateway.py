@@ -79,7 +79,7 @@ class Parts:
         self.host = Host(
             node=identity.node,
             caller=InlineCaller(lambda: self.router),
-            services=gateway_services(layout, identity, nodes=lambda: self.router.nodes()),
+            services=gateway_services(layout, identity, nodes=lambda: self.router.nodes()),  # noqa: PLW0108  made later
             recorder=self.recorder,
             log=log,
             tasks=self.host_tasks,

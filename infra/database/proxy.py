@@ -10,8 +10,8 @@ from typing import Final, Generic, TypeVar, cast
 import msgspec
 
 from infra.database import naming
-from infra.database.errors import DatabaseUnavailable, IndexUnknown, KeyInvalid
-from infra.database.limits import DATABASE_SLICE, INDEXES_MAX, PAGE_ITEMS_MAX
+from infra.database.errors import DatabaseUnavailable, IndexUnknown, ItemTooLarge, KeyInvalid
+from infra.database.limits import DATABASE_SLICE, INDEXES_MAX, ITEM_BYTES_MAX, PAGE_ITEMS_MAX
 from infra.database.port import Collection, Database, Found, IndexValue, Page
 from infra.database.serving import ANY_REVISION, DatabaseServing, IndexAddress, ItemAddress, ItemFound
 from runtime.hosting.proxies import make_proxy
@@ -47,13 +47,14 @@ class CollectionProxy(Generic[T]):
         return None if found is None else self._found(found)
 
     async def put(self, key: str, value: T) -> int:
+        address, raw, indexes = self._address(key), self._raw(key, value), self._index_values(value)
         with _call_faults(changing=True):
-            return await self._serving.put(self._address(key), _encode(value), self._index_values(value))
+            return await self._serving.put(address, raw, indexes)
 
     async def compare_and_set(self, key: str, value: T, *, revision: int) -> bool:
-        raw, indexes = _encode(value), self._index_values(value)
+        address, raw, indexes = self._address(key), self._raw(key, value), self._index_values(value)
         with _call_faults(changing=True):
-            return await self._serving.compare_and_set(self._address(key), raw, indexes, revision)
+            return await self._serving.compare_and_set(address, raw, indexes, revision)
 
     async def delete(self, key: str, *, revision: int | None = None) -> bool:
         if not _can_be(key):
@@ -74,7 +75,15 @@ class CollectionProxy(Generic[T]):
         return Page(items=tuple(self._found(item) for item in page.items), after=page.after)
 
     def _address(self, key: str) -> ItemAddress:
+        """Raises KeyInvalid, as the server part would: what is no text cannot even travel there."""
+        naming.escaped_key(key)
         return ItemAddress(self._scope, self._name, key)
+
+    def _raw(self, key: str, value: T) -> bytes:
+        raw = _encode(value)
+        if len(raw) > ITEM_BYTES_MAX:
+            raise ItemTooLarge(key=key, size=len(raw), size_max=ITEM_BYTES_MAX)
+        return raw
 
     def _index_values(self, value: T) -> dict[str, str]:
         return {

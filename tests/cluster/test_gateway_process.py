@@ -134,7 +134,7 @@ async def test_an_inline_slice_answers_in_the_gateway_itself_and_calls_others(
     await node.push(2, HERE)
     await host.deactivate("shop", 3, drain_ms=1_000)
     await host.unload("shop", 3)
-    assert await host.instances() == ()
+    assert "shop" not in {instance.slice for instance in await host.instances()}
 
 
 async def test_a_worker_that_dies_fails_over_to_the_next(node: GatewayNode) -> None:
