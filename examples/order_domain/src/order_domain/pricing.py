@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-import msgspec
-
 from infra.cache import Cache
 from infra.database import Database
 from order_domain.model import Line, NewPrice, Price, Quote, QuoteLine, SkuUnknown
@@ -43,13 +41,13 @@ class Pricing:
     @get("/prices/{sku}")
     async def price(self, sku: str) -> Price:
         """At most two seconds old."""
-        hot = await self._hot.get(sku)
+        hot = await self._hot.get(sku, Price)
         if hot is not None:
-            return msgspec.msgpack.decode(hot, type=Price)
+            return hot
         found = await self._prices.get(sku)
         if found is None:
             raise SkuUnknown(sku=sku)
-        await self._hot.put(sku, msgspec.msgpack.encode(found.value), ttl_s=HOT_S)
+        await self._hot.put(sku, found.value, ttl_s=HOT_S)
         return found.value
 
     @idempotent

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Protocol
 
-import msgspec
-
 from infra.cache import Cache
 from infra.database import Database
 from runtime.sdk import Header, Response, get, idempotent, post, raises, redirect, slice_
@@ -61,10 +59,14 @@ class Shortener:
         """The link, without following it."""
         return await self._find(code)
 
+    @idempotent
     @raises(LinkUnknown)
     @get("/s/{code}", status=302)
     async def follow(self, code: str, referrer: Annotated[str, Header("referer")] = "") -> Response:
-        """Leads to the URL and counts the click; a click that cannot be counted leads there all the same."""
+        """Leads to the URL and counts the click; a click that cannot be counted leads there all the same.
+
+        Marked idempotent on purpose: when a node dies, a click counted twice is worth less than a visitor lost.
+        """
         link = await self._find(code)
         if self._analytics is not None:
             try:
@@ -81,11 +83,11 @@ class Shortener:
         return found is not None and found.value.url == link.url
 
     async def _find(self, code: str) -> Link:
-        hot = await self._hot.get(code)
+        hot = await self._hot.get(code, Link)
         if hot is not None:
-            return msgspec.msgpack.decode(hot, type=Link)
+            return hot
         found = await self._links.get(code)
         if found is None:
             raise LinkUnknown(asked=code)
-        await self._hot.put(code, msgspec.msgpack.encode(found.value), ttl_s=HOT_S)
+        await self._hot.put(code, found.value, ttl_s=HOT_S)
         return found.value
