@@ -60,6 +60,7 @@ def domain_reply(error: DomainError, request_id: str) -> HttpReply:
             status=error.status,
             detail=str(error),
             code=error.code,
+            retryable=error.retryable or None,
             request_id=request_id,
             fields=error.fields(),
         )
