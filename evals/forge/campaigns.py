@@ -104,7 +104,7 @@ async def kill_rounds(
 ) -> Kills:
     """As `kills`, on a Forge that runs already and serves the executions project beside what `other` asks for."""
     choice = random.Random(seed)  # noqa: S311  repeatable, nothing secret
-    generator = LoadGenerator(forge.targets(), WithExecutions(other), Profile(rps=rps))
+    generator = LoadGenerator(forge.targets(), WithExecutions(other, f"kills-{seed}"), Profile(rps=rps))
     result = Kills(seed=seed, rounds=rounds, load=generator.report)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(generator.run)

@@ -26,16 +26,20 @@ def executions_project(directory: Path, log: Path) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class WithExecutions:
-    """Another scenario, of whose every ten requests two are executions and two are passed on to one."""
+    """Another scenario, of whose every ten requests two are executions and two are passed on to one.
+
+    `run` tells the executions of this run from those of others in the same files.
+    """
 
     other: Scenario
+    run: str
 
     def request(self, number: int) -> Request:
         turn = number % 10
         if turn in (0, 5):
-            return Request(name="execute", method="POST", path=f"/executions/{number}")
+            return Request(name="execute", method="POST", path=f"/executions/{self.run}-{number}")
         if turn in (2, 7):
-            return Request(name="pass on", method="POST", path=f"/passed/{number}")
+            return Request(name="pass on", method="POST", path=f"/passed/{self.run}-{number}")
         return self.other.request(number)
 
 
