@@ -117,7 +117,7 @@ class GatewayNode:
     async def is_live(self) -> bool:
         try:
             return (await ask(self.http, "GET", "/health/live")).status == 200
-        except ConnectionRefusedError:
+        except (ConnectionRefusedError, ConnectionResetError):
             return False
 
     async def push(
