@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +18,6 @@ import msgspec
 import uvicorn
 import uvloop
 
-from agent_api.assemble.telemetry import FactDesk
 from agent_api.control_api.app import make_app
 from agent_api.control_api.ports import ApiParts
 from infra.artifacts.keeping import ArtifactShelf
@@ -44,23 +45,33 @@ from runtime.deployment.gateway_link import GatewayLink
 from runtime.deployment.node_manager import NodeManager
 from runtime.deployment.routing_table import build
 from runtime.deployment.view import PREFIXES, StateView
-from runtime.deployment.worker_pool import WorkerPool
+from runtime.deployment.worker_pool import PooledWorker, WorkerPool
 from runtime.errors import RuntimeFault
 from runtime.gateway.server import bind
 from runtime.hosting.workers import ZygoteWorkerHost
 from runtime.invocation.connection import Connection
-from runtime.invocation.errors import NotStarted
+from runtime.invocation.errors import CallFault, NotStarted
 from runtime.invocation.incoming import Handlers
 from runtime.invocation.listener import connect_tls, serve_tls, serve_unix
 from runtime.invocation.table import RoutingTable
 from runtime.names import NodeId
 from runtime.security.tls import client_context, server_context
 from runtime.state.values import NodeRecord
+from runtime.telemetry.desk import DiskRing, TelemetryDesk
 from runtime.telemetry.log import Log, open_log
+from runtime.telemetry.process import watch_vitals
+from runtime.telemetry.recorder import Recorder
+from runtime.telemetry.report import ProcessReport
 
 MIB: Final = 1024 * 1024
 SEED_RETRY_S: Final = 0.2
 LOG_FLUSH_S: Final = 0.5
+REPORTS_S: Final = 0.7  # of each second, to gather reports in
+DAY_S: Final = 86_400.0
+
+
+def ring(directory: Path, mib: int, days: int) -> DiskRing:
+    return DiskRing(directory=directory, bytes_max=mib * MIB, age_s_max=days * DAY_S)
 
 
 class Parts:
@@ -106,7 +117,22 @@ class Parts:
             log=log,
         )
         self.deployer = ClusterManager(store=self.store, view=self.view, clock=self.clock, log=log)
-        self.telemetry = FactDesk(self.cache)
+        self.recorder = Recorder()
+        self.telemetry = TelemetryDesk(
+            node=identity.node,
+            store=self.store,
+            prefixes=PREFIXES,
+            rings={
+                "logs": ring(layout.logs, settings.log_ring_mib, settings.log_ring_days),
+                "traces": ring(layout.traces, settings.trace_ring_mib, settings.log_ring_days),
+            },
+            reports=self.reports,
+            instances=self.instances,
+            peers=self.other_nodes,
+            connect=self.connect,
+            is_leader=lambda: self.leadership.leader == identity.node,
+            clock=self.clock,
+        )
         self.leaving = Leaving(
             node=identity.node, store=self.store, view=self.view, membership=self.membership, log=log
         )
@@ -122,6 +148,32 @@ class Parts:
             contracts=self.view.contracts(),
             local=self.manager.local_workers(),
         )
+
+    async def reports(self) -> tuple[ProcessReport, ...]:
+        """Of this node's control, gateway and workers; one that does not answer is left out."""
+        found = [self.recorder.report("control")]
+
+        async def ask(source: Callable[[], Awaitable[bytes]]) -> None:
+            with contextlib.suppress(CallFault, msgspec.DecodeError):
+                found.append(msgspec.msgpack.decode(await source(), type=ProcessReport))
+
+        async def of_worker(worker: PooledWorker) -> bytes:
+            return await (await worker.host()).stats()
+
+        with anyio.move_on_after(REPORTS_S):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(ask, self.gateway.stats)
+                tasks.start_soon(ask, self.gateway.host_stats)
+                for worker in self.pool.all():
+                    tasks.start_soon(ask, functools.partial(of_worker, worker))
+        return tuple(found)
+
+    def instances(self) -> dict[str, int]:
+        """Serving instances of this node, by slice."""
+        return dict(Counter(str(endpoint.slice) for endpoint in self.manager.endpoints()))
+
+    def other_nodes(self) -> list[NodeId]:
+        return [record.node for record in self.view.live_nodes() if record.node != self.identity.node]
 
     async def connect(self, node: NodeId) -> Connection:
         """The connection to another node's control. Raises NotStarted."""
@@ -161,6 +213,7 @@ async def serve(parts: Parts) -> None:
     parts.disk.open()
     parts.source.open()
     handlers = Handlers()
+    parts.telemetry.offer(handlers)
     offer_content(handlers, disk=parts.disk, content=parts.content)
     remote = await serve_tls(identity.listen.host, identity.listen.control, server_context(parts.layout.tls), handlers)
     local = await serve_unix(parts.layout.socket("control"), Handlers(unary=parts.leaving.verbs()))
@@ -179,6 +232,7 @@ async def serve(parts: Parts) -> None:
         for job in (_serve_api, _plant, _lead, _push_tables):
             tasks.start_soon(job, parts)
         tasks.start_soon(_flush, log)
+        tasks.start_soon(watch_vitals, parts.recorder.vitals)
     with anyio.CancelScope(shield=True):
         await remote.close()
         await local.close()

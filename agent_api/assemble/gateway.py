@@ -37,13 +37,19 @@ from runtime.hosting.tasks import TaskOwner
 from runtime.hosting.verbs import host_verbs
 from runtime.invocation.channels import InlineChannel
 from runtime.invocation.connection import Connection
+from runtime.invocation.context import CallContext
 from runtime.invocation.incoming import Handlers, IncomingCall
 from runtime.invocation.listener import connect_tls, connect_unix, serve_tls, serve_unix
+from runtime.invocation.outcome import Outcome
 from runtime.invocation.router import Router
 from runtime.invocation.table import PeerRow
 from runtime.security.tls import client_context, server_context
 from runtime.telemetry.log import Log, open_log
+from runtime.telemetry.process import watch_vitals
 from runtime.telemetry.recorder import Recorder
+from runtime.telemetry.report import ProcessReport
+from runtime.telemetry.segments import SegmentWriter
+from runtime.telemetry.spans import SpanWriter
 
 STOP_S: Final = 3.0  # of the drain's time, kept for stopping inline slices and closing what is left
 HOST_DRAIN_MS: Final = 1_000
@@ -73,16 +79,20 @@ class Parts:
         self.listener = bind(identity.listen.host, identity.listen.http)
         self.tasks = Tasks()
         self.host_tasks = TaskOwner()
-        self.recorder = Recorder()
+        self.recorder, self.host_recorder = Recorder(), Recorder()
+        self.spans = SpanWriter(
+            SegmentWriter(layout.traces, "gateway"), node=identity.node, process="gateway", clock=SystemClock()
+        )
         self.accepts = server_context(layout.tls)
         self._dials = client_context(layout.tls)
         self.host = Host(
             node=identity.node,
             caller=InlineCaller(lambda: self.router),
             services=gateway_services(layout, identity, nodes=lambda: self.router.nodes()),  # noqa: PLW0108  made later
-            recorder=self.recorder,
+            recorder=self.host_recorder,
             log=log,
             tasks=self.host_tasks,
+            spans=self.spans,
         )
         self.router = Router(
             node=identity.node,
@@ -90,14 +100,20 @@ class Parts:
             dial_peer=self._dial_peer,
             inline=InlineChannel(self.host.answer),
             random=random.random,
+            observe=self._forwarded,
         )
         self.from_workers = Handlers(raw=self.router.take_local_call)
         self.from_peers = Handlers(raw=self.router.take_peer_call)
-        watch = RequestWatch(meters=self.recorder, lines=log)
+        watch = RequestWatch(meters=self.recorder, lines=log, spans=self.spans)
         self.front = Front(
             calls=self.router, watch=watch, limits=self.limits, clock=SystemClock(), random=random.random
         )
         self.http = HttpServer(self.front, self.listener)
+
+    def _forwarded(self, context: CallContext, target: str, source: str, took_s: float, outcome: Outcome) -> None:
+        """A hop between gateways, or from a worker of this node."""
+        failed, detail = outcome.error is not None, str(outcome.error or "")
+        self.spans.record(context, f"{target} for {source}", int(took_s * 1e6), failed=failed, detail=detail)
 
     async def _dial_worker(self, worker: str) -> Connection:
         return await connect_unix(self.layout.socket(worker), self.from_workers)
@@ -126,6 +142,7 @@ async def serve(parts: Parts) -> None:
     local = await serve_unix(parts.layout.socket("gateway"), verbs(parts, gateway))
     parts.recorder.vitals.connections = lambda: len(parts.http.connections)
     parts.tasks.every(LOG_FLUSH_S, parts.log.flush)
+    parts.tasks.start(watch_vitals(parts.recorder.vitals, each_second=parts.spans.tick), "vitals")
     parts.log.info("gateway_started", pid=os.getpid(), http=f"{listen.host}:{listen.http}", peer=peers.address)
     gc.freeze()  # what is here now stays: the collector need not walk it again and again
     await asyncio.wait((stopping, parts.tasks.failed), return_when=asyncio.FIRST_COMPLETED)
@@ -138,6 +155,7 @@ async def serve(parts: Parts) -> None:
     await parts.host_tasks.close(grace_s=TASKS_CLOSE_S)
     failure = parts.tasks.failed.exception() if parts.tasks.failed.done() else None
     await parts.tasks.close()
+    parts.spans.close()
     parts.log.info("gateway_stopped")
     if failure is not None:
         raise failure
@@ -149,6 +167,13 @@ def verbs(parts: Parts, gateway: Gateway) -> Handlers:
     def report() -> bytes:
         return msgspec.msgpack.encode(parts.recorder.report("gateway"))
 
+    def host_report() -> bytes:
+        """Counts only: the process's own figures are in the other report."""
+        whole = parts.host_recorder.report("inline")
+        return msgspec.msgpack.encode(
+            ProcessReport(process=whole.process, boot=whole.boot, pid=whole.pid, methods=whole.methods)
+        )
+
     async def stats(_call: IncomingCall) -> bytes:
         return report()
 
@@ -157,7 +182,7 @@ def verbs(parts: Parts, gateway: Gateway) -> Handlers:
             TABLE: gateway.take_table,
             DRAIN: gateway.take_drain,
             STATS: stats,
-            **host_verbs(parts.host, report),
+            **host_verbs(parts.host, host_report),
         },
         raw=parts.router.take_local_call,
     )

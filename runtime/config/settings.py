@@ -90,15 +90,6 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         int,
         Meta(ge=8, le=65_536, description="Disk for traces; the oldest go first.", extra={"unit": "MiB", **RESTART}),
     ] = 256
-    trace_sample_percent: Annotated[
-        float,
-        Meta(
-            ge=0,
-            le=100,
-            description="Share of calls traced that are neither slow nor failed.",
-            extra={"unit": "%", **RESTART},
-        ),
-    ] = 1.0
 
 
 class Setting(NamedTuple):

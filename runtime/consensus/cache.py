@@ -28,6 +28,7 @@ class StoreCache:
         self._dropped = 0
         self._signal = Signal()
         self._is_ready = False
+        self._changed_at = Revision(0)
         self.revision = Revision(0)
         self.stale = True
         """No store answers at the moment: what is here may be old."""
@@ -65,8 +66,8 @@ class StoreCache:
             await self._signal.after(self._signal.count)
 
     async def changed(self, after: Revision) -> Revision:
-        """Returns the revision once it is beyond `after`."""
-        while self.revision <= after:
+        """Returns the revision once something of the prefixes changed beyond `after`."""
+        while self._changed_at <= after:
             await self._signal.after(self._signal.count)
         return self.revision
 
@@ -154,6 +155,7 @@ class StoreCache:
     def _note(self, batch: WatchBatch) -> None:
         self.revision = Revision(max(self.revision, batch.revision))
         if batch.events:
+            self._changed_at = Revision(max(self._changed_at, batch.revision))
             self._recent.append(batch)
             if len(self._recent) > RECENT_MAX:
                 surplus = len(self._recent) // 2

@@ -84,6 +84,10 @@ class GatewayLink:
         """The gateway's ProcessReport, encoded. Raises a CallFault."""
         return await self._link.call(STATS, deadline_s=1.0)
 
+    async def host_stats(self) -> bytes:
+        """The report of the instances hosted inline there."""
+        return await self._link.call("_host/stats", deadline_s=1.0)
+
     async def _push(self) -> bool:
         wanted = self._wanted
         table = self._build()

@@ -10,6 +10,7 @@ from runtime.invocation.errors import CallFault, NotStarted
 if TYPE_CHECKING:
     from runtime.gateway.exchange import Exchange
     from runtime.gateway.routes import Binding
+    from runtime.invocation.context import CallContext
 
 SLOW_US: Final = 500_000  # ten times what a healthy method takes at its worst
 LINES_PER_S_MAX: Final = 50  # an outage must not fill the log ring: 50 lines of 400 bytes are 72 MB an hour
@@ -38,10 +39,17 @@ class Lines(Protocol):
     def error(self, event: str, **fields: object) -> None: ...
 
 
+class Spans(Protocol):
+    """What the gateway needs of the spans' writer."""
+
+    def record(self, context: CallContext, name: str, took_us: int, *, failed: bool, detail: str = "") -> None: ...
+
+
 class RequestWatch:
     """Shared by all requests of a gateway."""
 
-    def __init__(self, *, meters: Meters, lines: Lines) -> None:
+    def __init__(self, *, meters: Meters, lines: Lines, spans: Spans | None = None) -> None:
+        self._spans = spans
         self._meters = meters
         self._lines = lines
         self._of_binding: dict[Binding, Meter] = {}
@@ -69,6 +77,10 @@ class RequestWatch:
         meter.record(took_us, _ending(fault) if failed else "ok")
         if failed or took_us > SLOW_US or exchange.context.sampled:
             self._write(exchange, found.binding, took_us, fault)
+            if self._spans is not None:
+                name = f"{found.binding.http_method} {found.binding.template}"
+                detail = str(fault) if fault is not None else str(exchange.status)
+                self._spans.record(exchange.context, name, took_us, failed=failed, detail=detail)
 
     def broke(self, error: BaseException) -> None:
         """A fault of the gateway itself."""

@@ -40,6 +40,7 @@ from runtime.sdk.reading import DependencyReading, SliceReading
 from runtime.sdk.services import Caller, ServiceFactory, ServiceRequest
 from runtime.state.values import Phase
 from runtime.telemetry.recorder import Recorder
+from runtime.telemetry.spans import SLOW_US, SpanWriter
 
 INSTANCES_MAX: Final = 1_024
 
@@ -59,7 +60,9 @@ class Host:
         recorder: Recorder,
         log: HostLog,
         tasks: TaskOwner,
+        spans: SpanWriter | None = None,
     ) -> None:
+        self._spans = spans
         self._node = node
         self._caller = caller
         self._services = services
@@ -170,7 +173,8 @@ class Host:
         if not instance.has_room():
             served.recorder.record(0, "rejected")
         instance.admit()
-        current.set(call.context)
+        context = call.context.child()
+        current.set(context)
         hosted.set(instance.name)
         began_ns = time.perf_counter_ns()
         outcome: Outcome = "error"
@@ -188,7 +192,10 @@ class Host:
             raise instance.internal(served.plan.reading.name, error) from error
         finally:
             instance.release()
-            served.recorder.record(elapsed_us(began_ns), outcome)
+            took_us = elapsed_us(began_ns)
+            served.recorder.record(took_us, outcome)
+            if self._spans is not None and (context.sampled or outcome != "ok" or took_us >= SLOW_US):
+                self._spans.record(context, call.target, took_us, failed=outcome != "ok", detail=instance.name)
 
     # Inside.
 

@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from runtime.clock import SystemClock
 from runtime.cluster.layout import NodeLayout
 from runtime.hosting.host import Host
 from runtime.hosting.instance import HostLog, describe
@@ -27,7 +28,10 @@ from runtime.invocation.link import Link
 from runtime.invocation.listener import connect_unix, serve_unix
 from runtime.sdk.services import ServiceFactory
 from runtime.telemetry.log import open_log
+from runtime.telemetry.process import watch_vitals
 from runtime.telemetry.recorder import Recorder
+from runtime.telemetry.segments import SegmentWriter
+from runtime.telemetry.spans import SpanWriter
 
 try:
     import uvloop
@@ -94,6 +98,9 @@ async def _serve(parts: WorkerParts, ready: int) -> int:
     streams = capture_output(log)
     loop.set_exception_handler(lambda _, context: _log_stray(log, context))
     recorder, tasks = Recorder(), TaskOwner()
+    spans = SpanWriter(
+        SegmentWriter(parts.layout.traces, parts.worker), node=parts.node, process=parts.worker, clock=SystemClock()
+    )
     gateway = parts.layout.socket("gateway")
     link = Link(lambda: connect_unix(gateway), name="gateway").start()
     host = Host(
@@ -103,7 +110,9 @@ async def _serve(parts: WorkerParts, ready: int) -> int:
         recorder=recorder,
         log=log,
         tasks=tasks,
+        spans=spans,
     )
+    tasks.start(watch_vitals(recorder.vitals, each_second=spans.tick), name="vitals")
     verbs = host_verbs(host, lambda: msgspec.msgpack.encode(recorder.report(parts.worker)))
     handlers = Handlers(
         unary=verbs, default=host.answer, failed=lambda call, id_, error: _log_failed(log, call, id_, error)
@@ -125,6 +134,7 @@ async def _serve(parts: WorkerParts, ready: int) -> int:
     await tasks.close(grace_s=CLOSE_LIMIT_S)
     for stream in streams:
         stream.finish()
+    spans.close()
     log.info("worker_stopped")
     log.close()  # the process ends without the interpreter's own end
     return 0

@@ -1,0 +1,216 @@
+"""The desk where questions about the cluster's doings are answered: load, facts, logs, traces, metrics."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+import anyio
+import anyio.to_thread
+import msgspec
+
+from runtime.clock import Clock
+from runtime.consensus.errors import Compacted, StoreFault
+from runtime.consensus.store import LEADER_KEY, Store
+from runtime.invocation.connection import Connection
+from runtime.invocation.errors import CallFault
+from runtime.invocation.incoming import Handlers, IncomingCall
+from runtime.names import NodeId
+from runtime.telemetry import lines, picture
+from runtime.telemetry.exposition import Exposition
+from runtime.telemetry.fact_log import FactLog
+from runtime.telemetry.report import ProcessReport
+
+ASK_S: Final = 2.0  # a node that does not answer within this is named as silent
+PING_S: Final = 0.8
+RETRY_S: Final = 0.5
+PRUNE_S: Final = 60.0
+PING: Final = "_telemetry/ping"
+LINES: Final = {"logs": "_telemetry/logs", "traces": "_telemetry/traces"}
+
+Rows = list[dict[str, object]]
+_decode_rows: Final = msgspec.msgpack.Decoder(list[dict[str, object]]).decode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiskRing:
+    """A directory of segments and what it may take."""
+
+    directory: Path
+    bytes_max: int
+    age_s_max: float
+
+    def prune(self) -> int:
+        return lines.prune(self.directory, bytes_max=self.bytes_max, age_s_max=self.age_s_max)
+
+
+class TelemetryDesk:
+    """Implements the API's Telemetry. `offer` registers what other nodes' desks ask; `run` keeps all current."""
+
+    def __init__(
+        self,
+        *,
+        node: NodeId,
+        store: Store,
+        prefixes: Sequence[str],
+        rings: dict[Literal["logs", "traces"], DiskRing],
+        reports: Callable[[], Awaitable[tuple[ProcessReport, ...]]],
+        instances: Callable[[], dict[str, int]],
+        peers: Callable[[], Sequence[NodeId]],
+        connect: Callable[[NodeId], Awaitable[Connection]],
+        is_leader: Callable[[], bool],
+        clock: Clock,
+    ) -> None:
+        """peers: the other live nodes."""
+        self._node = node
+        self._store = store
+        self._prefixes = (LEADER_KEY, *prefixes)
+        self._rings = rings
+        self._reports = reports
+        self._instances = instances
+        self._peers = peers
+        self._connect = connect
+        self._is_leader = is_leader
+        self._clock = clock
+        self._meter = picture.NodeMeter(node)
+        self._picture = picture.ClusterPicture()
+        self._own = picture.NodeFigures(node=node, at_s=0)
+        self._facts = FactLog()
+        self._exposition = Exposition(node, lambda: self._meter.reports)
+
+    # -- running -------------------------------------------------------------------------------------------------------
+
+    def offer(self, handlers: Handlers) -> None:
+        handlers.unary |= {
+            PING: self._pinged,
+            LINES["logs"]: lambda call: self._lines_asked("logs", call),
+            LINES["traces"]: lambda call: self._lines_asked("traces", call),
+        }
+
+    async def run(self) -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._follow_facts)
+            tasks.start_soon(self._each_second)
+            tasks.start_soon(self._prune)
+
+    async def _follow_facts(self) -> None:
+        while True:
+            try:
+                await self._facts.run(self._store, self._prefixes)
+            except (Compacted, StoreFault):
+                await anyio.sleep(RETRY_S)
+
+    async def _each_second(self) -> None:
+        while True:
+            now_s = self._now_s()
+            await anyio.sleep(1.0 - self._clock.unix_ms() % 1_000 / 1_000)
+            reports = await self._reports()
+            self._own = self._meter.take(reports, self._instances(), now_s)
+            self._picture.take(self._own)
+            if self._is_leader():
+                await self._exchange(now_s)
+            self._picture.close_second(now_s)
+
+    async def _exchange(self, now_s: int) -> None:
+        """The leader shows every node the whole picture and gets that node's figures back."""
+        payload = picture.encode(self._picture.nodes(now_s))
+
+        async def ask(node: NodeId) -> None:
+            try:
+                connection = await self._connect(node)
+                raw = await connection.call(PING, payload, deadline_s=PING_S)
+                self._picture.take(picture.decode_figures(raw))
+            except (CallFault, msgspec.DecodeError):
+                return  # its figures go stale, and the picture leaves them out
+
+        with anyio.move_on_after(PING_S):
+            async with anyio.create_task_group() as tasks:
+                for node in self._peers():
+                    tasks.start_soon(ask, node)
+
+    async def _pinged(self, call: IncomingCall) -> bytes:
+        for figures in picture.decode_picture(call.payload):
+            if figures.node != self._node:
+                self._picture.take(figures)
+        return picture.encode(self._own)
+
+    async def _prune(self) -> None:
+        while True:
+            for ring in self._rings.values():
+                await anyio.to_thread.run_sync(ring.prune)
+            await anyio.sleep(PRUNE_S)
+
+    def _now_s(self) -> int:
+        return self._clock.unix_ms() // 1_000
+
+    # -- answers -------------------------------------------------------------------------------------------------------
+
+    def exposition(self) -> bytes:
+        return self._exposition.text()
+
+    def picture(self) -> dict[str, object]:
+        return self._picture.summary(self._now_s())
+
+    def window(self, slice_name: str) -> dict[str, object] | None:
+        """Each second for ten minutes and each ten seconds for two hours, oldest first; null is missing."""
+        found = self._picture.window(slice_name)
+        if found is None:
+            return None
+        return {
+            "slice": slice_name,
+            "seconds": {name: [_json(value) for value in values] for name, values in found.fine().items()},
+            "ten_seconds": {name: [_json(value) for value in values] for name, values in found.coarse().items()},
+        }
+
+    def facts(self, after: str, limit: int) -> Rows:
+        return [msgspec.to_builtins(fact) for fact in self._facts.after(after, limit)]
+
+    async def follow_facts(self, after: str) -> AsyncIterator[dict[str, object]]:
+        async for fact in self._facts.follow(after):
+            yield msgspec.to_builtins(fact)
+
+    async def logs(self, query: dict[str, str]) -> dict[str, object]:
+        return await self._all("logs", query)
+
+    async def traces(self, query: dict[str, str]) -> dict[str, object]:
+        return await self._all("traces", query)
+
+    # -- lines of all nodes --------------------------------------------------------------------------------------------
+
+    async def _all(self, kind: Literal["logs", "traces"], words: dict[str, str]) -> dict[str, object]:
+        """Merged, newest first, with the nodes that did not answer."""
+        query = lines.query_of(words)
+        parts: list[Rows] = []
+        silent: list[str] = []
+
+        async def ask(node: NodeId) -> None:
+            try:
+                with anyio.fail_after(ASK_S):
+                    connection = await self._connect(node)
+                    raw = await connection.call(LINES[kind], msgspec.msgpack.encode(query), deadline_s=ASK_S)
+                parts.append(_decode_rows(raw))
+            except (CallFault, TimeoutError, msgspec.DecodeError):
+                silent.append(node)
+
+        async with anyio.create_task_group() as tasks:
+            for node in self._peers():
+                tasks.start_soon(ask, node)
+            parts.append(await self._local(kind, query))
+        return {kind: lines.merge(parts, query.limit), "silent": sorted(silent)}
+
+    async def _lines_asked(self, kind: Literal["logs", "traces"], call: IncomingCall) -> bytes:
+        try:
+            query = msgspec.msgpack.decode(call.payload, type=lines.LineQuery)
+        except msgspec.DecodeError as error:
+            raise lines.QueryInvalid(str(error)) from error
+        return msgspec.msgpack.encode(await self._local(kind, query))
+
+    async def _local(self, kind: Literal["logs", "traces"], query: lines.LineQuery) -> Rows:
+        ring = self._rings[kind]
+        return await anyio.to_thread.run_sync(lambda: lines.find(ring.directory, query))
+
+
+def _json(value: float) -> float | None:
+    return None if value != value else round(value, 3)  # noqa: PLR0124  NaN is not equal to itself

@@ -1,0 +1,137 @@
+"""Facts: what happened, derived from the store's changes by one pure function, so equal on every node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from runtime.consensus.store import LEADER_KEY, WatchBatch, WatchEvent
+from runtime.state import keys
+
+
+class Fact(msgspec.Struct, frozen=True, kw_only=True):
+    """`id` is "revision.index": it orders facts, and any node can go on from it."""
+
+    id: str
+    event: str
+    data: dict[str, object]
+
+
+Made = tuple[str, dict[str, object]] | None
+
+
+def facts_of(batch: WatchBatch, before: Callable[[str], bytes | None]) -> tuple[Fact, ...]:
+    """The facts of one revision. `before` gives a key's value as it was until then."""
+    found = []
+    for index, event in enumerate(batch.events):
+        made = _fact(event, before(event.item.key))
+        if made is not None:
+            found.append(Fact(id=f"{batch.revision}.{index}", event=made[0], data=made[1]))
+    return tuple(found)
+
+
+def order_of(identity: str) -> tuple[int, int]:
+    """Sorts ids. Anything that is no id comes before all."""
+    revision, _, index = identity.partition(".")
+    return (int(revision), int(index)) if revision.isdigit() and index.isdigit() else (0, 0)
+
+
+def _fact(event: WatchEvent, before: bytes | None) -> Made:
+    key = event.item.key
+    after = event.item.value if event.kind == "put" else None
+    if key == LEADER_KEY:
+        return "LeaderChanged", {"leader": (after or b"").decode("utf-8", "replace")}
+    kind = key.partition("/")[0] + "/"
+    make = _BY_KIND.get(kind)
+    if make is None:
+        return None
+    return make(keys.parts(key), _values(after), _values(before))
+
+
+Values = dict[str, object] | None
+
+
+def _values(raw: bytes | None) -> Values:
+    if raw is None:
+        return None
+    try:
+        found = msgspec.json.decode(raw)
+    except msgspec.DecodeError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _live(parts: tuple[str, ...], after: Values, before: Values) -> Made:
+    if after is None:
+        return "NodeLeft", {"node": parts[0]}
+    if before is None or before.get("boot") != after.get("boot"):
+        return "NodeJoined", {"node": parts[0]}
+    return None
+
+
+def _node(parts: tuple[str, ...], after: Values, before: Values) -> Made:
+    if after is None:
+        return "NodeRemoved", {"node": parts[0]}
+    if after.get("leaving") and not (before or {}).get("leaving"):
+        return "NodeDraining", {"node": parts[0]}
+    if before is None:
+        return "NodeRegistered", {"node": parts[0], "role": after.get("role"), "zone": after.get("zone")}
+    return None
+
+
+def _blueprint(parts: tuple[str, ...], after: Values, _before: Values) -> Made:
+    return ("BlueprintDeleted" if after is None else "BlueprintApplied"), {"blueprint": parts[0]}
+
+
+def _target(parts: tuple[str, ...], after: Values, before: Values) -> Made:
+    data: dict[str, object] = {"slice": parts[0], "version": parts[1]}
+    if after is None:
+        return "SliceWithdrawn", data
+    wanted, earlier = after.get("wanted"), (before or {}).get("wanted")
+    if before is None:
+        return "SliceDeployed", {**data, "wanted": wanted}
+    if wanted != earlier:
+        return "SliceScaled", {**data, "before": earlier, "wanted": wanted}
+    return "SliceChanged", data
+
+
+def _assignment(parts: tuple[str, ...], after: Values, before: Values) -> Made:
+    data: dict[str, object] = {"node": parts[0], "slice": parts[1], "number": int(parts[2])}
+    if after is None:
+        return "InstanceUnassigned", data
+    return None if before is not None else ("InstanceAssigned", {**data, "version": after.get("version")})
+
+
+def _state(parts: tuple[str, ...], after: Values, before: Values) -> Made:
+    if after is None or after.get("phase") != "failed" or (before or {}).get("phase") == "failed":
+        return None
+    data: dict[str, object] = {"node": parts[0], "slice": parts[1], "number": int(parts[2])}
+    return "InstanceFailed", {**data, "reason": after.get("reason")}
+
+
+def _endpoint(parts: tuple[str, ...], after: Values, before: Values) -> Made:
+    data: dict[str, object] = {"slice": parts[0], "node": parts[1], "number": int(parts[2])}
+    if after is None:
+        return "SliceDeactivated", data
+    return None if before is not None else ("SliceActivated", {**data, "version": after.get("version")})
+
+
+def _artifact(parts: tuple[str, ...], after: Values, before: Values) -> Made:
+    data: dict[str, object] = {"name": parts[0], "version": parts[1]}
+    if after is None:
+        return "ArtifactDeleted", data
+    return None if before is not None else ("ArtifactUploaded", {**data, "sha256": after.get("sha256")})
+
+
+_BY_KIND: Final[dict[str, Callable[[tuple[str, ...], Values, Values], Made]]] = {
+    keys.NODES_LIVE: _live,
+    keys.NODES: _node,
+    keys.BLUEPRINTS: _blueprint,
+    keys.TARGETS: _target,
+    keys.INSTANCES: _assignment,
+    keys.INSTANCE_STATES: _state,
+    keys.ENDPOINTS: _endpoint,
+    keys.ARTIFACTS: _artifact,
+}
