@@ -1,0 +1,326 @@
+"""Telemetry: histograms merge and bound their error, windows forget in time, facts are equal everywhere."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime.consensus.memory import MemoryStore
+from runtime.consensus.store import Delete, Put, Revision, WatchBatch
+from runtime.invocation.context import CallContext, current
+from runtime.names import BlueprintId, NodeId, Sha256, SliceName, Version
+from runtime.state import keys
+from runtime.state.values import (
+    BlueprintSlice,
+    Endpoint,
+    InstanceState,
+    NodeLive,
+    Phase,
+    SliceTarget,
+    encode,
+)
+from runtime.telemetry import lines
+from runtime.telemetry.exposition import Exposition
+from runtime.telemetry.fact_log import FactLog
+from runtime.telemetry.facts import facts_of, order_of
+from runtime.telemetry.histogram import Histogram, bucket_of, upper_bound
+from runtime.telemetry.log import Secret, open_log
+from runtime.telemetry.picture import ClusterPicture, NodeMeter
+from runtime.telemetry.recorder import Recorder
+from runtime.telemetry.segments import SegmentWriter
+from runtime.telemetry.spans import SpanWriter
+from runtime.telemetry.windows import COARSE_S, Window
+
+durations = st.lists(st.integers(0, 10**9), min_size=1, max_size=200)
+
+
+class StillClock:
+    def __init__(self, unix_ms: int = 1_000_000) -> None:
+        self.now_ms = unix_ms
+
+    def unix_ms(self) -> int:
+        return self.now_ms
+
+    def monotonic_s(self) -> float:
+        return self.now_ms / 1_000
+
+
+@given(st.integers(0, 2**40 - 1))
+def test_a_bucket_holds_its_value_to_a_sixteenth(value: int) -> None:
+    upper = upper_bound(bucket_of(value))
+    assert value <= upper <= value * 17 / 16
+    assert bucket_of(upper) == bucket_of(value)
+
+
+@given(durations, durations)
+def test_merged_histograms_are_the_histogram_of_both(one: list[int], other: list[int]) -> None:
+    both, first, second = Histogram(), Histogram(), Histogram()
+    for value in one:
+        first.record(value)
+        both.record(value)
+    for value in other:
+        second.record(value)
+        both.record(value)
+    first.merge(second)
+    assert (first.counts, first.sum) == (both.counts, both.sum)
+    assert both.since(second).count == len(one)
+
+
+@given(durations, st.sampled_from([0.5, 0.9, 0.99]))
+def test_a_percentile_is_right_to_a_sixteenth(values: list[int], share: float) -> None:
+    histogram = Histogram()
+    for value in values:
+        histogram.record(value)
+    exact = sorted(values)[math.ceil(share * len(values)) - 1]
+    assert exact <= histogram.percentile(share) <= exact * 17 / 16
+
+
+@given(durations)
+def test_the_recorder_and_the_histogram_count_alike(values: list[int]) -> None:
+    """The recorder writes the bucket rule out for speed; the two must not drift apart."""
+    recorder, histogram = Recorder().method("a", "1", "b"), Histogram()
+    for value in values:
+        recorder.record(value, "ok")
+        histogram.record(value)
+    assert recorder.buckets == histogram.counts
+
+
+def test_rejected_calls_count_without_a_duration() -> None:
+    recorder = Recorder().method("a", "1", "b")
+    recorder.record(7, "rejected")
+    assert (recorder.rejected, recorder.buckets) == (1, {})
+
+
+def test_a_window_stays_within_its_memory() -> None:
+    assert Window().nbytes <= 60_000
+
+
+def test_a_window_keeps_seconds_and_sums_tens_of_seconds() -> None:
+    window = Window()
+    for second in range(100, 131):
+        window.put(second, {"calls": 2.0, "p99_ms": 5.0})
+    assert window.fine(3)["calls"] == [2.0, 2.0, 2.0]
+    assert window.coarse(2)["calls"] == [20.0, 20.0]
+    assert window.coarse(1)["p99_ms"] == [5.0]
+    assert math.isnan(window.fine(1)["p50_ms"][0])
+
+
+def test_seconds_that_nobody_recorded_are_missing_not_zero() -> None:
+    """Zero would tell a controller that there is no load."""
+    window = Window()
+    window.put(10 * COARSE_S, {"calls": 1.0})
+    window.put(10 * COARSE_S + 3, {"calls": 1.0})
+    assert [math.isnan(value) for value in window.fine(4)["calls"]] == [False, True, True, False]
+
+
+SETTINGS = BlueprintSlice(slice=SliceName("tea"), version=Version("1"), artifact="tea==1", instances=1, min=1, max=3)
+
+
+def target(wanted: int) -> bytes:
+    return encode(
+        SliceTarget(blueprint=BlueprintId("b"), settings=SETTINGS, artifact_sha256=Sha256("s"), wanted=wanted)
+    )
+
+
+def state(phase: Phase) -> bytes:
+    return encode(
+        InstanceState(
+            slice=SliceName("tea"),
+            node=NodeId("n1"),
+            number=1,
+            version=Version("1"),
+            phase=phase,
+            reason="boom" if phase is Phase.FAILED else "",
+            since_unix_ms=1,
+            generation=1,
+        )
+    )
+
+
+async def story() -> list[WatchBatch]:
+    """A small history, as a store's watch tells it."""
+    store = MemoryStore()
+    live = encode(NodeLive(boot="x", started_unix_ms=1))
+    endpoint = encode(Endpoint(slice=SliceName("tea"), version=Version("1"), node=NodeId("n1"), number=1))
+    tea_target, tea_state = "slice-target/tea/1", "instance-state/n1/tea/1"
+    for operations in (
+        [Put(key=keys.node_live(NodeId("n1")), value=live)],
+        [Put(key=tea_target, value=target(1)), Put(key="unrelated", value=b"")],
+        [Put(key=tea_state, value=state(Phase.LOADING))],
+        [Put(key=tea_state, value=state(Phase.FAILED))],
+        [Put(key=tea_target, value=target(3)), Put(key="endpoint/tea/n1/1", value=endpoint)],
+        [Delete(key=keys.node_live(NodeId("n1"))), Delete(key="endpoint/tea/n1/1")],
+    ):
+        await store.txn([], operations)
+    return store.engine.machine.history("", Revision(1))
+
+
+@pytest.mark.anyio
+async def test_facts_tell_the_story_with_ids_that_order_it() -> None:
+    log = FactLog()
+    for batch in await story():
+        log.take(batch)
+    facts = log.after("", 100)
+    assert [fact.event for fact in facts] == [
+        "LeaderChanged",
+        "NodeJoined",
+        "SliceDeployed",
+        "InstanceFailed",
+        "SliceScaled",
+        "SliceActivated",
+        "NodeLeft",
+        "SliceDeactivated",
+    ]
+    assert facts[3].data["reason"] == "boom"
+    assert facts[4].data == {"slice": "tea", "version": "1", "before": 1, "wanted": 3}
+    assert [order_of(fact.id) for fact in facts] == sorted(order_of(fact.id) for fact in facts)
+    assert log.after(facts[3].id, 2) == facts[4:6]
+
+
+@pytest.mark.anyio
+async def test_every_node_derives_the_same_facts() -> None:
+    batches = await story()
+    logs = [FactLog(), FactLog()]
+    for log in logs:
+        for batch in batches:
+            log.take(batch)
+    assert logs[0].after("", 100) == logs[1].after("", 100)
+
+
+@given(st.binary(max_size=60), st.sampled_from(["node/", "slice-target/tea/", "instance/n/s/", "endpoint/a/b/"]))
+def test_values_that_cannot_be_read_make_no_fact_raise(raw: bytes, prefix: str) -> None:
+    store = MemoryStore()
+    asyncio.run(store.txn([], [Put(key=f"{prefix}1", value=raw)]))
+    (batch,) = store.engine.machine.history(prefix, Revision(1))
+    facts_of(batch, lambda _key: raw)
+
+
+def test_log_lines_carry_the_call_and_never_a_secret(tmp_path: Path) -> None:
+    log = open_log(tmp_path, "test", node="n1", level="info", clock=StillClock())
+    token = current.set(CallContext(deadline=0, trace_id=b"t" * 16, span_id=b"s" * 8, request_id="req-1"))
+    log.info("key_used", key=Secret("canary"), count=3)
+    current.reset(token)
+    log.debug("not_at_this_level")
+    log.set_level("debug")
+    log.debug("at_this_level")
+    log.close()
+    (path,) = tmp_path.glob("*.jsonl")
+    first, second = [json.loads(line) for line in path.read_text().splitlines()]
+    assert (first["event"], first["request_id"], first["key"], first["count"]) == ("key_used", "req-1", "***", 3)
+    assert second["event"] == "at_this_level"
+    assert "canary" not in path.read_text()
+
+
+def test_a_disk_that_takes_nothing_loses_lines_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    writer = SegmentWriter(tmp_path / "file", "x")
+    writer.write(b"line\n")
+    writer.flush()
+    assert writer.dropped == 1
+
+
+def records(directory: Path, source: str, times_ms: list[int]) -> None:
+    writer = SegmentWriter(directory, source)
+    for at_ms in times_ms:
+        writer.write(
+            json.dumps({"at_ms": at_ms, "event": "e", "process": source, "trace_id": f"t{at_ms}"}).encode() + b"\n"
+        )
+    writer.close()
+
+
+def test_a_query_gives_the_newest_that_fit_across_processes(tmp_path: Path) -> None:
+    records(tmp_path, "a", [1, 3, 5])
+    records(tmp_path, "b", [2, 4, 6])
+    with (tmp_path / "b.00000001.jsonl").open("ab") as file:
+        file.write(b'{"at_ms": 7, "torn')
+    found = lines.find(tmp_path, lines.query_of({"limit": "3"}))
+    assert [record["at_ms"] for record in found] == [6, 5, 4]
+    assert [record["at_ms"] for record in lines.find(tmp_path, lines.query_of({"process": "a", "since_ms": "2"}))] == [
+        5,
+        3,
+    ]
+    assert [record["at_ms"] for record in lines.find(tmp_path, lines.query_of({"trace_id": "t2"}))] == [2]
+
+
+@pytest.mark.parametrize("words", [{"limit": "0"}, {"limit": "many"}, {"limit": "1001"}, {"colour": "red"}])
+def test_a_query_that_makes_no_sense_is_refused(words: dict[str, str]) -> None:
+    with pytest.raises(lines.QueryInvalid):
+        lines.query_of(words)
+
+
+def test_pruning_takes_the_oldest_and_spares_what_is_written_now(tmp_path: Path) -> None:
+    for number in range(1, 5):
+        path = tmp_path / f"a.{number:08d}.jsonl"
+        path.write_bytes(bytes(100))
+        os.utime(path, (4_000_000_000 + number, 4_000_000_000 + number))
+    lines.prune(tmp_path, bytes_max=250, age_s_max=1e9)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.00000003.jsonl", "a.00000004.jsonl"]
+    lines.prune(tmp_path, bytes_max=10, age_s_max=1e9)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.00000004.jsonl"]
+
+
+def test_only_slow_failed_and_sampled_calls_leave_a_span(tmp_path: Path) -> None:
+    spans = SpanWriter(SegmentWriter(tmp_path, "w"), node="n1", process="w", clock=StillClock())
+    plain = CallContext(deadline=0, trace_id=b"t" * 16, span_id=b"s" * 8)
+    sampled = CallContext(deadline=0, trace_id=b"t" * 16, span_id=b"s" * 8, sampled=True)
+    spans.record(plain, "quick", 10, failed=False)
+    spans.record(plain, "slow", 600_000, failed=False)
+    spans.record(plain, "failed", 10, failed=True)
+    spans.record(sampled, "sampled", 10, failed=False)
+    spans.close()
+    found = lines.find(tmp_path, lines.query_of({}))
+    assert sorted(str(span["name"]) for span in found) == ["failed", "sampled", "slow"]
+
+
+def test_cumulative_reports_become_the_figures_of_a_second_even_over_a_restart() -> None:
+    recorder, meter = Recorder(), NodeMeter("n1")
+    method = recorder.method("tea", "1", "brew")
+    for _ in range(5):
+        method.record(1_000, "ok")
+    meter.take((recorder.report("w-1"),), {"tea": 1}, 1)
+    method.record(2_000, "error")
+    second = meter.take((recorder.report("w-1"),), {"tea": 1}, 2)
+    assert (second.slices["tea"].calls, second.slices["tea"].errors) == (1, 1)
+    restarted = Recorder()
+    restarted.method("tea", "1", "brew").record(500, "ok")
+    third = meter.take((restarted.report("w-1"),), {"tea": 1}, 3)
+    assert third.slices["tea"].calls == 1
+
+
+def test_the_picture_merges_nodes_and_leaves_out_the_silent() -> None:
+    picture = ClusterPicture()
+    for name, at_s in (("n1", 100), ("n2", 100), ("n3", 80)):
+        recorder = Recorder()
+        recorder.method("tea", "1", "brew").record(1_000, "ok")
+        picture.take(NodeMeter(name).take((recorder.report("w"),), {"tea": 2}, at_s))
+    picture.close_second(101)
+    window = picture.window("tea")
+    assert window is not None
+    assert window.fine(1)["calls"] == [2.0]
+    assert window.fine(1)["instances"] == [4.0]
+    assert picture.window("coffee") is None
+
+
+def test_the_exposition_is_what_prometheus_reads() -> None:
+    from prometheus_client.parser import text_string_to_metric_families
+
+    recorder = Recorder()
+    recorder.method("tea", "1", "brew").record(3_000, "ok")
+    text = Exposition("n1", lambda: (recorder.report("w-1"),)).text().decode()
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+    buckets = {
+        sample.labels["le"]: sample.value
+        for sample in families["runtime_call_duration_seconds"].samples
+        if sample.name.endswith("_bucket")
+    }
+    assert (buckets["0.0025"], buckets["0.005"], buckets["+Inf"]) == (0.0, 1.0, 1.0)
+    assert {sample.value for sample in families["runtime_calls"].samples if sample.labels.get("outcome") == "ok"} == {
+        1.0
+    }
