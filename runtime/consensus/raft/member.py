@@ -107,8 +107,12 @@ class Member(syncobj.SyncObj):  # type: ignore[misc, name-defined]  # pysyncobj 
 
     @property
     def leader(self) -> str:
+        """Empty once the leader has not been heard for as long as an election may take to begin."""
         leader = self._getLeader()
-        return leader.id if leader is not None else ""
+        if leader is None:
+            return ""
+        silent = self._clock() - self._leader_heard_s > self._timing.election_max
+        return "" if silent and not self.is_leader else str(leader.id)
 
     @property
     def term(self) -> int:
