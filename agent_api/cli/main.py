@@ -22,6 +22,11 @@ COMMANDS: Final = {
     "campaign": "run a long test campaign",
 }
 
+LAUNCHER_COMMANDS: Final = {  # carried out by the launcher at the root of a checkout
+    "check": "for developers: format, lint, types, imports, unit tests; under a minute",
+    "test": "for developers: all tests",
+}
+
 
 class Command(Protocol):
     """What a command's module offers."""
@@ -50,7 +55,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _overview() -> str:
-    rows = "\n".join(f"  {name:<10} {text}" for name, text in COMMANDS.items())
+    rows = "\n".join(f"  {name:<10} {text}" for name, text in {**COMMANDS, **LAUNCHER_COMMANDS}.items())
     return f"usage: aether COMMAND …\n\n{rows}\n\n`aether COMMAND --help` tells more."
 
 

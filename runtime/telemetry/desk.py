@@ -154,12 +154,15 @@ class TelemetryDesk:
         return self._picture.summary(self._now_s())
 
     def window(self, slice_name: str) -> dict[str, object] | None:
-        """Each second for ten minutes and each ten seconds for two hours, oldest first; null is missing."""
+        """Each second for ten minutes and each ten seconds for two hours, oldest first; null is missing. `silent` are
+        live nodes whose figures of the last seconds are not in it."""
         found = self._picture.window(slice_name)
         if found is None:
             return None
+        heard = {figures.node for figures in self._picture.nodes(self._now_s())}
         return {
             "slice": slice_name,
+            "silent": sorted({self._node, *self._peers()} - heard),
             "seconds": {name: [_json(value) for value in values] for name, values in found.fine().items()},
             "ten_seconds": {name: [_json(value) for value in values] for name, values in found.coarse().items()},
         }
