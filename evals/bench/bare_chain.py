@@ -17,7 +17,7 @@ from typing import Final
 
 import msgspec
 
-from evals.bench.bare_frames import FrameClient, FrameRelay, FrameServer
+from evals.bench.bare_frames import FrameCaller, FrameClient, FrameRelay, FrameServer
 from evals.bench.order import EXAMPLE, Placed, PlaceOrder, place
 from runtime.security.tls import client_context, server_context
 from runtime.telemetry.histogram import Histogram
@@ -40,6 +40,15 @@ async def handle_json(payload: bytes) -> bytes:
 
 async def handle_msgpack(payload: bytes) -> bytes:
     return _msgpack_encoder.encode(place(_msgpack_decoder.decode(payload)))
+
+
+def order_of(payload: bytes) -> bytes:
+    """What the calling handler asks the other one."""
+    return _msgpack_encoder.encode(_json_decoder.decode(payload))
+
+
+def reply_of(answer: bytes) -> bytes:
+    return _json_encoder.encode(_placed_decoder.decode(answer))
 
 
 async def connect(target: str, tls: Path | None) -> FrameClient:
@@ -73,9 +82,15 @@ class Front:
         await send({"type": "http.response.body", "body": reply})
 
 
-async def run_front(listen: str, onward: str, tls: Path | None) -> None:
+async def run_front(listen: str, onward: str, tls: Path | None, relay: str, behind: str) -> None:
+    """With `relay` it also passes the calls that come in there on to `behind`, as a gateway does for its slices."""
     import uvicorn
 
+    if relay:
+        further = await connect(behind, None)
+        await asyncio.get_running_loop().create_unix_server(lambda: FrameRelay(further), relay)
+        print("relays", flush=True)
+        await _listens(onward)
     host, _, port = listen.rpartition(":")
     config = uvicorn.Config(
         Front(await connect(onward, tls)),
@@ -93,6 +108,12 @@ async def run_front(listen: str, onward: str, tls: Path | None) -> None:
         ending.add_done_callback(lambda _: setattr(server, "should_exit", True))
         loop.call_later(0.05, _announce, server)
         await server.serve()
+
+
+async def _listens(path: str) -> None:
+    """Waits for the handler that itself waits for the relay."""
+    while not Path(path).exists():  # noqa: ASYNC110  another process's socket
+        await asyncio.sleep(0.02)
 
 
 def _announce(server: object) -> None:
@@ -117,6 +138,15 @@ async def run_relay(listen: str, onward: str, tls: Path | None) -> None:
         host, _, port = listen.rpartition(":")
         context = server_context(tls) if tls else None
         server = await loop.create_server(lambda: FrameRelay(client), host, int(port), ssl=context)
+    await _serve_until_told(server)
+
+
+async def run_middle(listen: str, onward: str) -> None:
+    """A handler that calls another one through the front."""
+    client = await connect(onward, None)
+    server = await asyncio.get_running_loop().create_unix_server(
+        lambda: FrameCaller(client, order_of, reply_of), listen
+    )
     await _serve_until_told(server)
 
 
@@ -153,14 +183,18 @@ def main() -> int:
     import uvloop
 
     parser = argparse.ArgumentParser()
-    parser.add_argument("role", choices=("front", "relay", "back-json", "back-msgpack", "caller"))
+    parser.add_argument("role", choices=("front", "relay", "middle", "back-json", "back-msgpack", "caller"))
     parser.add_argument("--listen", default="")
     parser.add_argument("--onward", default="")
     parser.add_argument("--tls", type=Path)
+    parser.add_argument("--relay", default="")
+    parser.add_argument("--behind", default="")
     arguments = parser.parse_args()
     match arguments.role:
         case "front":
-            uvloop.run(run_front(arguments.listen, arguments.onward, arguments.tls))
+            uvloop.run(run_front(arguments.listen, arguments.onward, arguments.tls, arguments.relay, arguments.behind))
+        case "middle":
+            uvloop.run(run_middle(arguments.listen, arguments.onward))
         case "relay":
             uvloop.run(run_relay(arguments.listen, arguments.onward, arguments.tls))
         case "caller":

@@ -88,6 +88,17 @@ class FrameServer(Frames):
             self.write(call_id, done.value)
 
 
+class FrameCaller(Frames):
+    """Handles each call by one of its own: what it asks is made from the payload, its reply from the other's."""
+
+    def __init__(self, onward: FrameClient, ask: Callable[[bytes], bytes], reply: Callable[[bytes], bytes]) -> None:
+        super().__init__()
+        self._onward, self._ask, self._reply = onward, ask, reply
+
+    def frame(self, call_id: int, payload: bytes) -> None:
+        self._onward.start(self._ask(payload), lambda answer: self.write(call_id, self._reply(answer)))
+
+
 class FrameRelay(Frames):
     """Passes each call on, unread, and each reply back."""
 

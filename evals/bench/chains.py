@@ -13,7 +13,7 @@ from pathlib import Path
 import anyio
 from anyio.abc import Process
 
-from evals.bench.peers import PeerFailed, Peers, pss_mb
+from evals.bench.peers import PeerFailed, Peers, pss_mb, until_says
 from evals.bench.rows import Drive, Row, caller_drive, http_drive
 from evals.forge.processes import family
 
@@ -57,13 +57,30 @@ async def bare_remote(peers: Peers, directory: Path, tls: Path) -> Row:
 
 
 async def bare_call(peers: Peers, directory: Path) -> Row:
+    """A handler that calls another one, through the front as a slice does through its gateway."""
+    began = asyncio.get_running_loop().time()
+    back_socket, middle_socket, relay = (
+        str(directory / f"bare-call-{name}.sock") for name in ("back", "middle", "relay")
+    )
+    address = free_address()
+    back = await peers.start(BARE, "back-msgpack", "--listen", back_socket)
+    words = ("--listen", address, "--onward", middle_socket, "--relay", relay, "--behind", back_socket)
+    front = await peers.start(BARE, "front", *words, says="relays")
+    middle = await peers.start(BARE, "middle", "--listen", middle_socket, "--onward", relay)
+    await until_says(front, "ready", "front")
+    what = "bare uvicorn, frames, handler, relay, handler"
+    return await finished("bare_call_chain", what, http_drive(address), (front, middle, back), began)
+
+
+async def bare_inner_call(peers: Peers, directory: Path) -> Row:
+    """The call alone, without the HTTP request that leads to it."""
     began = asyncio.get_running_loop().time()
     back_socket, middle = str(directory / "bare-back.sock"), str(directory / "bare-middle.sock")
     back = await peers.start(BARE, "back-msgpack", "--listen", back_socket)
     relay = await peers.start(BARE, "relay", "--listen", middle, "--onward", back_socket)
     caller = await peers.start(BARE, "caller", "--onward", middle)
     what = "bare caller, frames, relay, handler"
-    return await finished("bare_call_chain", what, caller_drive(caller), (caller, relay, back), began)
+    return await finished("bare_inner_call", what, caller_drive(caller), (caller, relay, back), began)
 
 
 async def fastapi(peers: Peers, client: str) -> Row:

@@ -21,6 +21,7 @@ RATIOS: Final = {  # ratio: (ours, theirs)
     "forward_vs_bare_chain": ("forward", "bare_chain"),
     "forward_remote_vs_bare_chain": ("forward_remote", "bare_remote_chain"),
     "call_vs_bare_chain": ("call", "bare_call_chain"),
+    "inner_call_vs_bare_frames": ("inner_call", "bare_inner_call"),
     "forward_vs_fastapi_httpx": ("forward", "fastapi_httpx"),
     "forward_vs_fastapi_aiohttp": ("forward", "fastapi_aiohttp"),
     "forward_vs_ray_haproxy": ("forward", "ray_haproxy"),
@@ -77,11 +78,12 @@ async def measure(
             result.figures.update(await figures.node_figures(directory, progress))
         if set(groups) - {"figures"}:
             progress("starting what is measured")
-            async with Forge(nodes=2, apps=ours.projects(directory)) as forge, Peers() as peers:
-                result.rows += await _rows(forge, peers, directory, groups)
+            async with Forge(nodes=2, apps=ours.projects(directory)) as forge:
+                async with Peers() as peers:
+                    result.rows += await _rows(forge, peers, directory, groups)
+                    await _rounds(result.rows, seconds, rounds, progress)
                 if "ray" in groups:
-                    await _add_ray(result, peers, ray_python)
-                await _rounds(result, seconds, rounds, progress)
+                    await _measure_ray(result, seconds, rounds, ray_python, progress)
     return result
 
 
@@ -94,6 +96,7 @@ async def _rows(forge: Forge, peers: Peers, directory: Path, groups: Sequence[st
             await chains.bare_local(peers, directory),
             await chains.bare_remote(peers, directory, tls),
             await chains.bare_call(peers, directory),
+            await chains.bare_inner_call(peers, directory),
         ):
             rows[row.name] = row
     if "fastapi" in groups:
@@ -104,22 +107,27 @@ async def _rows(forge: Forge, peers: Peers, directory: Path, groups: Sequence[st
     return sorted(rows.values(), key=lambda row: order.index(row.name))
 
 
-async def _add_ray(result: Result, peers: Peers, python: str) -> None:
+async def _measure_ray(
+    result: Result, seconds: float, rounds: int, python: str, progress: Callable[[str], None]
+) -> None:
+    """By itself, one mode after the other: its many processes would disturb the other rows, and they it."""
     if not chains.ray_is_here(python):
-        result.notes.append(
-            "Ray Serve was not measured: ray[serve] is not installed (--ray-python names another Python)"
-        )
+        result.notes.append("Ray Serve not measured: ray[serve] is not installed (--ray-python names another Python)")
         return
     for mode in ("haproxy", "default"):
         try:
-            result.rows.append(await chains.ray(peers, mode, python))
+            async with Peers() as peers:
+                row = await chains.ray(peers, mode, python)
+                await _rounds([row], seconds, rounds, progress)
         except PeerFailed as fault:
-            result.notes.append(f"Ray Serve ({mode}) was not measured: {fault}")
+            result.notes.append(f"Ray Serve ({mode}) not measured: {fault}")
+        else:
+            result.rows.append(row)
 
 
-async def _rounds(result: Result, seconds: float, rounds: int, progress: Callable[[str], None]) -> None:
+async def _rounds(rows: Sequence[Row], seconds: float, rounds: int, progress: Callable[[str], None]) -> None:
     for number in range(rounds):
-        for row in result.rows:
+        for row in rows:
             await row.round(seconds)
             driven, cpu_us = row.rounds[-1]
             rate = driven.requests / driven.seconds

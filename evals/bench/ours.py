@@ -39,7 +39,7 @@ def projects(directory: Path) -> list[Path]:
 
 
 async def rows(forge: Forge) -> list[Row]:
-    """forward, forward_remote and call."""
+    """forward, forward_remote, call and inner_call."""
     placed = {row.slice: row.node for row in await forge.api.instances() if row.slice == "bench-orders"}
     home = placed["bench-orders"]
     away = next(name for name in forge.names if name != home)
@@ -54,7 +54,13 @@ async def rows(forge: Forge) -> list[Row]:
             http_drive(away_http),
             (gateway_away, gateway, orders),
         ),
-        _row("call", "slice, gateway, slice", _call_drive(home_http), (caller, gateway, orders)),
+        _row(
+            "call",
+            "gateway, slice, gateway, slice",
+            http_drive(home_http, path="/bench/front"),
+            (gateway, caller, orders),
+        ),
+        _row("inner_call", "slice, gateway, slice", _call_drive(home_http), (caller, gateway, orders)),
     ]
 
 

@@ -41,25 +41,28 @@ class Peers:
         with anyio.CancelScope(shield=True):
             await self._stack.aclose()
 
-    async def start(self, module: str, *words: str) -> Process:
+    async def start(self, module: str, *words: str, says: str = "ready") -> Process:
         """A module of ours. Returns when the process said that it takes work. Raises PeerFailed."""
-        return await self._start(module, [sys.executable, "-P", "-m", module, *words])
+        return await self._start(module, [sys.executable, "-P", "-m", module, *words], says)
 
     async def start_script(self, script: str, *words: str, python: str) -> Process:
         """A script that needs nothing of ours, under any Python."""
-        return await self._start(script, [python, script, *words])
+        return await self._start(script, [python, script, *words], "ready")
 
-    async def _start(self, name: str, words: list[str]) -> Process:
+    async def _start(self, name: str, words: list[str], says: str) -> Process:
         process = await anyio.open_process(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=None)
         self._stack.push_async_callback(_end, process)
-        try:
-            with anyio.fail_after(READY_TIMEOUT_S):
-                said = await read_line(process)
-        except TimeoutError:
-            said = ""
-        if said != "ready":
-            raise PeerFailed(f"{name} did not become ready")
+        await until_says(process, says, name)
         return process
+
+
+async def until_says(process: Process, word: str, name: str) -> None:
+    """Raises PeerFailed when the process says something else, or nothing in time."""
+    said = ""
+    with anyio.move_on_after(READY_TIMEOUT_S):
+        said = await read_line(process)
+    if said != word:
+        raise PeerFailed(f"{name} did not become {word}")
 
 
 async def read_line(process: Process) -> str:

@@ -76,11 +76,11 @@ class Row:
         }
 
 
-def http_drive(address: str, *, connections: int = CONNECTIONS) -> Drive:
+def http_drive(address: str, *, path: str = PATH, connections: int = CONNECTIONS) -> Drive:
     """Load from a process of its own."""
 
     async def drive(seconds: float) -> Driven:
-        words = [sys.executable, "-P", "-m", "evals.bench.closed_loop", address, PATH]
+        words = [sys.executable, "-P", "-m", "evals.bench.closed_loop", address, path]
         words += ["--connections", str(connections), "--seconds", str(seconds)]
         done = await anyio.run_process(words, input=BODY, check=False, stderr=subprocess.PIPE)
         if done.returncode != 0:

@@ -54,6 +54,10 @@ class BenchCaller:
     def __init__(self, orders: Annotated[Orders, use("bench-orders")]) -> None:
         self._orders = orders
 
+    @post("/bench/front")
+    async def pass_on(self, order: PlaceOrder) -> Placed:
+        return await self._orders.place(order)
+
     @deadline(ms=120_000)
     @post("/bench/calls")
     async def drive(self, run: Run) -> Ran:
