@@ -55,6 +55,7 @@ class Child:
     started_at_s: float = 0.0
     due_at_s: float = 0.0  # next start, or the SIGKILL of one that does not stop
     last_exit: str = ""
+    last_status: int | None = None  # exit code, or minus the signal; None if unknown
     adopted: bool = False
     again: bool = False  # start at once when it has stopped
     waiters: list[int] = field(default_factory=list)  # connections that wait for its end
@@ -69,6 +70,7 @@ class Child:
             "state": str(self.state),
             "restarts": self.restarts,
             "last_exit": self.last_exit,
+            "last_status": self.last_status,
             "adopted": self.adopted,
             "note": self.spec.note,
         }

@@ -41,6 +41,7 @@ class SupervisedProcess(msgspec.Struct, frozen=True, kw_only=True):
     state: Literal["running", "waiting", "stopping", "stopped"]
     restarts: int = 0
     last_exit: str = ""
+    last_status: int | None = None
     adopted: bool = False
     note: str = ""
 
@@ -147,7 +148,13 @@ class SupervisorClient:
                 async with aclosing(self._lines({"op": "subscribe"})) as lines:
                     for child in _checked(await anext(lines)).children:
                         if child.adopted and child.state == "stopped":
-                            yield ProcessExit(id=child.id, kind=child.kind, pid=0, status=None, reason=child.last_exit)
+                            yield ProcessExit(
+                                id=child.id,
+                                kind=child.kind,
+                                pid=0,
+                                status=child.last_status,
+                                reason=child.last_exit,
+                            )
                     async for line in lines:
                         if msgspec.json.decode(line, type=_Event).event == "exit":
                             yield msgspec.json.decode(line, type=ProcessExit)

@@ -191,7 +191,7 @@ class Supervisor:
     def _ended(self, child: Child, status: int | None) -> None:
         reason = "ended" if status is None else exit_reason(status, self.output(child.spec.id))
         now_s = time.monotonic()
-        child.last_exit = reason
+        child.last_exit, child.last_status = reason, status
         self.log("child_ended", id=child.spec.id, pid=child.pid, reason=reason, wanted=child.state != "running")
         self.publish("exit", child, status=status, reason=reason)
         child.pid, child.start_ticks = 0, 0
