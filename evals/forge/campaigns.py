@@ -16,7 +16,7 @@ import anyio
 from evals.forge.executions import WithExecutions, executed, executed_twice, executions_project
 from evals.forge.forge import Forge
 from evals.forge.load.generator import LoadGenerator
-from evals.forge.load.outcome import LoadReport
+from evals.forge.load.outcome import Failure, LoadReport
 from evals.forge.load.profile import Profile
 from evals.forge.load.requests import links_mix
 from evals.forge.load.scenario import Mix, Scenario
@@ -25,6 +25,7 @@ FAILED_SHARE_MAX: Final = 0.0004
 RPS: Final = 1_000.0
 WARM_UP_S: Final = 2.0
 HEAL_TIMEOUT_S: Final = 60.0
+DETECTION_S_MAX: Final = 1.0  # a failure later than this after a kill is not that kill's doing
 PAUSE_S_MAX: Final = 2.0  # before a kill, so that kills fall anywhere between two heartbeats
 
 Progress = Callable[[str], None]
@@ -41,6 +42,16 @@ class Kills:
     twice: dict[str, int] = field(default_factory=dict)
     elections_s: list[float] = field(default_factory=list)
     healings_s: list[float] = field(default_factory=list)
+    kills_at_s: list[float] = field(default_factory=list)  # on the load's clock
+
+    @property
+    def unexplained(self) -> list[Failure]:
+        """Failures that no kill explains: requests that no killed node had in its hands."""
+        return [
+            failure
+            for failure in self.load.failures
+            if not any(0.0 <= failure.at_s - killed_s <= DETECTION_S_MAX for killed_s in self.kills_at_s)
+        ]
 
     @property
     def passed(self) -> bool:
@@ -55,6 +66,7 @@ class Kills:
             rows.append(f"a new leader after {max(self.elections_s):.1f} s at most")
         if self.healings_s:
             rows.append(f"all slices whole again after {max(self.healings_s):.1f} s at most")
+        rows += [f"not explained by a kill: at {each.at_s:.2f} s {each.cause}" for each in self.unexplained[:20]]
         verdict = "passed" if self.passed else f"FAILED; run it again with --seed {self.seed} --rounds {self.rounds}"
         rows.append(f"kills, seed {self.seed}, {self.rounds} rounds: {verdict}")
         return rows
@@ -110,7 +122,7 @@ async def kill_rounds(
         tasks.start_soon(generator.run)
         await anyio.sleep(WARM_UP_S)
         for number in range(rounds):
-            await _round(forge, choice, result, partial(_tell, progress, number + 1))
+            await _round(forge, choice, result, generator, partial(_tell, progress, number + 1))
         generator.stop()
     result.executions = executed(log)
     result.twice = executed_twice(log)
@@ -121,20 +133,21 @@ def _tell(progress: Progress, number: int, line: str) -> None:
     progress(f"round {number}: {line}")
 
 
-async def _round(forge: Forge, choice: random.Random, result: Kills, progress: Progress) -> None:
+async def _round(forge: Forge, choice: random.Random, result: Kills, load: LoadGenerator, progress: Progress) -> None:
     leader = await forge.until_leader()
-    await _kill_and_heal(forge, leader, "the leader", choice, result, progress)
+    await _kill_and_heal(forge, leader, "the leader", choice, result, load, progress)
     leader = await forge.until_leader()
     other = choice.choice([name for name in forge.names if name != leader])
-    await _kill_and_heal(forge, other, "a follower", choice, result, progress)
+    await _kill_and_heal(forge, other, "a follower", choice, result, load, progress)
 
 
 async def _kill_and_heal(
-    forge: Forge, name: str, what: str, choice: random.Random, result: Kills, progress: Progress
+    forge: Forge, name: str, what: str, choice: random.Random, result: Kills, load: LoadGenerator, progress: Progress
 ) -> None:
     await anyio.sleep(choice.uniform(0.0, PAUSE_S_MAX))
     failed = result.load.failed
     began = time.monotonic()
+    result.kills_at_s.append(load.elapsed_s)
     await forge.nodes[name].kill()
     if what == "the leader":
         await forge.until_leader(other_than=name)

@@ -74,6 +74,11 @@ class LoadGenerator:
         self._stopping = False
         self.observers: list[Callable[[str, bool, int], None]] = []
 
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the load began: the clock of its failures."""
+        return asyncio.get_running_loop().time() - self._began
+
     async def run(self, duration_s: float | None = None) -> LoadReport:
         """Until `duration_s` has passed or `stop` was called; waits for what is on its way."""
         loop = asyncio.get_running_loop()
