@@ -26,6 +26,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 RPS = 200.0
 LOST_MAX = 2  # requests that were on the killed process's own connections at that moment
+NODE_LOST_MAX = 14  # with a node go those on all its connections: a third of 200 a second, 0.2 s long on a busy machine
 JSON = [("content-type", "application/json")]
 SEED = int(os.environ.get("AETHER_TEST_SEED", "1"))
 
@@ -112,7 +113,8 @@ async def test_killing_nodes_goes_unnoticed_and_nothing_runs_twice(forge: Forge,
     """One round of the campaign: the leader's node, then another one."""
     links = Mix(tuple(await links_mix(forge)))
     result = await kill_rounds(forge, log, links, seed=SEED, rounds=1, rps=RPS)
-    assert result.load.failed <= 2 * LOST_MAX, "\n".join(result.lines())
+    assert not result.unexplained, "\n".join(result.lines())
+    assert result.load.failed <= 2 * NODE_LOST_MAX, "\n".join(result.lines())
     assert result.twice == {}
     assert executed(log) > 0
 
@@ -145,6 +147,7 @@ async def test_a_paused_node_is_passed_over(forge: Forge) -> None:
     leader = await forge.until_leader()
     paused = next(name for name in forge.names if name != leader)
     chaos = Chaos(forge)
+    await links_mix(forge)
     await chaos.do(f"pause {paused}")
     try:
         await chaos.until(f"node {paused} down")
