@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     kills.add_argument("--seed", type=int, default=None, metavar="N", help="default: another one each time, printed")
     kills.add_argument("--rounds", type=int, default=20, metavar="N", help="default 20")
     kills.add_argument("--rps", type=float, default=1_000.0, metavar="N", help="requests a second (default 1000)")
+    kills.add_argument("--pace", type=float, default=20.0, metavar="S", help="seconds from kill to kill (default 20)")
     kills.add_argument("--state", type=Path, metavar="DIR", help="where the nodes live, kept for a look afterwards")
     kills.add_argument("--json", action="store_true")
 
@@ -41,6 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
             seed=seed,
             rounds=arguments.rounds,
             rps=arguments.rps,
+            pace_s=arguments.pace,
             state=arguments.state,
             links_app=ROOT / "examples" / "url_shortener",
             progress=lambda line: print(line, file=sys.stderr, flush=True),

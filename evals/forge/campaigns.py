@@ -26,6 +26,7 @@ RPS: Final = 1_000.0
 WARM_UP_S: Final = 2.0
 HEAL_TIMEOUT_S: Final = 60.0
 DETECTION_S_MAX: Final = 1.0  # a failure later than this after a kill is not that kill's doing
+PACE_S: Final = 20.0  # between kills: a machine that dies takes with it what is on its connections at that moment
 PAUSE_S_MAX: Final = 2.0  # before a kill, so that kills fall anywhere between two heartbeats
 
 Progress = Callable[[str], None]
@@ -91,6 +92,7 @@ async def kills(
     rounds: int,
     links_app: Path,
     rps: float = RPS,
+    pace_s: float = PACE_S,
     state: Path | None = None,
     progress: Progress = lambda line: None,
 ) -> Kills:
@@ -100,7 +102,9 @@ async def kills(
         project = executions_project(Path(temporary) / "project", log)
         async with Forge(nodes=3, apps=[links_app, project], state=state, progress=progress) as forge:
             links = Mix(tuple(await links_mix(forge)))
-            result = await kill_rounds(forge, log, links, seed=seed, rounds=rounds, rps=rps, progress=progress)
+            result = await kill_rounds(
+                forge, log, links, seed=seed, rounds=rounds, rps=rps, pace_s=pace_s, progress=progress
+            )
     return result
 
 
@@ -112,6 +116,7 @@ async def kill_rounds(
     seed: int,
     rounds: int,
     rps: float = RPS,
+    pace_s: float = 0.0,
     progress: Progress = lambda line: None,
 ) -> Kills:
     """As `kills`, on a Forge that runs already and serves the executions project beside what `other` asks for."""
@@ -122,7 +127,7 @@ async def kill_rounds(
         tasks.start_soon(generator.run)
         await anyio.sleep(WARM_UP_S)
         for number in range(rounds):
-            await _round(forge, choice, result, generator, partial(_tell, progress, number + 1))
+            await _round(forge, choice, result, generator, pace_s, partial(_tell, progress, number + 1))
         generator.stop()
     result.executions = executed(log)
     result.twice = executed_twice(log)
@@ -133,12 +138,18 @@ def _tell(progress: Progress, number: int, line: str) -> None:
     progress(f"round {number}: {line}")
 
 
-async def _round(forge: Forge, choice: random.Random, result: Kills, load: LoadGenerator, progress: Progress) -> None:
+async def _round(
+    forge: Forge, choice: random.Random, result: Kills, load: LoadGenerator, pace_s: float, progress: Progress
+) -> None:
+    began = time.monotonic()
     leader = await forge.until_leader()
     await _kill_and_heal(forge, leader, "the leader", choice, result, load, progress)
+    await anyio.sleep(max(0.0, began + pace_s - time.monotonic()))
+    began = time.monotonic()
     leader = await forge.until_leader()
     other = choice.choice([name for name in forge.names if name != leader])
     await _kill_and_heal(forge, other, "a follower", choice, result, load, progress)
+    await anyio.sleep(max(0.0, began + pace_s - time.monotonic()))
 
 
 async def _kill_and_heal(
