@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from runtime.invocation.context import CallContext
-from runtime.invocation.errors import CallFault, DeadlineExceeded, NotStarted, RemoteFault
+from runtime.invocation.errors import CallFault, ConnectionLost, DeadlineExceeded, NotStarted, RemoteFault
 from runtime.invocation.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -68,8 +68,10 @@ def fault_of(error: CallFault) -> RemoteFault:
 
 
 def error_of(fault: RemoteFault) -> CallFault:
-    """The far side's own deadline comes back as ours."""
-    return DeadlineExceeded(fault.detail) if fault.code == DeadlineExceeded.code else fault
+    """What ended the call further on, a deadline or a lost connection, ends it here in the same way."""
+    if fault.code == DeadlineExceeded.code:
+        return DeadlineExceeded(fault.detail)
+    return ConnectionLost(fault.detail) if fault.code == ConnectionLost.code else fault
 
 
 UnaryHandler = Callable[[IncomingCall], Awaitable[bytes]]
