@@ -61,7 +61,7 @@ class Forge:
         self.names = tuple(f"n{index + 1}" for index in range(nodes))
         self.apps = tuple(read_app(path) for path in apps)
         self.nodes: dict[str, ForgeNode] = {}
-        self.api = ClusterApi(self._api_addresses, self._admin_key)
+        self.api = ClusterApi(self._api_addresses, self.admin_key)
         self.network: Network | None = None
         self._workers = frozenset(self.names[nodes - workers :])
         self._state_path, self._keep, self._port = state, keep, port
@@ -345,7 +345,7 @@ class Forge:
     def _api_addresses(self) -> Mapping[str, str]:
         return {name: self.nodes[name].addresses.api for name in self.running() if _joined(self.nodes[name])}
 
-    def _admin_key(self) -> str:
+    def admin_key(self) -> str:
         return self.nodes[self.names[0]].admin_key_file.read_text().strip()
 
     async def _standing(self, slice_name: str) -> str:

@@ -39,7 +39,11 @@ class Network:
         async def carry(stream: SocketStream) -> None:
             await self._carry(stream, node, target_port)
 
-        tasks.start_soon(listener.serve, carry)
+        async def serve() -> None:
+            async with listener:
+                await listener.serve(carry)
+
+        tasks.start_soon(serve)
         return chosen
 
     def cut(self, one: Iterable[str], other: Iterable[str]) -> None:
