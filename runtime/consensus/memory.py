@@ -7,7 +7,7 @@ from runtime.consensus import errors as e
 from runtime.consensus.engine import EngineStore
 from runtime.consensus.machine import Machine
 from runtime.consensus.signal import Signal
-from runtime.consensus.store import StoreStatus
+from runtime.consensus.store import LEADER_KEY, KeyValue, StoreStatus
 
 
 class MemoryEngine:
@@ -58,3 +58,8 @@ class MemoryStore(EngineStore):
     def __init__(self, node: str = "n1") -> None:
         self.engine = MemoryEngine(node)
         super().__init__(self.engine)
+
+    @property
+    def items(self) -> dict[str, KeyValue]:
+        """All that it holds, by key: for tests to look at."""
+        return {item.key: item for item in self.engine.machine.keys.below("") if item.key != LEADER_KEY}

@@ -13,6 +13,7 @@ from infra.artifacts.keeping import ArtifactShelf
 from infra.artifacts.manifest import Manifest
 from infra.artifacts.wheel import inspect_wheel
 from runtime.clock import SystemClock
+from runtime.consensus.memory import MemoryStore
 from runtime.consensus.store import Put
 from runtime.content.disk import DiskContent
 from runtime.content.replicated import ReplicatedContent
@@ -20,7 +21,6 @@ from runtime.names import BlueprintId, NodeId, Sha256, SliceName, Version
 from runtime.sdk.contract import SliceContract
 from runtime.state import keys
 from runtime.state.values import BlueprintSlice, SliceTarget, encode
-from tests.unit.stores import DictStore
 from tests.unit.wheels import SLICE_CODE, write_wheel
 
 pytestmark = pytest.mark.anyio
@@ -41,7 +41,7 @@ async def pieces(path: Path) -> AsyncIterator[bytes]:
 
 class Shelf:
     def __init__(self, root: Path) -> None:
-        self.store = DictStore()
+        self.store = MemoryStore()
         disk = DiskContent(root)
         disk.open()
         content = ReplicatedContent(node=NodeId("n1"), disk=disk, store=self.store, peers=NoPeers())
@@ -101,7 +101,7 @@ async def test_an_artifact_that_a_target_uses_is_not_dropped(kept: Shelf, tmp_pa
     await kept.store.txn([], [Put(key=key, value=encode(target))])
     with pytest.raises(ArtifactInUse, match="slice hello of blueprint shop"):
         await kept.shelf.drop("pkg", "1.0.0")
-    kept.store.items.pop(key)
+    kept.store.engine.machine.keys.delete(key)
     assert await kept.shelf.drop("pkg", "1.0.0") == record
     assert (kept.pins(), await kept.shelf.listed()) == ([], ())
 

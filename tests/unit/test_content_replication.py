@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from runtime.consensus.memory import MemoryStore
 from runtime.content.disk import DiskContent
 from runtime.content.errors import ContentFault, ContentNotFound
 from runtime.content.replicated import ReplicatedContent
 from runtime.names import NodeId, Sha256
 from runtime.state import keys
-from tests.unit.stores import DictStore
 
 pytestmark = pytest.mark.anyio
 
@@ -29,7 +29,7 @@ class Nodes:
     """Several nodes in one process; those in `down` answer nobody."""
 
     def __init__(self, root: Path, count: int) -> None:
-        self.store = DictStore()
+        self.store = MemoryStore()
         self.down: set[NodeId] = set()
         self.disks: dict[NodeId, DiskContent] = {}
         self.contents: dict[NodeId, ReplicatedContent] = {}

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from runtime.clock import SystemClock
+from runtime.consensus.memory import MemoryStore
 from runtime.consensus.store import Put
 from runtime.content.disk import DiskContent
 from runtime.content.errors import ContentNotFound
@@ -21,7 +22,6 @@ from runtime.names import NodeId, Sha256
 from runtime.security.authority import Authority, issue_node
 from runtime.security.tls import client_context, server_context
 from runtime.state import keys
-from tests.unit.stores import DictStore
 
 pytestmark = pytest.mark.anyio
 
@@ -34,7 +34,7 @@ class Pair:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.store = DictStore()
+        self.store = MemoryStore()
         self.listeners: dict[NodeId, Listener] = {}
         self.ports: dict[NodeId, int] = {}
         self.contents: dict[NodeId, ReplicatedContent] = {}

@@ -14,6 +14,7 @@ from runtime.cluster.founding import DirectoryUnusable, NodePlan, begin_join, fi
 from runtime.cluster.identity import Listen, read_identity
 from runtime.cluster.layout import NodeLayout
 from runtime.cluster.seed import plant_seed
+from runtime.consensus.memory import MemoryStore
 from runtime.names import NodeId
 from runtime.security.authority import Authority
 from runtime.security.errors import JoinAnswerInvalid, JoinRefused, NoAuthority
@@ -22,7 +23,6 @@ from runtime.security.tls import client_context
 from runtime.security.token import JoinSecret, make_token, read_token
 from runtime.state import keys
 from runtime.state.values import ClusterRecord, NodeRecord, decode
-from tests.unit.stores import DictStore
 
 pytestmark = pytest.mark.anyio
 
@@ -50,7 +50,7 @@ class Cluster:
 
     def __init__(self, data: Path) -> None:
         self.layout = NodeLayout(data)
-        self.store = DictStore()
+        self.store = MemoryStore()
         self.clock = FixedClock()
         self.members: list[tuple[str, str]] = []
         found_cluster(data, plan("n1"), now_unix_ms=NOW)
