@@ -12,6 +12,7 @@ from typing import Final, cast
 
 from runtime.invocation import frames as f
 from runtime.invocation.context import CallContext
+from runtime.invocation.deadlines import Deadlines
 from runtime.invocation.dispatch import Dispatch
 from runtime.invocation.errors import (
     CallFault,
@@ -38,11 +39,11 @@ Done = Callable[[Outcome], None]
 class _Pending:
     """An outgoing call that waits for its end. `sequence` tells whether its frame has been given to the transport."""
 
-    __slots__ = ("done", "parts", "sequence", "timer")
+    __slots__ = ("done", "parts", "sequence", "slot")
 
-    def __init__(self, done: Done, timer: asyncio.TimerHandle, sequence: int) -> None:
+    def __init__(self, done: Done, slot: set[int], sequence: int) -> None:
         self.done = done
-        self.timer = timer
+        self.slot = slot  # of the deadlines
         self.sequence = sequence
         self.parts: bytearray | None = None
 
@@ -59,6 +60,7 @@ class Connection(asyncio.Protocol):
     ) -> None:
         self.peer = ""
         self.leaving = False  # the other side said GOAWAY
+        self.is_open = False
         self.handlers = handlers or Handlers()
         self._admit = admit
         self._opened = opened
@@ -66,6 +68,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._parser = f.FrameParser()
         self._pending: dict[int, _Pending] = {}
+        self._deadlines = Deadlines(self._loop, self._expire)
         self._streams: dict[int, IncomingStream] = {}
         self._next_id = 0
         self._outbox = Outbox(self._loop, self._awaits)
@@ -124,9 +127,9 @@ class Connection(asyncio.Protocol):
             done(Outcome(b"", refusal or NotStarted("the deadline had passed before the call was sent")))
             return 0
         call_id = self._new_id()
-        timer = self._loop.call_at(context.deadline, self._expire, call_id)
         self._outbox.sequence += 1
-        self._pending[call_id] = _Pending(done, timer, self._outbox.sequence)
+        slot = self._deadlines.add(call_id, context.deadline)
+        self._pending[call_id] = _Pending(done, slot, self._outbox.sequence)
         try:
             self._send_call(call_id, target, payload, context, left_s, instance, f.FLAG_HTTP if http else 0)
         except FrameInvalid as error:
@@ -137,7 +140,7 @@ class Connection(asyncio.Protocol):
         """Gives up: `done` is not called any more, the handler is cancelled."""
         pending = self._pending.pop(call_id, None)
         if pending is not None:
-            pending.timer.cancel()
+            pending.slot.discard(call_id)
             self._write(f.pack(f.CANCEL, call_id))
             self._note_idle()
 
@@ -178,10 +181,6 @@ class Connection(asyncio.Protocol):
     # -- state -----------------------------------------------------------------------------------------------------
 
     @property
-    def is_open(self) -> bool:
-        return self._transport is not None and not self._closed.done()
-
-    @property
     def in_progress(self) -> int:
         """Outgoing calls that wait for their end."""
         return len(self._pending)
@@ -218,6 +217,7 @@ class Connection(asyncio.Protocol):
 
     def abort(self, reason: str, *, flush: bool = False) -> None:
         self._close_reason = self._close_reason or reason
+        self.is_open = False
         if self._transport is None:
             self._lost()
             return
@@ -266,6 +266,7 @@ class Connection(asyncio.Protocol):
         except CallFault as error:
             self.abort(str(error))
             return
+        self.is_open = True
         self._outbox.open(self._transport)
         if self._opened is not None:
             self._opened(self)
@@ -291,19 +292,19 @@ class Connection(asyncio.Protocol):
     # -- inside --------------------------------------------------------------------------------------------------------
 
     def _frame(self, kind: int, flags: int, call_id: int, buffer: bytes, start: int, end: int) -> None:
-        if self._transport is None or self._closed.done() or self._transport.is_closing():
+        if not self.is_open:
             return
         if kind == f.REPLY and not flags:
             pending = self._pending.pop(call_id, None)
             if pending is not None:
-                pending.timer.cancel()
+                pending.slot.discard(call_id)
                 pending.done(Outcome(buffer[start + f.HEAD_BYTES : end]))
                 if self._idle is not None:
                     self._note_idle()
             elif call_id in self._streams:
                 self._streams.pop(call_id).end(None)
         elif kind == f.CALL:
-            self._dispatch.call(call_id, flags, *f.unpack_call(buffer, start, end))
+            self._dispatch.call(call_id, flags, *f.unpack_call(buffer, start, end, self._loop.time()))
         else:
             self._other(kind, flags, call_id, buffer[start + f.HEAD_BYTES : end])
 
@@ -360,7 +361,7 @@ class Connection(asyncio.Protocol):
     def _end_call(self, call_id: int, outcome: Outcome) -> None:
         pending = self._pending.pop(call_id, None)
         if pending is not None:
-            pending.timer.cancel()
+            pending.slot.discard(call_id)
             pending.done(outcome)
             self._note_idle()
         elif call_id in self._streams:
@@ -419,7 +420,9 @@ class Connection(asyncio.Protocol):
         if self._closed.done():
             return
         self._closed.set_result(None)
+        self.is_open = False
         self._transport = None
+        self._deadlines.close()
         self._outbox.close()
         self._dispatch.close()
         self._fail_pending()
@@ -430,7 +433,6 @@ class Connection(asyncio.Protocol):
         pending, self._pending = self._pending, {}
         streams, self._streams = self._streams, {}
         for waiting in pending.values():
-            waiting.timer.cancel()
             if waiting.sequence > self._outbox.sequence_sent:
                 waiting.done(Outcome(b"", NotStarted(f"never sent: {self._close_reason}")))
             else:

@@ -49,7 +49,6 @@ class CallContext:
 
     def __init__(
         self,
-        *,
         deadline: float,
         trace_id: bytes,
         span_id: bytes,
@@ -95,13 +94,13 @@ class CallContext:
     def child(self) -> CallContext:
         """The context of a call made while handling this one: same trace, request and deadline, a span of its own."""
         return CallContext(
-            deadline=self.deadline,
-            trace_id=self.trace_id,
-            span_id=_entropy.take(8),
-            sampled=self.sampled,
-            request_id=self.request_id,
-            principal=self.principal,
-            parent_id=self.span_id,
+            self.deadline,
+            self.trace_id,
+            _entropy.take(8),
+            self.sampled,
+            self.request_id,
+            self.principal,
+            self.span_id,
         )
 
     def traceparent(self) -> str:

@@ -28,59 +28,52 @@ class Dispatch:
         self._loop = loop
         self._tasks = CallTasks(loop)
         self._raw: dict[int, IncomingCall] = {}
-        self._parts: dict[int, tuple[int, f.CallHead, bytearray]] = {}
+        self._parts: dict[int, tuple[int, str, int, CallContext, bytearray]] = {}  # flags, target, instance, …
         self._streams: dict[int, OutgoingStream] = {}
 
     def __len__(self) -> int:
         return len(self._tasks) + len(self._raw)
 
-    def call(self, call_id: int, flags: int, head: f.CallHead, payload: bytes) -> None:
+    def call(self, call_id: int, flags: int, target: str, instance: int, context: CallContext, payload: bytes) -> None:
         if flags & f.FLAG_MORE:
-            self._parts[call_id] = (flags, head, bytearray(payload))
+            self._parts[call_id] = (flags, target, instance, context, bytearray(payload))
             self._check_size()
             return
         connection = self._connection
-        if head.deadline_ms == 0:
+        incoming = IncomingCall(connection, call_id, target, payload, context, instance, bool(flags & f.FLAG_HTTP))
+        if context.deadline <= self._loop.time():
             connection.send_nack(call_id, "the deadline had passed")
-            return
-        context = CallContext(
-            deadline=self._loop.time() + head.deadline_ms / 1_000,
-            trace_id=head.trace_id,
-            span_id=head.span_id,
-            sampled=head.sampled,
-            request_id=head.request_id,
-            principal=head.principal,
-        )
-        http = bool(flags & f.FLAG_HTTP)
-        incoming = IncomingCall(connection, call_id, head.target, payload, context, head.instance, http)
-        self._begin(incoming, stream=bool(flags & f.FLAG_STREAM))
+        elif flags & f.FLAG_STREAM:
+            self._begin_stream(incoming)
+        else:
+            self._begin(incoming)
 
     def part(self, call_id: int, body: bytes, *, more: bool) -> None:
         waiting = self._parts.get(call_id)
         if waiting is None:
             return  # cancelled meanwhile
-        flags, head, gathered = waiting
+        flags, target, instance, context, gathered = waiting
         gathered += body
         self._check_size()
         if not more:
             del self._parts[call_id]
-            self.call(call_id, flags & ~f.FLAG_MORE, head, bytes(gathered))
+            self.call(call_id, flags & ~f.FLAG_MORE, target, instance, context, bytes(gathered))
 
     def _check_size(self) -> None:
-        if sum(len(gathered) for _, _, gathered in self._parts.values()) > 4 * f.MESSAGE_BYTES_MAX:
+        if sum(len(gathered) for *_, gathered in self._parts.values()) > 4 * f.MESSAGE_BYTES_MAX:
             raise FrameInvalid("unfinished messages exceed 64 MiB")
-        if any(len(gathered) > f.MESSAGE_BYTES_MAX for _, _, gathered in self._parts.values()):
+        if any(len(gathered) > f.MESSAGE_BYTES_MAX for *_, gathered in self._parts.values()):
             raise FrameInvalid("a message exceeds 16 MiB")
 
-    def _begin(self, incoming: IncomingCall, *, stream: bool) -> None:
+    def _begin_stream(self, incoming: IncomingCall) -> None:
+        handler = self._connection.handlers.streams.get(incoming.target)
+        if handler is None:
+            self._unknown(incoming)
+        elif not self._tasks.start(incoming.call_id, self._run_stream(incoming, handler)):
+            self._connection.send_nack(incoming.call_id, "too many calls on this connection")
+
+    def _begin(self, incoming: IncomingCall) -> None:
         handlers = self._connection.handlers
-        if stream:
-            handler = handlers.streams.get(incoming.target)
-            if handler is None:
-                self._unknown(incoming)
-            elif not self._tasks.start(incoming.call_id, self._run_stream(incoming, handler)):
-                self._connection.send_nack(incoming.call_id, "too many calls on this connection")
-            return
         unary = handlers.unary.get(incoming.target)
         if unary is None and handlers.raw is not None:
             self._raw[incoming.call_id] = incoming

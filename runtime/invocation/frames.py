@@ -56,17 +56,6 @@ class Frame(NamedTuple):
     body: bytes
 
 
-class CallHead(NamedTuple):
-    deadline_ms: int
-    instance: int
-    target: str
-    request_id: str
-    principal: str
-    trace_id: bytes
-    span_id: bytes
-    sampled: bool
-
-
 def pack(kind: int, call_id: int, body: bytes = b"", flags: int = 0) -> bytes:
     return HEAD.pack(HEAD_BYTES - _LENGTH_BYTES + len(body), kind, flags, call_id) + body
 
@@ -97,25 +86,28 @@ def pack_call(
     return b"".join((head, target, request_id, principal, payload))
 
 
-def unpack_call(raw: bytes, start: int, end: int) -> tuple[CallHead, bytes]:
-    """Head and payload of the CALL frame that lies at raw[start:end]. Raises FrameInvalid."""
+def unpack_call(raw: bytes, start: int, end: int, now_s: float) -> tuple[str, int, CallContext, bytes]:
+    """Target, instance, context and payload of the CALL frame that lies at raw[start:end]; what is left of its deadline
+    counts from `now_s`. Raises FrameInvalid."""
     if end - start < CALL_HEAD_BYTES:
         raise FrameInvalid("a call's head is cut short")
     (_, _, _, _, deadline_ms, instance, targets, requests, principals, trace_flags, trace_id, span_id) = (
         CALL_HEAD.unpack_from(raw, start)
     )
     at = start + CALL_HEAD_BYTES
-    payload_at = at + targets + requests + principals
+    request_at = at + targets
+    principal_at = request_at + requests
+    payload_at = principal_at + principals
     if payload_at > end:
         raise FrameInvalid("a call's texts are longer than its frame")
     try:
-        target = str(raw[at : at + targets], "utf-8")
-        request_id = str(raw[at + targets : at + targets + requests], "utf-8")
-        principal = str(raw[at + targets + requests : payload_at], "utf-8")
+        target = raw[at:request_at].decode()
+        request_id = raw[request_at:principal_at].decode()
+        principal = raw[principal_at:payload_at].decode() if principals else ""
     except UnicodeDecodeError as error:
         raise FrameInvalid("a call's texts are not UTF-8") from error
-    head = CallHead(deadline_ms, instance, target, request_id, principal, trace_id, span_id, bool(trace_flags & 1))
-    return head, raw[payload_at:end]
+    context = CallContext(now_s + deadline_ms / 1_000, trace_id, span_id, trace_flags & 1 == 1, request_id, principal)
+    return target, instance, context, raw[payload_at:end]
 
 
 def pack_nack(call_id: int, reason: str, retry_after_ms: int) -> bytes:

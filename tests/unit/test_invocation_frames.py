@@ -43,7 +43,7 @@ def test_garbage_never_raises_anything_but_the_typed_error(raw: bytes) -> None:
         for kind, _, _, buffer, start, end in parser.feed(raw):
             body = buffer[start + f.HEAD_BYTES : end]
             if kind == f.CALL:
-                f.unpack_call(buffer, start, end)
+                f.unpack_call(buffer, start, end, 0.0)
             elif kind == f.NACK:
                 f.unpack_nack(body)
             elif kind == f.CREDIT:
@@ -84,9 +84,18 @@ def test_a_call_carries_its_context_unchanged(
     )
     raw = f.pack_call(7, target.encode(), payload, context, deadline_ms, instance, f.FLAG_HTTP)
     ((kind, flags, call_id, buffer, start, end),) = f.FrameParser().feed(raw)
-    head, body = f.unpack_call(buffer, start, end)
+    found_target, found_instance, found, body = f.unpack_call(buffer, start, end, 100.0)
     assert (kind, flags, call_id, body) == (f.CALL, f.FLAG_HTTP, 7, payload)
-    assert head == f.CallHead(deadline_ms, instance, target, request_id, principal, trace[:16], trace[16:], sampled)
+    assert (found_target, found_instance) == (target, instance)
+    assert found.deadline == 100.0 + deadline_ms / 1_000
+    texts = (found.request_id, found.principal)
+    assert (*texts, found.trace_id, found.span_id, found.sampled) == (
+        request_id,
+        principal,
+        trace[:16],
+        trace[16:],
+        sampled,
+    )
 
 
 def test_a_text_longer_than_its_length_byte_is_refused_before_it_is_sent() -> None:
