@@ -181,7 +181,7 @@ class Host:
         try:
             if call.http:
                 reply, outcome = await http_reply(served, call.payload, call.context.request_id)
-                return msgspec.msgpack.encode(reply)
+                return MSGPACK.encode(reply)
             payload = served.plan.reply(await run(served, served.plan.arguments(call.payload)))
             outcome = "ok"
             return payload

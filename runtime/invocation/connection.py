@@ -141,7 +141,7 @@ class Connection(asyncio.Protocol):
         pending = self._pending.pop(call_id, None)
         if pending is not None:
             pending.slot.discard(call_id)
-            self._write(f.pack(f.CANCEL, call_id))
+            self._outbox.write(f.pack(f.CANCEL, call_id))
             self._note_idle()
 
     def stream(self, target: str, payload: bytes = b"") -> IncomingStream:
@@ -162,14 +162,14 @@ class Connection(asyncio.Protocol):
         too_large = len(payload) + len(target) + f.HEAD_BYTES + 1 > f.FRAME_BYTES_MAX
         if too_large or self._refusal(len(payload)) is not None:
             return False
-        self._write(f.pack_notify(target.encode(), payload))
+        self._outbox.write(f.pack_notify(target.encode(), payload))
         return True
 
     async def ping(self, *, deadline_s: float = DEADLINE_S) -> None:
         """Returns when the far side's loop answered. Raises DeadlineExceeded or ConnectionLost."""
         call_id = self._new_id()
         pong = self._pongs[call_id] = self._loop.create_future()
-        self._write(f.pack(f.PING, call_id))
+        self._outbox.write(f.pack(f.PING, call_id))
         try:
             async with asyncio.timeout(deadline_s):
                 await pong
@@ -209,7 +209,7 @@ class Connection(asyncio.Protocol):
 
     def goaway(self) -> None:
         """Asks the other side to start nothing new here; what runs goes on."""
-        self._write(f.pack(f.GOAWAY, 0))
+        self._outbox.write(f.pack(f.GOAWAY, 0))
 
     async def close(self) -> None:
         self.abort("closed by this side", flush=True)
@@ -232,30 +232,30 @@ class Connection(asyncio.Protocol):
     def send_reply(self, call_id: int, payload: bytes) -> None:
         self._dispatch.ended(call_id)
         if len(payload) <= f.PART_BYTES:
-            self._write(f.HEAD.pack(6 + len(payload), f.REPLY, 0, call_id) + payload)
+            self._outbox.write(f.HEAD.pack(6 + len(payload), f.REPLY, 0, call_id) + payload)
         elif len(payload) > f.MESSAGE_BYTES_MAX:
             self.send_error(call_id, RemoteFault(code="reply_too_large", detail="the reply exceeds 16 MiB"))
         else:
-            self._write(f.pack(f.REPLY, call_id, payload[: f.PART_BYTES], f.FLAG_MORE))
+            self._outbox.write(f.pack(f.REPLY, call_id, payload[: f.PART_BYTES], f.FLAG_MORE))
             self._outbox.write_rest(f.FLAG_OF_REPLY, call_id, payload)
 
     def send_error(self, call_id: int, fault: RemoteFault) -> None:
         self._dispatch.ended(call_id)
-        self._write(f.pack(f.ERROR, call_id, encode_fault(fault)))
+        self._outbox.write(f.pack(f.ERROR, call_id, encode_fault(fault)))
 
     def send_nack(self, call_id: int, reason: str, retry_after_ms: int = 0) -> None:
         self._dispatch.ended(call_id)
-        self._write(f.pack_nack(call_id, reason, retry_after_ms))
+        self._outbox.write(f.pack_nack(call_id, reason, retry_after_ms))
 
     def send_chunk(self, call_id: int, item: bytes) -> None:
-        self._write(f.pack(f.CHUNK, call_id, item))
+        self._outbox.write(f.pack(f.CHUNK, call_id, item))
 
     def send_credit(self, call_id: int, count: int) -> None:
-        self._write(f.pack_credit(call_id, count))
+        self._outbox.write(f.pack_credit(call_id, count))
 
     def drop_stream(self, call_id: int) -> None:
         if self._streams.pop(call_id, None) is not None:
-            self._write(f.pack(f.CANCEL, call_id))
+            self._outbox.write(f.pack(f.CANCEL, call_id))
 
     # -- asyncio.Protocol --------------------------------------------------------------------------------------------
 
@@ -331,7 +331,7 @@ class Connection(asyncio.Protocol):
         elif kind == f.NOTIFY:
             self._notified(*f.unpack_notify(body))
         elif kind == f.PING:
-            self._write(f.pack(f.PONG, call_id))
+            self._outbox.write(f.pack(f.PONG, call_id))
         elif kind == f.PONG:
             pong = self._pongs.get(call_id)
             if pong is not None and not pong.done():
@@ -371,7 +371,7 @@ class Connection(asyncio.Protocol):
         pending = self._pending.pop(call_id, None)
         if pending is None:
             return
-        self._write(f.pack(f.CANCEL, call_id))
+        self._outbox.write(f.pack(f.CANCEL, call_id))
         pending.done(Outcome(b"", DeadlineExceeded("no reply before the deadline")))
         self._note_idle()
 
@@ -401,20 +401,18 @@ class Connection(asyncio.Protocol):
     def _send_call(
         self, call_id: int, target: str, payload: bytes, context: CallContext, left_s: float, instance: int, flags: int
     ) -> None:
-        deadline_ms = min(int(left_s * 1_000) + 1, f.DEADLINE_MS_MAX)
+        deadline_ms, name = min(int(left_s * 1_000) + 1, f.DEADLINE_MS_MAX), target.encode()
         if len(payload) <= f.PART_BYTES:
-            self._write(f.pack_call(call_id, target.encode(), payload, context, deadline_ms, instance, flags))
+            self._outbox.write(f.pack_call(call_id, name, payload, context, deadline_ms, instance, flags))
             return
         first = payload[: f.PART_BYTES]
-        self._write(f.pack_call(call_id, target.encode(), first, context, deadline_ms, instance, flags | f.FLAG_MORE))
+        self._outbox.write(
+            f.pack_call(call_id, target.encode(), first, context, deadline_ms, instance, flags | f.FLAG_MORE)
+        )
         self._outbox.write_rest(0, call_id, payload)
 
     def _awaits(self, call_id: int) -> bool:
         return call_id in self._pending or call_id in self._streams
-
-    def _write(self, frame: bytes) -> None:
-        if not self._closed.done():
-            self._outbox.write(frame)
 
     def _lost(self) -> None:
         if self._closed.done():

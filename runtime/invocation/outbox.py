@@ -17,6 +17,7 @@ class Outbox:
     """`wanted(call_id)` says whether the rest of a cut call is still worth sending."""
 
     __slots__ = (
+        "_closed",
         "_drained",
         "_large",
         "_large_bytes",
@@ -41,6 +42,7 @@ class Outbox:
         self._large_bytes = 0
         self._scheduled = False
         self._paused = False
+        self._closed = False
         self._drained: asyncio.Future[None] | None = None
         self.sequence = 0  # of the last call queued
         self.sequence_sent = 0  # of the last call given to the transport
@@ -54,6 +56,9 @@ class Outbox:
         self._schedule()
 
     def write(self, frame: bytes) -> None:
+        """Queues a frame; after the connection's end it is dropped."""
+        if self._closed:
+            return
         self._out.append(frame)
         self._out_bytes += len(frame)
         if not self._scheduled:
@@ -97,6 +102,7 @@ class Outbox:
             self._schedule()
 
     def close(self) -> None:
+        self._closed = True
         self._transport = None
         self._out.clear()
         self._large.clear()
