@@ -169,5 +169,5 @@ async def _kill_and_heal(
     result.healings_s.append(time.monotonic() - began)
     progress(
         f"killed {what} {name}; all well after {time.monotonic() - began:.1f} s, "
-        f"{result.load.failed - failed} of {result.load.sent} requests failed"
+        f"{result.load.failed - failed} requests failed; {result.load.sent} sent so far"
     )
