@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Final
@@ -17,8 +16,9 @@ from runtime.cluster.layout import NodeLayout
 from runtime.consensus import commands as c
 from runtime.consensus import errors as e
 from runtime.consensus import wire as w
-from runtime.consensus.machine import check_txn
+from runtime.consensus.limits import check_txn
 from runtime.consensus.store import (
+    NOW,
     RANGE_LIMIT_MAX,
     Compare,
     GetResult,
@@ -51,7 +51,8 @@ class StoreClient:
     def __init__(self, dial: Callable[[], Awaitable[Connection]], *, deadline_s: float = DEADLINE_S) -> None:
         self._link = Link(dial, name="store").start()
         self._deadline_s = deadline_s
-        self._session = secrets.token_hex(12)
+        self._session = 0
+        self._opening = asyncio.Lock()
         self._numbers = itertools.count(1)
         self._in_flight: set[int] = set()
 
@@ -67,14 +68,20 @@ class StoreClient:
 
     # -- Store -----------------------------------------------------------------------------------------------------
 
-    async def get(self, key: str, *, stale_ok: bool = False) -> GetResult:
-        raw = await self._ask(w.GET, w.encode(w.GetRequest(key, stale_ok)))
+    async def get(self, key: str, *, at_revision: Revision = NOW, stale_ok: bool = False) -> GetResult:
+        raw = await self._ask(w.GET, w.encode(w.GetRequest(key, stale_ok, at_revision)))
         return msgspec.msgpack.decode(raw, type=GetResult)
 
     async def range(
-        self, prefix: str, *, after: str = "", limit: int = RANGE_LIMIT_MAX, stale_ok: bool = False
+        self,
+        prefix: str,
+        *,
+        after: str = "",
+        limit: int = RANGE_LIMIT_MAX,
+        at_revision: Revision = NOW,
+        stale_ok: bool = False,
     ) -> RangeResult:
-        raw = await self._ask(w.RANGE, w.encode(w.RangeRequest(prefix, after, limit, stale_ok)))
+        raw = await self._ask(w.RANGE, w.encode(w.RangeRequest(prefix, after, limit, stale_ok, at_revision)))
         return msgspec.msgpack.decode(raw, type=RangeResult)
 
     async def txn(
@@ -119,6 +126,9 @@ class StoreClient:
                 yield Leadership(leader="", fence=Revision(0))  # nobody can be asked, so nobody leads for us
                 await self._pause()
 
+    async def compact(self, revision: Revision) -> None:
+        await self._command(c.Compact(revision))
+
     async def status(self) -> StoreStatus:
         return msgspec.msgpack.decode(await self._ask(w.STATUS, b""), type=StoreStatus)
 
@@ -138,24 +148,43 @@ class StoreClient:
     # -- inside --------------------------------------------------------------------------------------------------------
 
     async def _command(self, command: c.Command) -> c.Applied:
+        session = self._session or await self._open_session()
         number = next(self._numbers)
         self._in_flight.add(number)
         try:
-            envelope = c.Envelope(command, self._session, number, min(self._in_flight))
+            envelope = c.Envelope(command, session, number, min(self._in_flight))
             return _result(await self._ask(w.COMMAND, c.encode(envelope)))
+        except e.SessionLost as lost:
+            if self._session == session:
+                self._session = 0  # forgotten: so many others came since it was last used
+            if lost.repeated:
+                raise
         finally:
             self._in_flight.discard(number)
+        return await self._command(command)
+
+    async def _open_session(self) -> int:
+        """A session that is opened twice because an answer was lost is merely forgotten one day."""
+        async with self._opening:
+            if not self._session:
+                raw = await self._ask(w.COMMAND, c.encode(c.Envelope(c.OpenSession())))
+                self._session = _result(raw).session
+            return self._session
 
     async def _ask(self, target: str, payload: bytes) -> bytes:
         """Tries again until the deadline: every verb may be repeated, commands because they are numbered."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._deadline_s
         last: Exception = NotStarted("no store answered")
+        attempts = 0
         while (left_s := deadline - loop.time()) > 0:
+            attempts += 1
             try:
                 return await self._link.call(target, payload, deadline_s=min(left_s, ATTEMPT_S))
             except RemoteFault as fault:
                 error = e.error_of(fault.code, fault.detail)
+                if isinstance(error, e.SessionLost):
+                    error.repeated = attempts > 1
                 if fault.code not in _RETRIED:
                     raise error from fault
                 last = error

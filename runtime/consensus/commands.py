@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from runtime.consensus.store import NO_LEASE, Compare, LeaseId, Operation, TxnResult
+from runtime.consensus.store import NO_LEASE, Compare, LeaseId, Operation, Revision, TxnResult
 
 
 class Txn(msgspec.Struct, frozen=True, array_like=True, tag="t"):
@@ -27,6 +27,16 @@ class Revoke(msgspec.Struct, frozen=True, array_like=True, tag="r"):
     lease: LeaseId
 
 
+class OpenSession(msgspec.Struct, frozen=True, array_like=True, tag="o"):
+    """A client's first command; its result names the session."""
+
+
+class Compact(msgspec.Struct, frozen=True, array_like=True, tag="c"):
+    """History up to and including `revision` may go."""
+
+    revision: Revision
+
+
 class Tick(msgspec.Struct, frozen=True, array_like=True, tag="i"):
     """The leader's clock moved on: the only way that time enters the state."""
 
@@ -39,15 +49,15 @@ class Lead(msgspec.Struct, frozen=True, array_like=True, tag="l"):
     node: str
 
 
-Command = Txn | Grant | KeepAlive | Revoke | Tick | Lead
+Command = Txn | Grant | KeepAlive | Revoke | OpenSession | Compact | Tick | Lead
 
 
 class Envelope(msgspec.Struct, frozen=True, array_like=True):
-    """`session` and `sequence` make a repeated command answer its first result; an empty session is not repeated.
-    Results of the session below `settled` are no longer needed."""
+    """`session` and `sequence` make a repeated command answer its first result; session 0 is none: such a command must
+    not be repeated. Results of the session below `settled` are no longer needed."""
 
     command: Command
-    session: str = ""
+    session: int = 0
     sequence: int = 0
     settled: int = 0
 
@@ -55,6 +65,7 @@ class Envelope(msgspec.Struct, frozen=True, array_like=True):
 class Applied(msgspec.Struct, frozen=True, array_like=True, tag="a"):
     txn: TxnResult | None = None
     lease: LeaseId = NO_LEASE
+    session: int = 0
 
 
 class Failed(msgspec.Struct, frozen=True, array_like=True, tag="f"):

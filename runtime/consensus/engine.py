@@ -7,10 +7,12 @@ from typing import Final, Protocol
 
 from runtime.consensus import commands as c
 from runtime.consensus import errors as e
-from runtime.consensus.machine import Machine, check_txn
+from runtime.consensus.limits import check_txn
+from runtime.consensus.machine import Machine
 from runtime.consensus.signal import Signal
 from runtime.consensus.store import (
     LEADER_KEY,
+    NOW,
     RANGE_LIMIT_MAX,
     Compare,
     GetResult,
@@ -56,28 +58,42 @@ class EngineStore:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    async def get(self, key: str, *, stale_ok: bool = False) -> GetResult:
-        if not stale_ok:
-            await self._engine.confirm()
-        machine = self._engine.machine
-        return GetResult(item=machine.keys.get(key), revision=machine.revision, stale=stale_ok)
+    async def get(self, key: str, *, at_revision: Revision = NOW, stale_ok: bool = False) -> GetResult:
+        machine = await self._readable(at_revision, stale_ok)
+        item = machine.keys.get(key) if at_revision == NOW else machine.keys.get_at(key, at_revision)
+        return GetResult(item=item, revision=machine.revision, stale=stale_ok)
 
     async def range(
-        self, prefix: str, *, after: str = "", limit: int = RANGE_LIMIT_MAX, stale_ok: bool = False
+        self,
+        prefix: str,
+        *,
+        after: str = "",
+        limit: int = RANGE_LIMIT_MAX,
+        at_revision: Revision = NOW,
+        stale_ok: bool = False,
     ) -> RangeResult:
         if not 1 <= limit <= RANGE_LIMIT_MAX:
             raise e.InvalidRequest(f"a range gives 1 to {RANGE_LIMIT_MAX} keys, not {limit}")
-        if not stale_ok:
-            await self._engine.confirm()
-        machine = self._engine.machine
+        machine = await self._readable(at_revision, stale_ok)
+        if at_revision == NOW:
+            found = machine.keys.below(prefix, after=after)
+        else:
+            found = machine.keys.below_at(prefix, at_revision, after=after)
         items: list[KeyValue] = []
         size = 0
-        for item in machine.keys.below(prefix, after=after):
+        for item in found:
             if len(items) == limit or size > PAGE_BYTES_MAX:
                 return RangeResult(items=tuple(items), revision=machine.revision, more=True, stale=stale_ok)
             items.append(item)
             size += len(item.key) + len(item.value)
         return RangeResult(items=tuple(items), revision=machine.revision, stale=stale_ok)
+
+    async def _readable(self, at_revision: Revision, stale_ok: bool) -> Machine:
+        if not stale_ok:
+            await self._engine.confirm()
+        if at_revision != NOW:
+            self._engine.machine.check_readable(at_revision)
+        return self._engine.machine
 
     async def txn(
         self, compare: Sequence[Compare], then: Sequence[Operation], otherwise: Sequence[Operation] = ()
@@ -103,7 +119,7 @@ class EngineStore:
         while True:
             seen = self._engine.changes.count
             revision = machine.revision
-            for batch in machine.history(prefix, following):
+            for batch in machine.history.since(prefix, following):
                 yield batch
             if revision >= following:
                 following = Revision(revision + 1)
@@ -119,6 +135,9 @@ class EngineStore:
                 last = now
                 yield now
             await self._engine.changes.after(seen)
+
+    async def compact(self, revision: Revision) -> None:
+        await self.command(c.Envelope(c.Compact(revision)))
 
     async def status(self) -> StoreStatus:
         return await self._engine.status()

@@ -70,6 +70,8 @@ class SessionLost(StoreFault):
 
     code = "session_lost"
     remedy = "Read the state before you repeat the change."
+    repeated = True
+    """Whether the change was sent more than once; else it was not applied."""
 
 
 _BY_CODE: dict[str, type[StoreFault]] = {

@@ -81,12 +81,18 @@ class StoreServer:
 
     async def _get(self, raw: bytes) -> bytes:
         request = w.decode_get(raw)
-        return w.encode(await self._store.get(request.key, stale_ok=request.stale_ok))
+        return w.encode(await self._store.get(request.key, at_revision=request.at_revision, stale_ok=request.stale_ok))
 
     async def _range(self, raw: bytes) -> bytes:
         request = w.decode_range(raw)
         return w.encode(
-            await self._store.range(request.prefix, after=request.after, limit=request.limit, stale_ok=request.stale_ok)
+            await self._store.range(
+                request.prefix,
+                after=request.after,
+                limit=request.limit,
+                at_revision=request.at_revision,
+                stale_ok=request.stale_ok,
+            )
         )
 
     async def _command(self, raw: bytes) -> bytes:

@@ -16,6 +16,8 @@ LeaseId = NewType("LeaseId", int)
 """0 is no lease."""
 
 NO_LEASE: Final = LeaseId(0)
+NOW: Final = Revision(0)
+"""As a revision to read at: the newest."""
 KEY_BYTES_MAX: Final = 512
 VALUE_BYTES_MAX: Final = 64 * 1024
 TXN_BYTES_MAX: Final = 1024 * 1024
@@ -121,12 +123,21 @@ class StoreStatus(msgspec.Struct, frozen=True, kw_only=True):
 class Store(Protocol):
     """Linearizable unless `stale_ok`. Every method may raise the errors in `runtime.consensus.errors`."""
 
-    async def get(self, key: str, *, stale_ok: bool = False) -> GetResult: ...
+    async def get(self, key: str, *, at_revision: Revision = NOW, stale_ok: bool = False) -> GetResult:
+        """`at_revision` reads the past. Raises Compacted when that is gone, InvalidRequest when it is not yet."""
+        ...
 
     async def range(
-        self, prefix: str, *, after: str = "", limit: int = RANGE_LIMIT_MAX, stale_ok: bool = False
+        self,
+        prefix: str,
+        *,
+        after: str = "",
+        limit: int = RANGE_LIMIT_MAX,
+        at_revision: Revision = NOW,
+        stale_ok: bool = False,
     ) -> RangeResult:
-        """Keys that begin with `prefix`, in order, those behind `after` only."""
+        """Keys that begin with `prefix`, in order, those behind `after` only. Pages read at the first one's revision
+        are one picture."""
         ...
 
     async def txn(
@@ -157,6 +168,10 @@ class Store(Protocol):
 
     def leadership(self) -> AsyncIterator[Leadership]:
         """The present leadership, then every change of it."""
+        ...
+
+    async def compact(self, revision: Revision) -> None:
+        """Lets go of history up to and including `revision`: watches and reads of before then are refused."""
         ...
 
     async def status(self) -> StoreStatus: ...

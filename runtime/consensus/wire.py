@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from runtime.consensus.commands import Envelope
-from runtime.consensus.store import RANGE_LIMIT_MAX, Leadership, Revision, WatchBatch
+from runtime.consensus.store import NOW, RANGE_LIMIT_MAX, Leadership, Revision, WatchBatch
 
 GET: Final = "store/get"
 RANGE: Final = "store/range"
@@ -27,6 +27,7 @@ FORWARDED: Final = "forwarded"
 class GetRequest(msgspec.Struct, frozen=True, array_like=True):
     key: str
     stale_ok: bool = False
+    at_revision: Revision = NOW
 
 
 class RangeRequest(msgspec.Struct, frozen=True, array_like=True):
@@ -34,6 +35,7 @@ class RangeRequest(msgspec.Struct, frozen=True, array_like=True):
     after: str = ""
     limit: int = RANGE_LIMIT_MAX
     stale_ok: bool = False
+    at_revision: Revision = NOW
 
 
 class WatchRequest(msgspec.Struct, frozen=True, array_like=True):

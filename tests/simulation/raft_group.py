@@ -107,7 +107,7 @@ class Group:
             return
         number = next(self.writes)
         key, value = f"k/{number}", str(number).encode()
-        command = c.encode(c.Envelope(c.Txn((), (Put(key=key, value=value),)), f"client-{number}", 1))
+        command = c.encode(c.Envelope(c.Txn((), (Put(key=key, value=value),))))
 
         def done(result: c.Result | None, reason: int) -> None:
             if reason == 0 and isinstance(result, c.Applied):

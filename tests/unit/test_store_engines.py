@@ -13,7 +13,7 @@ from runtime.consensus.cache import StoreCache
 from runtime.consensus.client import StoreClient
 from runtime.consensus.engine import EngineStore
 from runtime.consensus.errors import Compacted, LeaseNotFound, NoQuorum, QuotaExceeded, TooLarge
-from runtime.consensus.machine import HISTORY_BATCHES_MAX
+from runtime.consensus.history import BATCHES_MAX
 from runtime.consensus.memory import MemoryEngine, MemoryStore
 from runtime.consensus.raft.engine import RaftEngine
 from runtime.consensus.raft.member import Timing
@@ -174,7 +174,7 @@ async def test_status_names_the_leader_and_the_members(store: Store) -> None:
 
 async def test_a_watch_from_history_that_is_gone_says_so() -> None:
     store = MemoryStore()
-    for number in range(HISTORY_BATCHES_MAX + 2):
+    for number in range(BATCHES_MAX + 2):
         await store.txn([], [Put(key="a", value=str(number).encode())])
     with pytest.raises(Compacted):
         async for _ in store.watch("a", from_revision=Revision(1)):

@@ -10,7 +10,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from runtime.consensus import commands as c
 from runtime.consensus.errors import Compacted
-from runtime.consensus.machine import HISTORY_BATCHES_MAX, Machine
+from runtime.consensus.history import BATCHES_MAX
+from runtime.consensus.machine import Machine
+from runtime.consensus.sessions import RESULTS_MAX, SESSIONS_MAX
 from runtime.consensus.store import Compare, Delete, Get, LeaseId, Put, Revision, absent, unchanged
 
 KEYS = [f"k/{letter}" for letter in "abcde"]
@@ -23,8 +25,19 @@ operations = st.one_of(
 )
 
 
-def apply(machine: Machine, command: c.Command, session: str = "", sequence: int = 0, settled: int = 0) -> c.Result:
+def batches_of(size: int) -> st.SearchStrategy[list]:
+    """Of operations that write no key twice."""
+    return st.lists(operations, min_size=1, max_size=size, unique_by=lambda each: (each.key, isinstance(each, Get)))
+
+
+def apply(machine: Machine, command: c.Command, session: int = 0, sequence: int = 0, settled: int = 0) -> c.Result:
     return machine.apply(c.encode(c.Envelope(command, session, sequence, settled)))
+
+
+def opened(machine: Machine) -> int:
+    result = apply(machine, c.OpenSession())
+    assert isinstance(result, c.Applied)
+    return result.session
 
 
 def txn(machine: Machine, *operations: object, compare: tuple[Compare, ...] = ()) -> c.Applied:
@@ -40,9 +53,11 @@ class AgainstADictionary(RuleBasedStateMachine):
         super().__init__()
         self.machine = Machine()
         self.model: dict[str, bytes] = {}
+        self.pictures: dict[int, dict[str, bytes]] = {}
 
-    @rule(batch=st.lists(operations, min_size=1, max_size=5))
+    @rule(batch=batches_of(5))
     def commits(self, batch: list) -> None:
+        self.pictures[self.machine.revision] = dict(self.model)
         before = self.machine.revision
         txn(self.machine, *batch)
         for operation in batch:
@@ -65,7 +80,28 @@ class AgainstADictionary(RuleBasedStateMachine):
         other = Machine()
         other.restore(self.machine.snapshot())
         assert other.state_hash() == self.machine.state_hash()
+        assert other.full_hash() == self.machine.full_hash()
         self.machine = other
+        self.pictures.clear()
+
+    @rule(share=st.floats(0, 1))
+    def compacts(self, share: float) -> None:
+        compacted = Revision(int(self.machine.revision * share))
+        apply(self.machine, c.Compact(compacted))
+        self.pictures = {revision: each for revision, each in self.pictures.items() if revision >= compacted}
+
+    @invariant()
+    def remembers_what_it_was(self) -> None:
+        for revision, picture in self.pictures.items():
+            self.machine.check_readable(Revision(revision))
+            then = {item.key: item.value for item in self.machine.keys.below_at("", Revision(revision))}
+            assert then == picture
+            assert all(
+                (item := self.machine.keys.get_at(key, Revision(revision))) is None
+                if key not in picture
+                else (item := self.machine.keys.get_at(key, Revision(revision))) and item.value == picture[key]
+                for key in KEYS
+            )
 
     @invariant()
     def holds_what_the_dictionary_holds(self) -> None:
@@ -85,7 +121,7 @@ def test_no_command_makes_apply_raise(raw: bytes) -> None:
     assert isinstance(Machine().apply(raw), c.Applied | c.Failed)
 
 
-@given(st.lists(st.lists(operations, min_size=1, max_size=4), max_size=20))
+@given(st.lists(batches_of(4), max_size=20))
 def test_members_that_apply_the_same_have_the_same(batches: list) -> None:
     one, other = Machine(), Machine()
     for batch in batches:
@@ -94,12 +130,12 @@ def test_members_that_apply_the_same_have_the_same(batches: list) -> None:
     assert one.state_hash() == other.state_hash()
 
 
-@given(st.lists(st.lists(operations, min_size=1, max_size=4), max_size=20), st.integers(1, 20))
+@given(st.lists(batches_of(4), max_size=20), st.integers(1, 20))
 def test_history_replays_without_gap_or_duplicate(batches: list, start: int) -> None:
     machine = Machine()
     for batch in batches:
         txn(machine, *batch)
-    history = machine.history("k/", Revision(start))
+    history = machine.history.since("k/", Revision(start))
     revisions = [batch.revision for batch in history]
     assert revisions == sorted(set(revisions))
     assert all(revision >= start for revision in revisions)
@@ -116,14 +152,52 @@ def test_history_replays_without_gap_or_duplicate(batches: list, start: int) -> 
 
 def test_a_repeated_command_answers_its_first_result_and_does_nothing() -> None:
     machine = Machine()
-    first = apply(machine, c.Txn((absent("a"),), (Put(key="a", value=b"1"),)), "s", 1)
-    again = apply(machine, c.Txn((absent("a"),), (Put(key="a", value=b"1"),)), "s", 1)
+    session = opened(machine)
+    first = apply(machine, c.Txn((absent("a"),), (Put(key="a", value=b"1"),)), session, 1)
+    again = apply(machine, c.Txn((absent("a"),), (Put(key="a", value=b"1"),)), session, 1)
     assert first == again
     assert machine.revision == 1
-    later = apply(machine, c.Txn((absent("a"),), ()), "s", 2, settled=2)
+    later = apply(machine, c.Txn((absent("a"),), ()), session, 2, settled=2)
     assert isinstance(later, c.Applied)
     assert later.txn is not None
     assert not later.txn.succeeded
+
+
+def test_a_copy_that_comes_after_its_end_was_seen_is_not_applied() -> None:
+    """A copy can wait in a network for as long as it likes."""
+    machine = Machine()
+    session = opened(machine)
+    apply(machine, c.Txn((), (Put(key="a", value=b"1"),)), session, 1)
+    apply(machine, c.Txn((), (Delete(key="a"),)), session, 2, settled=2)
+    late = apply(machine, c.Txn((), (Put(key="a", value=b"1"),)), session, 1)
+    assert isinstance(late, c.Failed)
+    assert late.code == "session_lost"
+    assert machine.keys.get("a") is None
+
+
+def test_a_session_that_was_forgotten_is_refused_rather_than_begun_anew() -> None:
+    machine = Machine()
+    session = opened(machine)
+    apply(machine, c.Txn((), (Put(key="a", value=b"1"),)), session, 1)
+    for _ in range(SESSIONS_MAX):
+        opened(machine)
+    again = apply(machine, c.Txn((), (Put(key="a", value=b"1"),)), session, 1)
+    assert isinstance(again, c.Failed)
+    assert again.code == "session_lost"
+    assert machine.revision == 1
+
+
+def test_a_session_with_too_much_in_flight_is_told_and_loses_nothing() -> None:
+    machine = Machine()
+    session = opened(machine)
+    for number in range(1, RESULTS_MAX + 1):
+        apply(machine, c.Txn((), ()), session, number)
+    full = apply(machine, c.Txn((), (Put(key="a", value=b"1"),)), session, RESULTS_MAX + 1)
+    assert isinstance(full, c.Failed)
+    assert full.code == "store_overloaded"
+    assert machine.keys.get("a") is None
+    later = apply(machine, c.Txn((), (Put(key="a", value=b"1"),)), session, RESULTS_MAX + 1, settled=2)
+    assert isinstance(later, c.Applied)
 
 
 def test_a_refused_transaction_changes_nothing_at_all() -> None:
@@ -143,6 +217,10 @@ def test_a_refused_transaction_changes_nothing_at_all() -> None:
         (c.Txn((), (Put(key="k", value=bytes(65_537)),)), "too_large"),
         (c.Txn((), tuple(Put(key=f"k{n}", value=bytes(60_000)) for n in range(20))), "too_large"),
         (c.Txn((Compare(key="k", field="value", operand=3),), ()), "invalid_request"),
+        (c.Txn((Compare(key="k", field="version", operand=b""),), ()), "invalid_request"),
+        (c.Txn((), (Put(key="k", value=b""), Delete(key="k"))), "invalid_request"),
+        (c.Txn((), (Put(key="k/1", value=b""), Delete(key="k/", prefix=True))), "invalid_request"),
+        (c.Compact(Revision(5)), "invalid_request"),
         (c.Grant(1), "invalid_request"),
         (c.KeepAlive(LeaseId(4)), "lease_not_found"),
     ],
@@ -179,7 +257,7 @@ def test_a_lease_ends_after_its_time_and_takes_its_keys_along() -> None:
     apply(machine, c.Tick(1))
     assert machine.keys.get("a") is None
     assert machine.keys.get("b") is not None
-    assert machine.history("a", Revision(2))[-1].events[0].kind == "delete"
+    assert machine.history.since("a", Revision(2))[-1].events[0].kind == "delete"
 
 
 def test_a_key_that_was_written_again_without_the_lease_outlives_it() -> None:
@@ -194,11 +272,11 @@ def test_a_key_that_was_written_again_without_the_lease_outlives_it() -> None:
 
 def test_history_that_is_gone_says_so_and_from_where_it_goes_on() -> None:
     machine = Machine()
-    for number in range(HISTORY_BATCHES_MAX + 5):
+    for number in range(BATCHES_MAX + 5):
         txn(machine, Put(key="a", value=str(number).encode()))
     with pytest.raises(Compacted) as caught:
-        machine.history("a", Revision(1))
-    assert machine.history("a", Revision(caught.value.oldest))
+        machine.history.since("a", Revision(1))
+    assert machine.history.since("a", Revision(caught.value.oldest))
 
 
 def test_a_comparison_of_the_mod_revision_fences() -> None:

@@ -159,7 +159,7 @@ async def story() -> list[WatchBatch]:
         [Delete(key=keys.node_live(NodeId("n1"))), Delete(key="endpoint/tea/n1/1")],
     ):
         await store.txn([], operations)
-    return store.engine.machine.history("", Revision(1))
+    return store.engine.machine.history.since("", Revision(1))
 
 
 @pytest.mark.anyio
@@ -198,7 +198,7 @@ async def test_every_node_derives_the_same_facts() -> None:
 def test_values_that_cannot_be_read_make_no_fact_raise(raw: bytes, prefix: str) -> None:
     store = MemoryStore()
     asyncio.run(store.txn([], [Put(key=f"{prefix}1", value=raw)]))
-    (batch,) = store.engine.machine.history(prefix, Revision(1))
+    (batch,) = store.engine.machine.history.since(prefix, Revision(1))
     facts_of(batch, lambda _key: raw)
 
 

@@ -221,7 +221,7 @@ class RaftEngine:
         if elapsed_s < LEASE_TICK_S:
             return
         self._leases_at_s += elapsed_s
-        if self.machine.has_leases:
+        if self.machine.leases:
             elapsed_ms = min(int(elapsed_s * 1_000), LEASE_TICK_MS_MAX)
             self.member.propose(c.encode(c.Envelope(c.Tick(elapsed_ms))), _nobody_waits)
 
