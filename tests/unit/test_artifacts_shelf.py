@@ -14,7 +14,7 @@ from infra.artifacts.manifest import Manifest
 from infra.artifacts.wheel import inspect_wheel
 from runtime.clock import SystemClock
 from runtime.consensus.memory import MemoryStore
-from runtime.consensus.store import Put
+from runtime.consensus.store import Delete, Put
 from runtime.content.disk import DiskContent
 from runtime.content.replicated import ReplicatedContent
 from runtime.names import BlueprintId, NodeId, Sha256, SliceName, Version
@@ -101,7 +101,7 @@ async def test_an_artifact_that_a_target_uses_is_not_dropped(kept: Shelf, tmp_pa
     await kept.store.txn([], [Put(key=key, value=encode(target))])
     with pytest.raises(ArtifactInUse, match="slice hello of blueprint shop"):
         await kept.shelf.drop("pkg", "1.0.0")
-    kept.store.engine.machine.keys.delete(key)
+    await kept.store.txn([], [Delete(key=key)])
     assert await kept.shelf.drop("pkg", "1.0.0") == record
     assert (kept.pins(), await kept.shelf.listed()) == ([], ())
 
