@@ -16,8 +16,8 @@ from runtime.cluster.identity import NodeIdentity, read_identity
 from runtime.cluster.layout import NodeLayout
 from runtime.consensus import wire as w
 from runtime.consensus.links import StoreLinks
-from runtime.consensus.raft.engine import RaftEngine
-from runtime.consensus.raft.member import Timing
+from runtime.consensus.raft.engine import EngineParts, RaftEngine
+from runtime.consensus.raft.membership import Members, Peer
 from runtime.consensus.server import StoreServer
 from runtime.invocation.incoming import Handlers
 from runtime.invocation.listener import serve_tls, serve_unix
@@ -45,15 +45,16 @@ async def serve(layout: NodeLayout, identity: NodeIdentity) -> int:
     own_address = f"{identity.listen.host}:{identity.listen.store}"
     links = StoreLinks(identity.node, client_context(layout.tls))
     engine = RaftEngine(
-        node=identity.node,
-        directory=layout.store,
-        members={**identity.core_nodes, identity.node: own_address},
-        wire=links,
-        timing=Timing(),
-        first=identity.first,
-        note=lambda event, fields: log.info(event, **fields),
+        EngineParts(
+            node=identity.node,
+            cluster=identity.cluster_id,
+            directory=layout.store,
+            bootstrap=_bootstrap(identity, own_address),
+            wire=links,
+            note=lambda event, fields: log.info(event, **fields),
+        )
     )
-    links.changed = lambda node, up: (engine.transport.connected if up else engine.transport.disconnected)(node)
+    links.changed = lambda node, up: (engine.connected if up else engine.disconnected)(node)
     handlers = Handlers(notifies={w.RAFT: engine.received})
     StoreServer(engine, peer=links.connection).offer(handlers)
     layout.run.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -76,6 +77,12 @@ async def serve(layout: NodeLayout, identity: NodeIdentity) -> int:
     log.info("store_stopped")
     log.close()
     return 1 if failure is not None else 0
+
+
+def _bootstrap(identity: NodeIdentity, own_address: str) -> Members:
+    """The members before the log says anything: the first node alone, or those that a node that joins was told of."""
+    known = {name: Peer(address) for name, address in identity.core_nodes.items()}
+    return {**known, identity.node: Peer(own_address, votes=identity.first)}
 
 
 async def _flush(log: Log) -> None:

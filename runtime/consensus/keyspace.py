@@ -64,6 +64,10 @@ class Keyspace:
             yield self._items[self._sorted[at]]
             at += 1
 
+    def picture(self) -> list[KeyValue]:
+        """All items as they are now, in no order: items are never changed, only replaced."""
+        return list(self._items.values())
+
     def weight(self, part: str) -> int:
         """Bytes of keys and values of a part of the key space, as `quota_of` names it."""
         return self._bytes.get(part, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import ItemsView
 from typing import Final
 
 import msgspec
@@ -15,11 +16,13 @@ LEASES_MAX: Final = 100_000
 
 
 class Lease(msgspec.Struct, array_like=True):
-    """`left_ms` counts down by what the leader says has passed."""
+    """`left_ms` counts down by what the leader says has passed. What it says first after a grant or keep-alive began
+    before it, and is not counted: a lease may last longer, never shorter."""
 
     ttl_ms: int
     left_ms: int
     keys: set[str]
+    fresh: bool = True
 
 
 class Leases:
@@ -31,6 +34,9 @@ class Leases:
 
     def __bool__(self) -> bool:
         return bool(self.by_id)
+
+    def all(self) -> ItemsView[int, Lease]:
+        return self.by_id.items()
 
     def grant(self, ttl_ms: int) -> LeaseId:
         """Raises InvalidRequest or QuotaExceeded."""
@@ -53,12 +59,15 @@ class Leases:
     def keep_alive(self, lease: LeaseId) -> None:
         """Raises LeaseNotFound."""
         found = self.get(lease)
-        found.left_ms = found.ttl_ms
+        found.left_ms, found.fresh = found.ttl_ms, True
 
     def pass_time(self, elapsed_ms: int) -> list[LeaseId]:
         """Those that have ended thereby, in the order of their ids."""
         ended = []
         for number, lease in self.by_id.items():
+            if lease.fresh:
+                lease.fresh = False
+                continue
             lease.left_ms -= max(0, elapsed_ms)
             if lease.left_ms <= 0:
                 ended.append(LeaseId(number))

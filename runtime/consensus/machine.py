@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
 
 import msgspec
 
@@ -30,16 +31,18 @@ from runtime.consensus.store import (
 )
 from runtime.state.quotas import TOTAL_BYTES_MAX, quota_of
 
+BLOCK_ITEMS: Final = 500  # a piece of a snapshot: half a millisecond of work
 
-class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """All of the state but the history: after a restart a watch starts from here."""
+
+class StateBlock(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A piece of the state. All of it but the history: after a restart a watch starts from here."""
 
     revision: Revision
-    items: list[KeyValue]
-    leases: dict[int, Lease]
-    next_lease: int
-    sessions: list[tuple[int, Session]]  # in their order of use
-    next_session: int
+    items: list[KeyValue] = []
+    leases: dict[int, Lease] = {}
+    next_lease: int = 0
+    sessions: list[tuple[int, Session]] = []  # in their order of use
+    next_session: int = 0
 
 
 class Machine:
@@ -214,28 +217,38 @@ class Machine:
 
     # -- snapshots -----------------------------------------------------------------------------------------------------
 
-    def snapshot(self) -> bytes:
-        return msgspec.msgpack.encode(
-            Snapshot(
-                revision=self.revision,
-                items=list(self.keys.below("")),
-                leases=self.leases.by_id,
-                next_lease=self.leases.next_id,
-                sessions=list(self.sessions.by_id.items()),
-                next_session=self.sessions.next_id,
-            )
+    def snapshot(self) -> Iterator[StateBlock]:
+        """The state as it is now, in pieces that are made one by one: items never change, so a list of them is a
+        picture. What does change, leases and sessions, is small and comes first."""
+        items = self.keys.picture()
+        first = StateBlock(
+            revision=self.revision,
+            leases={
+                number: Lease(each.ttl_ms, each.left_ms, set(each.keys), each.fresh)
+                for number, each in self.leases.all()
+            },
+            next_lease=self.leases.next_id,
+            sessions=[(number, Session(each.settled, dict(each.results))) for number, each in self.sessions.all()],
+            next_session=self.sessions.next_id,
         )
+        return self._blocks(first, items)
 
-    def restore(self, raw: bytes) -> None:
-        """Replaces the state. Raises msgspec.DecodeError, before anything changed."""
-        snapshot = msgspec.msgpack.decode(raw, type=Snapshot)
-        self.revision = snapshot.revision
+    def _blocks(self, first: StateBlock, items: list[KeyValue]) -> Iterator[StateBlock]:
+        yield first
+        for at in range(0, len(items), BLOCK_ITEMS):
+            yield StateBlock(revision=first.revision, items=items[at : at + BLOCK_ITEMS])
+
+    def restore(self, blocks: Sequence[StateBlock]) -> None:
+        """Replaces the state with one that `snapshot` gave."""
+        first = blocks[0]
+        self.revision = first.revision
         self.keys = Keyspace()
-        for item in snapshot.items:
-            self.keys.put(item)
-        self.leases = Leases(dict(snapshot.leases), snapshot.next_lease)
-        self.sessions = Sessions(dict(snapshot.sessions), snapshot.next_session)
-        self.history = History(snapshot.revision)
+        for block in blocks:
+            for item in block.items:
+                self.keys.put(item)
+        self.leases = Leases(dict(first.leases), first.next_lease)
+        self.sessions = Sessions(dict(first.sessions), first.next_session)
+        self.history = History(first.revision)
         self.changed()
 
     def state_hash(self) -> str:
@@ -247,7 +260,10 @@ class Machine:
 
     def full_hash(self) -> str:
         """Of leases and sessions too, which change without a revision: equal on members that applied the same log."""
-        leases = [(number, each.ttl_ms, each.left_ms, sorted(each.keys)) for number, each in self.leases.by_id.items()]
+        leases = [
+            (number, each.ttl_ms, each.left_ms, each.fresh, sorted(each.keys))
+            for number, each in self.leases.by_id.items()
+        ]
         rest = (self.state_hash(), leases, self.leases.next_id, self.sessions.by_id, self.sessions.next_id)
         return hashlib.sha256(msgspec.msgpack.encode(rest)).hexdigest()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import ItemsView
 from typing import Final
 
 import msgspec
@@ -26,6 +27,9 @@ class Sessions:
     def __init__(self, sessions: dict[int, Session] | None = None, next_id: int = 1) -> None:
         self.by_id = sessions if sessions is not None else {}
         self.next_id = next_id
+
+    def all(self) -> ItemsView[int, Session]:
+        return self.by_id.items()
 
     def open(self) -> int:
         number = self.next_id

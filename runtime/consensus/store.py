@@ -27,7 +27,7 @@ LEADER_KEY: Final = "_leader"
 """Holds the leader's node id. Its mod revision is the fence: compare it in a transaction to be fenced."""
 
 
-class KeyValue(msgspec.Struct, frozen=True, kw_only=True):
+class KeyValue(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One key as it stood at some revision."""
 
     key: str
@@ -112,12 +112,22 @@ class Leadership(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StoreStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """Of one member. `members` are the voters; `lag` says how many entries each other member is behind, as the leader
+    knows it."""
+
     node: str
     leader: str
     term: int
     revision: Revision
     members: tuple[str, ...]
     has_quorum: bool
+    learners: tuple[str, ...] = ()
+    commit_index: int = 0
+    applied_index: int = 0
+    last_index: int = 0
+    log_bytes: int = 0
+    snapshot_index: int = 0
+    lag: dict[str, int] = {}
 
 
 class Store(Protocol):

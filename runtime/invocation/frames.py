@@ -32,7 +32,7 @@ FLAG_STREAM: Final = 4  # the answer to this call is a stream
 FLAG_OF_REPLY: Final = 8  # on a PART: belongs to a REPLY, not to a CALL
 
 PART_BYTES: Final = 64 * 1024  # larger payloads are cut, so that small frames get in between
-FRAME_BYTES_MAX: Final = 1024 * 1024
+FRAME_BYTES_MAX: Final = 2 * 1024 * 1024  # the largest transaction of the store is one frame
 MESSAGE_BYTES_MAX: Final = 16 * 1024 * 1024
 TARGET_BYTES_MAX: Final = 255
 TEXT_BYTES_MAX: Final = 255

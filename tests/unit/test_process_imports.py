@@ -21,7 +21,7 @@ WIRE: Final = {"msgspec", "uvloop"}
 HTTP: Final = WIRE | {"uvicorn", "httptools", "click", "h11"}
 ALLOWED: Final[dict[str, set[str]]] = {
     "runtime.cluster.supervisor": set(),
-    "agent_api.assemble.store": WIRE | {"pysyncobj"},
+    "agent_api.assemble.store": WIRE | {"pysyncobj", "crc32c", "zstandard"},
     "agent_api.assemble.gateway": HTTP,
     "agent_api.assemble.zygote": WIRE,
     "agent_api.assemble.worker": WIRE,

@@ -15,8 +15,8 @@ from runtime.consensus.engine import EngineStore
 from runtime.consensus.errors import Compacted, LeaseNotFound, NoQuorum, QuotaExceeded, TooLarge
 from runtime.consensus.history import BATCHES_MAX
 from runtime.consensus.memory import MemoryEngine, MemoryStore
-from runtime.consensus.raft.engine import RaftEngine
-from runtime.consensus.raft.member import Timing
+from runtime.consensus.raft.engine import EngineParts, RaftEngine
+from runtime.consensus.raft.membership import Peer
 from runtime.consensus.server import StoreServer
 from runtime.consensus.store import Delete, Get, Put, Revision, Store, absent, led_by, present, unchanged
 from runtime.invocation.incoming import Handlers
@@ -39,13 +39,14 @@ class NoWire:
 @contextlib.asynccontextmanager
 async def raft_of_one(directory: Path) -> AsyncIterator[RaftEngine]:
     engine = RaftEngine(
-        node="n1",
-        directory=directory,
-        members={"n1": "127.0.0.1:1"},
-        wire=NoWire(),
-        timing=Timing(),
-        first=True,
-        note=lambda _event, _fields: None,
+        EngineParts(
+            node="n1",
+            cluster="c",
+            directory=directory / "store",
+            bootstrap={"n1": Peer("127.0.0.1:1")},
+            wire=NoWire(),
+            note=lambda _event, _fields: None,
+        )
     )
     driving = asyncio.ensure_future(engine.run())
     try:

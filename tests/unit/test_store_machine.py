@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -78,7 +77,7 @@ class AgainstADictionary(RuleBasedStateMachine):
     @rule()
     def survives_a_snapshot(self) -> None:
         other = Machine()
-        other.restore(self.machine.snapshot())
+        other.restore(list(self.machine.snapshot()))
         assert other.state_hash() == self.machine.state_hash()
         assert other.full_hash() == self.machine.full_hash()
         self.machine = other
@@ -249,9 +248,11 @@ def test_a_lease_ends_after_its_time_and_takes_its_keys_along() -> None:
     granted = apply(machine, c.Grant(1_000))
     assert isinstance(granted, c.Applied)
     txn(machine, Put(key="a", value=b"1", lease=granted.lease), Put(key="b", value=b"1"))
+    apply(machine, c.Tick(5_000))  # began before the lease did: not counted
     apply(machine, c.Tick(999))
     assert machine.keys.get("a") is not None
     apply(machine, c.KeepAlive(granted.lease))
+    apply(machine, c.Tick(5_000))
     apply(machine, c.Tick(999))
     assert machine.keys.get("a") is not None
     apply(machine, c.Tick(1))
@@ -266,6 +267,7 @@ def test_a_key_that_was_written_again_without_the_lease_outlives_it() -> None:
     assert isinstance(granted, c.Applied)
     txn(machine, Put(key="a", value=b"1", lease=granted.lease))
     txn(machine, Put(key="a", value=b"2"))
+    apply(machine, c.Tick(5_000))
     apply(machine, c.Tick(5_000))
     assert machine.keys.get("a") is not None
 
@@ -288,11 +290,3 @@ def test_a_comparison_of_the_mod_revision_fences() -> None:
     result = txn(machine, Put(key="a", value=b"2"), compare=(fence,))
     assert result.txn is not None
     assert not result.txn.succeeded
-
-
-def test_a_snapshot_of_garbage_changes_nothing() -> None:
-    machine = Machine()
-    txn(machine, Put(key="a", value=b"1"))
-    with pytest.raises(msgspec.DecodeError):
-        machine.restore(b"garbage")
-    assert machine.keys.get("a") is not None

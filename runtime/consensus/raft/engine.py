@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
-
-import msgspec
 
 from runtime.consensus import commands as c
 from runtime.consensus import errors as e
 from runtime.consensus.machine import Machine
-from runtime.consensus.raft.core import SUCCESS
-from runtime.consensus.raft.journal import Journal, sync_directory
-from runtime.consensus.raft.member import Member, Timing
+from runtime.consensus.raft.disk import Disk, RealDisk
+from runtime.consensus.raft.log import SEGMENT_BYTES, Log, Owner
+from runtime.consensus.raft.member import Member
+from runtime.consensus.raft.membership import Change, Members
+from runtime.consensus.raft.messages import Message, MessageUnreadable, decode, encode
 from runtime.consensus.raft.reads import ReadRounds
-from runtime.consensus.raft.transport import RaftTransport, Wire
+from runtime.consensus.raft.replica import Note, Parts, Timing
+from runtime.consensus.raft.wire import Wire
+from runtime.consensus.raft.writer import ThreadWriter, Writer
 from runtime.consensus.signal import Signal
 from runtime.consensus.store import Revision, StoreStatus
 
@@ -28,64 +29,75 @@ LEASE_TICK_S: Final = 0.25
 LEASE_TICK_MS_MAX: Final = 1_000  # a leader that slept longer lets leases last longer: their keep-alives slept too
 PROPOSE_S: Final = 2.0
 PENDING_MAX: Final = 4_096  # proposals that wait for the log; 4 MiB at 1 KiB each
-_STATE_FILE: Final = "state.bin"
-_LOG_FILE: Final = "log.bin"
-_MEMBERS_FILE: Final = "members.json"
+CAUGHT_UP: Final = 100  # entries behind at most: then a learner may become a voter
+FORMAT: Final = 1
 
-Note = Callable[[str, dict[str, object]], None]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineParts:
+    """What an engine is made of. `disk` and `writer` are real ones in `directory` unless simulation gives its own."""
+
+    node: str
+    cluster: str
+    directory: Path
+    bootstrap: Members
+    wire: Wire
+    note: Note
+    timing: Timing = field(default_factory=Timing)
+    clock: Callable[[], float] = time.monotonic
+    disk: Disk | None = None
+    writer: Writer | None = None
+    segment_bytes: int = SEGMENT_BYTES
+    snapshot_every: int = 20_000  # as in Parts
+    snapshot_kept: int = 5_000
 
 
 class RaftEngine:
-    """Implements MemberEngine. Everything happens on one loop; `run` drives it."""
+    """Implements MemberEngine. Everything but writing the log happens on one loop; `run` drives it."""
 
-    def __init__(
-        self,
-        *,
-        node: str,
-        directory: Path,
-        members: dict[str, str],
-        wire: Wire,
-        timing: Timing,
-        first: bool,
-        note: Note,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.node = node
+    def __init__(self, parts: EngineParts) -> None:
+        self.node = parts.node
         self.machine = Machine()
         self.changes = Signal()
         self.machine.changed = self.changes.fire
-        self._directory = directory
-        self._note = note
-        self._clock = clock
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        known = self._read_members() or members
-        journal = Journal(directory / _LOG_FILE)
-        joining = not first and len(journal) == 0 and not (directory / _STATE_FILE).exists()
-        self.transport = RaftTransport(wire, known, self._write_members)
-        self._write_members(known)
-        self.member = Member(
-            node=node,
-            journal=journal,
-            state_file=directory / _STATE_FILE,
-            transport=self.transport,
-            machine=self.machine,
-            timing=timing,
-            clock=clock,
-            joining=joining,
-            state_changed=self._state_changed,
-            note=note,
-        )
-        journal.sync()
-        self._reads = ReadRounds(self.member, wire, clock=clock)
-        self._pending: set[asyncio.Future[c.Result]] = set()
-        self._woken = False
-        self._led = False
-        self._leader = ""
-        self._leases_at_s = clock()
+        self._wire = parts.wire
+        self._note = parts.note
+        self._clock = parts.clock
         self._loop = asyncio.get_running_loop()
+        self._disk = parts.disk or RealDisk(parts.directory)
+        self._writer = parts.writer or ThreadWriter(self._disk, self._loop)
+        self._pending: set[asyncio.Future[c.Result]] = set()
+        self._woken = self._led = False
+        self._leader = ""
+        self._leases_at_s = parts.clock()
+        self._opened: dict[str, str] = {}
+        self._unreadable_from: set[str] = set()
         self.failed: asyncio.Future[None] = self._loop.create_future()
         """Completes with the error of a tick that failed: a full or broken disk. The process must end then."""
-        self.transport.open(node)
+        self.log = Log(
+            self._disk, self._writer, Owner(FORMAT, parts.cluster, parts.node), segment_bytes=parts.segment_bytes
+        )
+        self.member = Member(
+            Parts(
+                node=parts.node,
+                cluster=parts.cluster,
+                bootstrap=parts.bootstrap,
+                log=self.log,
+                disk=self._disk,
+                machine=self.machine,
+                timing=parts.timing,
+                clock=parts.clock,
+                send=self._send,
+                note=parts.note,
+                state_changed=self._state_changed,
+                members_changed=self._members_changed,
+                snapshot_every=parts.snapshot_every,
+                snapshot_kept=parts.snapshot_kept,
+            )
+        )
+        self._reads = ReadRounds(self.member, clock=parts.clock)
+        self.log.synced_changed = self._synced
+        self.log.flush()
 
     # -- Engine --------------------------------------------------------------------------------------------------------
 
@@ -93,26 +105,9 @@ class RaftEngine:
         self._must_lead()
         if len(self._pending) >= PENDING_MAX:
             raise e.Overloaded(f"{PENDING_MAX} changes are waiting for the log")
-        waiter: asyncio.Future[c.Result] = self._loop.create_future()
-
-        def done(result: c.Result | None, reason: int) -> None:
-            if waiter.done():
-                return
-            if reason == SUCCESS and result is not None:
-                waiter.set_result(result)
-            else:
-                waiter.set_exception(e.NotLeader(self.leader()))
-
-        self._pending.add(waiter)
-        self.member.propose(command, done)
-        self.wake()
-        try:
-            async with asyncio.timeout(PROPOSE_S):
-                return await waiter
-        except TimeoutError:
-            raise e.NoQuorum("no majority confirmed the change in time; it may yet be applied") from None
-        finally:
-            self._pending.discard(waiter)
+        waiter = self._waiter()
+        self.member.propose(command, lambda result: self._tell(waiter, result))
+        return await self._outcome(waiter)
 
     async def confirm(self) -> None:
         self._must_lead()
@@ -127,55 +122,85 @@ class RaftEngine:
 
     async def status(self) -> StoreStatus:
         member = self.member
+        peers = {name: member.peer(name) for name in member.members if name != self.node}
         return StoreStatus(
             node=self.node,
             leader=member.leader,
             term=member.term,
             revision=Revision(self.machine.revision),
-            members=tuple(sorted(self.transport.members)),
-            has_quorum=member.leader != "" and (not member.is_leader or member.heard_from_majority(2.0)),
+            members=tuple(sorted(member.voters)),
+            has_quorum=member.leader != "",
+            learners=tuple(sorted(member.members.keys() - member.voters)),
+            commit_index=member.commit_index,
+            applied_index=member.applied_index,
+            last_index=self.log.last_index,
+            log_bytes=self.log.bytes_on_disk,
+            snapshot_index=member.snapshot.index if member.snapshot else 0,
+            lag={name: self.log.last_index - member.match_index[peer] for name, peer in peers.items()}
+            if member.is_leader
+            else {},
         )
 
     # -- members -------------------------------------------------------------------------------------------------------
 
     def members(self) -> dict[str, str]:
-        return dict(self.transport.members)
+        return {name: peer.address for name, peer in self.member.members.items()}
 
-    async def add_member(self, node: str, address: str) -> None:
-        if self.transport.members.get(node) != address:
-            await self._change("add", node, address)
+    async def add_member(self, node: str, address: str, *, rises: bool = True) -> None:
+        """As a learner; with `rises` it gets a vote by itself once it has caught up."""
+        known = self.member.members.get(node)
+        if known is None or known.address != address:
+            await self._change(Change("add", node, address, rises))
+
+    async def promote_member(self, node: str) -> None:
+        known = self.member.members.get(node)
+        if known is None or not known.votes:
+            await self._change(Change("promote", node))
 
     async def remove_member(self, node: str) -> None:
-        if node == self.node:
-            raise e.InvalidRequest("the leader cannot remove itself; stop it, and remove it through its successor")
-        if node in self.transport.members:
-            await self._change("rem", node, self.transport.members[node])
+        if node not in self.member.members:
+            return
+        if node == self.node and self.member.is_leader and len(self.member.voters) > 1:
+            self.hand_over()
+            raise e.NotLeader("")  # its successor removes it: the client asks again
+        await self._change(Change("remove", node))
 
-    async def _change(self, change: str, node: str, address: str) -> None:
-        """Returns once the leader works with the new members; the entry commits when a majority of them runs."""
+    def hand_over(self) -> bool:
+        """Asks the voter that is furthest to lead instead. False when there is none that has the whole log."""
+        return any(self.member.transfer(name) for name in sorted(self.member.voters - {self.node}))
+
+    async def _change(self, change: Change) -> None:
+        """Returns once it is committed by the members that are after it."""
         self._must_lead()
-        accepted: asyncio.Future[int] = self._loop.create_future()
+        waiter = self._waiter()
+        try:
+            self.member.propose_change(change, lambda result: self._tell(waiter, result))
+        except e.StoreFault:
+            self._pending.discard(waiter)
+            raise
+        await self._outcome(waiter)
+        self._note("members_changed", {"change": change.kind, "member": change.node})
 
-        def done(_result: object, reason: int) -> None:
-            if not accepted.done():
-                accepted.set_result(reason)
-                self.changes.fire()
-
-        self.member.propose_change(change, node, address, done)
-        self.wake()
-        async with asyncio.timeout(PROPOSE_S):
-            while (node in self.transport.members) != (change == "add") and not accepted.done():
-                await self.changes.after(self.changes.count)
-        if accepted.done() and accepted.result() != SUCCESS:
-            raise e.StoreUnavailable("an earlier change of members is not committed yet; try again")
-        self._note("members_changed", {"change": change, "member": node})
+    def _raise_learners(self) -> None:
+        member = self.member
+        for name in sorted(member.members.keys() - member.voters):
+            peer = member.peer(name)
+            if peer not in member.connected or not member.members[name].rises:
+                continue
+            if member.match_index[peer] >= max(self.log.last_index - CAUGHT_UP, member.change_index):
+                try:
+                    member.propose_change(Change("promote", name), lambda _result: None)
+                except e.InvalidRequest:
+                    return  # another change is under way
+                self._note("members_changed", {"change": "promote", "member": name})
+                return
 
     # -- driving -------------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Ends only with an error: a tick that failed must end the process."""
         while True:
-            self._tick()
+            self.tick()
             if self.failed.done():
                 self.failed.result()
             await asyncio.sleep(TICK_S)
@@ -184,35 +209,70 @@ class RaftEngine:
         """A tick soon: after a message or a proposal."""
         if not self._woken:
             self._woken = True
-            self._loop.call_soon(self._tick)
+            self._loop.call_soon(self.tick)
 
     def received(self, peer: str, raw: bytes) -> None:
-        if self._reads.received(peer, raw) or self.transport.received(peer, raw):
-            self.wake()
+        try:
+            message = decode(raw)
+        except MessageUnreadable as error:
+            if peer not in self._unreadable_from:
+                self._unreadable_from.add(peer)
+                self._note("message_unreadable", {"member": peer, "error": str(error)})
+            return
+        if self.failed.done():
+            return
+        try:
+            if not self._reads.receive(peer, message):
+                self.member.receive(peer, message)
+        except Exception as error:
+            self._fail(error)
+            return
+        self.wake()
+
+    def connected(self, peer: str) -> None:
+        self.member.connect(peer)
+        self.wake()
+
+    def disconnected(self, peer: str) -> None:
+        self.member.disconnect(peer)
+        self.wake()
 
     def close(self) -> None:
-        self.transport.destroy()
-        self.member.destroy()
+        for name in tuple(self._opened):
+            self._wire.close(name)
+        self._writer.close()
+        self._disk.close()
 
-    def _tick(self) -> None:
+    def tick(self) -> None:
         self._woken = False
         if self.failed.done():
             return
-        before = self.member.commit_index, self.member.last_index
         try:
             self.member.tick()
+            self._reads.advance()
+            self._let_time_pass()
+            if self.member.is_leader and len(self.member.voters) < len(self.member.members):
+                self._raise_learners()
         except Exception as error:  # a full disk, damage: nothing may be acknowledged from here on
-            self.failed.set_exception(error)
+            self._fail(error)
             return
-        self._reads.advance()
-        self._let_time_pass()
-        grown_alone = not self.member.others and self.member.last_index != before[1]
-        if self.member.commit_index != max(before[0], self.member.applied_index) or grown_alone:
-            self.wake()  # there is more to do at once: to apply, to tell, or, without others, to commit
+        if self.member.has_more:
+            self.wake()
         if self.member.leader != self._leader:
             self._leader = self.member.leader
             self._note("leader_changed", {"leader": self._leader, "term": self.member.term})
             self.changes.fire()
+
+    def _synced(self) -> None:
+        if self.log.failed is not None:
+            self._fail(self.log.failed)
+            return
+        self.member.release()
+        self.wake()
+
+    def _fail(self, error: Exception) -> None:
+        if not self.failed.done():
+            self.failed.set_exception(error)
 
     def _let_time_pass(self) -> None:
         if not self.member.is_leader:
@@ -224,13 +284,16 @@ class RaftEngine:
         if self.machine.leases:
             elapsed_ms = min(int(elapsed_s * 1_000), LEASE_TICK_MS_MAX)
             self.member.propose(c.encode(c.Envelope(c.Tick(elapsed_ms))), _nobody_waits)
+            self.wake()
 
     def _state_changed(self) -> None:
         leads = self.member.is_leader
         if leads and not self._led:
             self._leases_at_s = self._clock()
             self.member.propose(c.encode(c.Envelope(c.Lead(self.node))), _nobody_waits)
+            self.wake()
         if self._led and not leads:
+            self.member.fail_waiting()
             for waiter in tuple(self._pending):
                 if not waiter.done():
                     waiter.set_exception(e.NotLeader(self.leader()))
@@ -244,25 +307,44 @@ class RaftEngine:
         if not self.member.is_leader:
             raise e.NotLeader(self.leader())
 
-    # -- members.json ------------------------------------------------------------------------------------------
+    # -- inside --------------------------------------------------------------------------------------------------------
 
-    def _read_members(self) -> dict[str, str]:
+    def _waiter(self) -> asyncio.Future[c.Result]:
+        waiter: asyncio.Future[c.Result] = self._loop.create_future()
+        self._pending.add(waiter)
+        self.wake()
+        return waiter
+
+    def _tell(self, waiter: asyncio.Future[c.Result], result: c.Result | None) -> None:
+        if waiter.done():
+            return
+        if result is None:
+            waiter.set_exception(e.NotLeader(self.leader()))
+        else:
+            waiter.set_result(result)
+
+    async def _outcome(self, waiter: asyncio.Future[c.Result]) -> c.Result:
         try:
-            return msgspec.json.decode((self._directory / _MEMBERS_FILE).read_bytes(), type=dict[str, str])
-        except FileNotFoundError:
-            return {}
+            async with asyncio.timeout(PROPOSE_S):
+                return await waiter
+        except TimeoutError:
+            raise e.NoQuorum("no majority confirmed the change in time; it may yet be applied") from None
+        finally:
+            self._pending.discard(waiter)
 
-    def _write_members(self, members: dict[str, str]) -> None:
-        path = self._directory / _MEMBERS_FILE
-        temporary = path.with_suffix(".new")
-        with temporary.open("w") as file:
-            json.dump(dict(sorted(members.items())), file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.rename(path)
-        sync_directory(self._directory)
+    def _send(self, node: str, message: Message) -> bool:
+        return self._wire.send(node, encode(message))
+
+    def _members_changed(self, wanted: dict[str, str]) -> None:
+        for name in [name for name, address in self._opened.items() if wanted.get(name) != address]:
+            self._wire.close(name)
+            del self._opened[name]
+        for name, address in wanted.items():
+            if name not in self._opened:
+                self._opened[name] = address
+                self._wire.open(name, address)
         self.changes.fire()
 
 
-def _nobody_waits(_result: c.Result | None, _reason: int) -> None:
+def _nobody_waits(_result: c.Result | None) -> None:
     """For commands whose effect is all that matters."""

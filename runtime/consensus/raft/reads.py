@@ -4,37 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-import msgspec
-
-if TYPE_CHECKING:
-    from runtime.consensus.raft.member import Member
-    from runtime.consensus.raft.transport import Wire
+from runtime.consensus.raft.member import Member
+from runtime.consensus.raft.messages import Confirmed, Message, Probe
 
 RESEND_S: Final = 0.1
-
-
-class _Probe(msgspec.Struct, frozen=True, array_like=True, tag="probe"):
-    term: int
-    round: int
-
-
-class _Confirmed(msgspec.Struct, frozen=True, array_like=True, tag="confirmed"):
-    term: int
-    round: int
-
-
-_encode: Final = msgspec.msgpack.Encoder().encode
-_decode: Final = msgspec.msgpack.Decoder(_Probe | _Confirmed).decode
 
 
 class ReadRounds:
     """One round at a time serves all reads that came before it began; those that come during it wait for the next."""
 
-    def __init__(self, member: Member, wire: Wire, *, clock: Callable[[], float]) -> None:
+    def __init__(self, member: Member, *, clock: Callable[[], float]) -> None:
         self._member = member
-        self._wire = wire
         self._clock = clock
         self._round = 0
         self._next: list[asyncio.Future[None]] = []
@@ -64,18 +46,21 @@ class ReadRounds:
                 if not waiter.done():
                     waiter.set_result(None)
 
-    def received(self, peer: str, raw: bytes) -> bool:
+    def receive(self, name: str, message: Message) -> bool:
         """False for a message of another kind."""
-        try:
-            message = _decode(raw)
-        except msgspec.DecodeError:
+        member = self._member
+        node = member.peer(name)
+        if isinstance(message, Probe):
+            if node is not None and member.accept_leader(node, message.term):
+                member.send(node, Confirmed(message.term, message.round))
+        elif isinstance(message, Confirmed):
+            if node in member.peers and member.is_leader and message.term == member.term:
+                member.heard_s[node] = self._clock()
+                if message.round == self._round and self._asking:
+                    self._confirmed_by.add(name)
+                    self._finish_if_confirmed()
+        else:
             return False
-        if isinstance(message, _Probe):
-            if message.term == self._member.term and self._member.leader == peer:
-                self._wire.send(peer, _encode(_Confirmed(message.term, message.round)))
-        elif message.term == self._member.term and message.round == self._round and peer in self._member.others:
-            self._confirmed_by.add(peer)
-            self._finish_if_confirmed()
         return True
 
     def fail(self, error: Exception) -> None:
@@ -89,20 +74,20 @@ class ReadRounds:
     def _begin(self) -> None:
         self._round += 1
         self._asking, self._next = self._next, []
-        self._confirmed_by = set()
+        self._confirmed_by = {self._member.node}
         self._index = self._member.commit_index
         self._ask()
         self._finish_if_confirmed()
 
     def _ask(self) -> None:
         self._sent_s = self._clock()
-        probe = _encode(_Probe(self._member.term, self._round))
-        for node in self._member.others:
-            self._wire.send(node, probe)
+        probe = Probe(self._member.term, self._round)
+        for node in self._member.other_voters:
+            self._member.send(node, probe)
 
     def _finish_if_confirmed(self) -> None:
-        others = self._member.others
-        if self._asking and len(self._confirmed_by & others) + 1 > (len(others) + 1) / 2:
+        member = self._member
+        if self._asking and len(self._confirmed_by & member.voters) >= member.quorum:
             self._applying.append((self._index, self._asking))
             self._asking = []
             self.advance()

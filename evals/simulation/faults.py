@@ -1,0 +1,242 @@
+"""What goes wrong in a simulated cluster, one thing after the other and sometimes two at once, chosen by seed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from typing import Final
+
+from evals.simulation.network import Weather
+from evals.simulation.world import World
+from runtime.consensus import errors as e
+from runtime.consensus.raft.membership import Members, Peer
+
+MOST_NODES: Final = 7
+
+
+class Faults:
+    """`counts` says how often each was made to happen."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.counts: Counter[str] = Counter()
+        self._rng = world.rng
+        self._fresh = len(world.nodes)
+        self._lost: set[str] = set()  # nodes whose disk is damaged: they never come back under this name
+        self._kinds: dict[str, Callable[[], Coroutine[object, object, None]]] = {
+            "kill one": self._kill_one,
+            "power loss of one": self._power_one,
+            "kill the leader": self._kill_leader,
+            "power loss of all": self._power_all,
+            "partition": self._partition,
+            "one-way partition": self._one_way,
+            "leader cut off": self._leader_alone,
+            "bad weather": self._weather,
+            "slow disk": self._slow,
+            "full disk": self._full,
+            "pause": self._pause,
+            "damaged disk": self._damage,
+            "member added": self._add_member,
+            "member removed": self._remove_member,
+            "leadership handed over": self._hand_over,
+            "snapshot while one is away": self._away,
+        }
+
+    async def round(self) -> None:
+        """One fault, with probability a third a second one on top of it; then peace for a moment."""
+        kinds = [self._rng.choice(sorted(self._kinds))]
+        if self._rng.random() < 0.33:
+            kinds.append(self._rng.choice(sorted(self._kinds)))
+        for kind in kinds:
+            self.counts[kind] += 1
+            self.world.say(f"-- {kind}")
+        await asyncio.gather(*(self._kinds[kind]() for kind in kinds))
+        self.world.network.heal()
+        await self.restart_all()
+        await asyncio.sleep(self._rng.uniform(0.3, 2.0))
+
+    async def restart_all(self) -> None:
+        for name, node in sorted(self.world.nodes.items()):
+            if node.paused is not None:
+                self.world.resume(name)
+            self._start_again(name)
+
+    async def replace_lost(self) -> None:
+        """In peace those whose disks are damaged can be replaced at last."""
+        for name in sorted(self._lost):
+            await self._replace(name)
+
+    # -- processes and power -------------------------------------------------------------------------------------------
+
+    async def _kill_one(self) -> None:
+        await self._down([self._any()], power=False)
+
+    async def _power_one(self) -> None:
+        await self._down([self._any()], power=True)
+
+    async def _kill_leader(self) -> None:
+        await self._down(self.world.leaders() or [self._any()], power=self._rng.random() < 0.5)
+
+    async def _power_all(self) -> None:
+        await self._down([name for name, _ in self.world.live()], power=True)
+
+    async def _down(self, names: list[str], *, power: bool) -> None:
+        for name in names:
+            self.world.crash(name, power=power)
+        await asyncio.sleep(self._rng.uniform(0.05, 3.0))
+        for name in names:
+            self._start_again(name)
+
+    async def _pause(self) -> None:
+        name = self._rng.choice(self.world.leaders() or [self._any()])
+        node = self.world.nodes[name]
+        if node.engine is None or node.paused is not None:
+            return
+        self.world.pause(name)
+        await asyncio.sleep(self._rng.uniform(0.2, 4.0))
+        if node.paused is not None:
+            self.world.resume(name)
+
+    # -- network -------------------------------------------------------------------------------------------------------
+
+    async def _partition(self) -> None:
+        names = sorted(self.world.nodes)
+        self._rng.shuffle(names)
+        at = self._rng.randrange(1, len(names))
+        self.world.network.partition(set(names[:at]), set(names[at:]))
+        await asyncio.sleep(self._rng.uniform(0.3, 5.0))
+
+    async def _one_way(self) -> None:
+        one, other = self._rng.sample(sorted(self.world.nodes), 2)
+        self.world.network.cut.add((one, other))
+        await asyncio.sleep(self._rng.uniform(0.3, 5.0))
+
+    async def _leader_alone(self) -> None:
+        for leader in self.world.leaders():
+            self.world.network.partition({leader}, set(self.world.nodes) - {leader})
+        await asyncio.sleep(self._rng.uniform(0.3, 4.0))
+
+    async def _weather(self) -> None:
+        """Delays up to the length of an election, messages lost, repeated and out of order."""
+        self.world.network.weather = Weather(
+            least=0.001,
+            most=self._rng.choice([0.05, 0.3, 0.9]),
+            lost=self._rng.choice([0.0, 0.05, 0.2]),
+            repeated=self._rng.choice([0.0, 0.2]),
+            reorders=self._rng.random() < 0.7,
+        )
+        await asyncio.sleep(self._rng.uniform(1.0, 6.0))
+
+    # -- disks ---------------------------------------------------------------------------------------------------------
+
+    async def _slow(self) -> None:
+        slow = self.world.nodes[self._any()].slow
+        slow.least, slow.most = 0.01, self._rng.choice([0.1, 0.5, 2.0])
+        await asyncio.sleep(self._rng.uniform(1.0, 4.0))
+        slow.least, slow.most = 0.0002, 0.004
+
+    async def _full(self) -> None:
+        disk = self.world.nodes[self._any()].disk
+        disk.full = True
+        await asyncio.sleep(self._rng.uniform(0.3, 2.0))
+        disk.full = False
+
+    async def _damage(self) -> None:
+        """A member whose disk is damaged must refuse to start; another one replaces it under a new name."""
+        name = self._any()
+        node = self.world.nodes[name]
+        if len(self.world.live()) < len(self.world.nodes) or len(self.world.nodes) < 3:
+            return
+        self.world.crash(name, power=False)
+        if not node.disk.flip_bit(self._rng.choice([".wal", "snapshot"])):
+            self._start(name)
+            return
+        self.world.damages += 1
+        if self.world.start(name):
+            return  # what was damaged is not needed any more
+        self._lost.add(name)
+        await self._replace(name)
+
+    async def _replace(self, name: str) -> None:
+        if await self._change("remove", name):
+            self.world.nodes.pop(name, None)
+            self._lost.discard(name)
+            await self._add_member()
+
+    # -- members -------------------------------------------------------------------------------------------------------
+
+    async def _add_member(self) -> None:
+        if len(self.world.nodes) >= MOST_NODES:
+            return
+        self._fresh += 1
+        name = f"n{self._fresh}"
+        known = self._members()
+        if not known or not await self._change("add", name):
+            return
+        others = {other: Peer(peer.address) for other, peer in known.items()}
+        self.world.add(name, {**others, name: Peer(f"{name}:1", votes=False)})
+        self._start(name)
+        await asyncio.sleep(self._rng.uniform(0.1, 2.0))
+
+    async def _remove_member(self) -> None:
+        live = [name for name, _ in self.world.live()]
+        if len(live) < 4 or len(live) < len(self.world.nodes):
+            return
+        name = self._rng.choice(live)
+        if await self._change("remove", name):
+            self.world.crash(name, power=False)
+            self.world.nodes.pop(name, None)
+
+    async def _hand_over(self) -> None:
+        for leader in self.world.leaders():
+            engine = self.world.nodes[leader].engine
+            if engine is not None:
+                engine.hand_over()
+        await asyncio.sleep(0.5)
+
+    async def _away(self) -> None:
+        """Long enough that the others let go of the log that it would need."""
+        name = self._any()
+        self.world.crash(name, power=self._rng.random() < 0.5)
+        await asyncio.sleep(self._rng.uniform(4.0, 9.0))
+        self._start_again(name)
+
+    async def _change(self, kind: str, name: str) -> bool:
+        """Through whoever leads, for a while. An unknown outcome is asked again: changes may be repeated."""
+        for _ in range(40):
+            for leader in self.world.leaders():
+                engine = self.world.nodes[leader].engine
+                if engine is None:
+                    continue
+                try:
+                    if kind == "add":
+                        await engine.add_member(name, f"{name}:1")
+                    else:
+                        await engine.remove_member(name)
+                except e.StoreFault as error:
+                    self.world.say(f"{kind} {name} at {leader}: {error}")
+                else:
+                    return True
+            await asyncio.sleep(0.25)
+        return False
+
+    def _members(self) -> Members:
+        for leader in self.world.leaders():
+            engine = self.world.nodes[leader].engine
+            if engine is not None:
+                return engine.member.members
+        return {}
+
+    def _any(self) -> str:
+        return self._rng.choice(sorted(self.world.nodes))
+
+    def _start_again(self, name: str) -> None:
+        """Unless something else happened to it meanwhile."""
+        node = self.world.nodes.get(name)
+        if node is not None and node.engine is None and name not in self._lost:
+            self._start(name)
+
+    def _start(self, name: str) -> None:
+        if not self.world.start(name):
+            raise AssertionError(f"{name} refuses to start, although its disk was not damaged")

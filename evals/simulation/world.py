@@ -1,0 +1,225 @@
+"""One simulated cluster: engines that live, die and come back on their disks, and the network between them."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from evals.simulation.disk import SimulatedDisk, SimulatedWriter, Slowness
+from evals.simulation.network import Network
+from runtime.consensus.engine import EngineStore
+from runtime.consensus.raft.core import syncobj
+from runtime.consensus.raft.engine import EngineParts, RaftEngine
+from runtime.consensus.raft.membership import Members, Peer
+from runtime.consensus.raft.records import LogDamaged
+from runtime.consensus.raft.snapshot import SnapshotDamaged
+
+SEGMENT_BYTES: Final = 16 * 1024
+SNAPSHOT_EVERY: Final = 150
+SNAPSHOT_KEPT: Final = 40
+LINK_DOWN_S: Final = 0.03  # from a cut or a death to the end of the connection
+
+
+@dataclass(slots=True)
+class SimulatedNode:
+    """`engine` is None while the node is down; the disk outlives it."""
+
+    name: str
+    disk: SimulatedDisk
+    bootstrap: Members
+    rate: float  # of its clock
+    slow: Slowness = field(default_factory=Slowness)
+    engine: RaftEngine | None = None
+    writer: SimulatedWriter | None = None
+    running: asyncio.Task[None] | None = None
+    boots: int = 0
+    paused: list[tuple[str, bytes]] | None = None
+
+
+class World:
+    """All randomness comes from one seeded generator, all time from the loop."""
+
+    def __init__(self, seed: int, size: int) -> None:
+        self.seed = seed
+        self.rng = random.Random(seed)  # noqa: S311  repeatable, nothing secret
+        self.loop = asyncio.get_running_loop()
+        self.network = Network(self.rng, self._deliver)
+        self.nodes: dict[str, SimulatedNode] = {}
+        self.trace: list[str] = []
+        self.restarts = self.crashes = self.damages = 0
+        self.on_tick: Callable[[SimulatedNode], None] = lambda _node: None
+        self._linked: set[tuple[str, str]] = set()
+        syncobj.monotonicTime = self.loop.time  # type: ignore[attr-defined]
+        syncobj.random = self.rng  # type: ignore[attr-defined]
+        names = [f"n{at + 1}" for at in range(size)]
+        bootstrap = {name: Peer(f"{name}:1") for name in names}
+        for name in names:
+            self.add(name, bootstrap)
+
+    # -- nodes ---------------------------------------------------------------------------------------------------------
+
+    def add(self, name: str, bootstrap: Members) -> SimulatedNode:
+        rate = 1.0 + self.rng.uniform(-1e-4, 1e-4)
+        node = self.nodes[name] = SimulatedNode(name, SimulatedDisk(self.rng), bootstrap, rate)
+        return node
+
+    def start(self, name: str) -> bool:
+        """False when the member refuses to start from what its disk holds."""
+        node = self.nodes[name]
+        assert node.engine is None
+        node.writer = SimulatedWriter(node.disk, self.rng, slow=node.slow)
+        node.boots += 1
+        try:
+            node.engine = RaftEngine(
+                EngineParts(
+                    node=name,
+                    cluster="simulated",
+                    directory=Path("/nowhere"),
+                    bootstrap=node.bootstrap,
+                    wire=_Wire(self, name),
+                    note=lambda event, fields: self.say(f"{name} {event} {fields}"),
+                    clock=lambda: self.loop.time() * node.rate,
+                    disk=node.disk,
+                    writer=node.writer,
+                    segment_bytes=SEGMENT_BYTES,
+                    snapshot_every=SNAPSHOT_EVERY,
+                    snapshot_kept=SNAPSHOT_KEPT,
+                )
+            )
+        except (LogDamaged, SnapshotDamaged) as damage:
+            self.say(f"{name} refuses to start: {damage}")
+            node.writer.crash()
+            return False
+        node.running = self.loop.create_task(self._drive(node, node.engine))
+        self.say(f"{name} starts")
+        return True
+
+    def crash(self, name: str, *, power: bool) -> None:
+        """kill -9, or with `power` a power loss: what was not synced may be gone."""
+        node = self.nodes[name]
+        if node.engine is None:
+            return
+        self.crashes += 1
+        self.say(f"{name} {'loses power' if power else 'is killed'}")
+        engine, node.engine, node.paused = node.engine, None, None
+        assert node.writer is not None
+        assert node.running is not None
+        node.writer.crash()
+        node.running.cancel()
+        if not engine.failed.done():
+            engine.failed.set_result(None)  # whatever of it still runs does nothing any more
+        if power:
+            node.disk.crash()
+        else:
+            node.disk.full = False
+        self._linked = {link for link in self._linked if name not in link}
+        self._tell_lost(name)
+
+    def leaders(self) -> list[str]:
+        return [name for name, node in self.live() if node.engine is not None and node.engine.member.is_leader]
+
+    def live(self) -> list[tuple[str, SimulatedNode]]:
+        return [(name, node) for name, node in sorted(self.nodes.items()) if node.engine is not None]
+
+    def store(self, name: str) -> EngineStore | None:
+        node = self.nodes.get(name)
+        if node is None or node.engine is None or node.paused is not None:
+            return None
+        return EngineStore(node.engine)
+
+    def pause(self, name: str) -> None:
+        """As SIGSTOP: messages wait, nothing ticks."""
+        self.nodes[name].paused = []
+        self.say(f"{name} is paused")
+
+    def resume(self, name: str) -> None:
+        node = self.nodes[name]
+        waiting, node.paused = node.paused, None
+        self.say(f"{name} goes on")
+        for source, message in waiting or ():
+            self._deliver(source, name, message)
+
+    def say(self, line: str) -> None:
+        self.trace.append(f"{self.loop.time() - 1_000.0:10.4f}  {line}")
+
+    # -- links ---------------------------------------------------------------------------------------------------------
+
+    def send(self, source: str, target: str, message: bytes) -> bool:
+        if (source, target) not in self._linked:
+            return False
+        self.network.send(source, target, message)
+        return True
+
+    async def keep_links(self) -> None:
+        """Connections come and go as the network and the nodes do."""
+        while True:
+            for name, node in self.live():
+                for other in sorted(self.nodes):
+                    if other != name:
+                        self._keep_link(name, node, other)
+            await asyncio.sleep(LINK_DOWN_S)
+
+    def _keep_link(self, name: str, node: SimulatedNode, other: str) -> None:
+        up = self.nodes[other].engine is not None and not self.network.is_cut(name, other)
+        if node.engine is None or node.paused is not None:
+            return
+        if up:
+            self._linked.add((name, other))
+            node.engine.connected(other)
+        elif (name, other) in self._linked:
+            self._linked.discard((name, other))
+            node.engine.disconnected(other)
+
+    def _tell_lost(self, name: str) -> None:
+        """A process that dies is missed at once by those who are connected to it, unless the network is in between."""
+        for other, node in self.live():
+            if node.engine is not None and node.paused is None and not self.network.is_cut(name, other):
+                self._linked.discard((other, name))
+                node.engine.disconnected(name)
+
+    def _deliver(self, source: str, target: str, message: bytes) -> None:
+        node = self.nodes.get(target)
+        if node is None or node.engine is None:
+            return
+        if node.paused is not None:
+            node.paused.append((source, message))
+            return
+        node.engine.received(source, message)
+        self._after(node)
+
+    async def _drive(self, node: SimulatedNode, engine: RaftEngine) -> None:
+        while node.engine is engine:
+            if node.paused is None:
+                engine.tick()
+                self._after(node)
+            await asyncio.sleep(0.02)
+
+    def _after(self, node: SimulatedNode) -> None:
+        engine = node.engine
+        if engine is None:
+            return
+        if engine.failed.done():
+            error = engine.failed.exception()
+            if isinstance(error, OSError):
+                self.say(f"{node.name} stops: {error}")
+                self.crash(node.name, power=False)
+                return
+            if error is not None:
+                raise error
+        self.on_tick(node)
+
+
+class _Wire:
+    def __init__(self, world: World, name: str) -> None:
+        self._world, self._name = world, name
+
+    def open(self, node: str, address: str) -> None: ...
+
+    def close(self, node: str) -> None: ...
+
+    def send(self, node: str, message: bytes) -> bool:
+        return self._world.send(self._name, node, message)
