@@ -14,6 +14,7 @@ from evals.simulation.clients import Account, Client, Watcher
 from evals.simulation.faults import Faults
 from evals.simulation.invariants import Invariants, Violation
 from evals.simulation.loop import run as run_simulated
+from evals.simulation.tasks import end, first_of, start
 from evals.simulation.world import World
 from runtime.consensus.raft.core import syncobj
 
@@ -67,22 +68,18 @@ async def _run(outcome: Outcome, rounds: int) -> None:
     works = [world.keep_links(), _torment(world, faults, account, rounds)]
     works += [Client(world, f"c{number}", account).run() for number in range(CLIENTS)]
     works += [watcher.run() for watcher in watchers]
-    tasks = [world.loop.create_task(work) for work in works]
+    tasks = [start(work) for work in works]
     world.loop.set_exception_handler(lambda _loop, context: _stop(tasks[1], context))
     try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
+        await first_of(tasks)
     except (Violation, AssertionError) as violation:
         outcome.violation = f"{type(violation).__name__}: {violation}"
     except Exception as error:
         outcome.violation = f"{type(error).__name__}: {error}"
     finally:
-        for task in tasks:
-            task.cancel()
         for name, _ in world.live():
             world.crash(name, power=False)
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(tasks)
     outcome.simulated_s = world.loop.time() - began_s
     outcome.commands, outcome.acknowledged = account.commands, len(account.acknowledged)
     outcome.checks, outcome.elections = invariants.checks, invariants.elections

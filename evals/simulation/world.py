@@ -11,6 +11,7 @@ from typing import Final
 
 from evals.simulation.disk import SimulatedDisk, SimulatedWriter, Slowness
 from evals.simulation.network import Network
+from evals.simulation.tasks import start
 from runtime.consensus.engine import EngineStore
 from runtime.consensus.raft.core import syncobj
 from runtime.consensus.raft.engine import EngineParts, RaftEngine
@@ -94,7 +95,7 @@ class World:
             self.say(f"{name} refuses to start: {damage}")
             node.writer.crash()
             return False
-        node.running = self.loop.create_task(self._drive(node, node.engine))
+        node.running = start(self._drive(node, node.engine))
         self.say(f"{name} starts")
         return True
 

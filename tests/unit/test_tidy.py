@@ -21,6 +21,7 @@ TASK_OWNERS: Final = {  # the one file per package that may start loop tasks, bo
     "runtime/gateway/tasks.py",
     "runtime/consensus/tasks.py",
     "runtime/hosting/tasks.py",
+    "evals/simulation/tasks.py",
 }
 WALL_CLOCK_OWNERS: Final = {"runtime/clock.py"}
 ENTRY_POINTS: Final = ("agent_api.cli.", "agent_api.assemble.", "runtime.cluster.supervisor")

@@ -67,13 +67,13 @@ class Log:
             return
         if not (self._records or self._removes or self._syncs or self._renames):
             return
-        begins = not self._segments or self._size > self._segment_bytes
+        begins = bool(self._records) and (not self._segments or self._size > self._segment_bytes)
         appends = [self._pack(begins)] if self._records else []
         renames, self._renames = self._renames, []
         batch = Batch(
             self.position,
             appends,
-            begins=begins and bool(appends),
+            begins=begins,
             syncs=tuple(self._syncs),
             renames=tuple((name, to) for name, to, _ in renames),
             removes=tuple(self._removes),
@@ -83,9 +83,9 @@ class Log:
         self._writer.write(batch, lambda *ended: self._written(renames, *ended))
 
     def _pack(self, begins: bool) -> tuple[str, bytes]:
+        self._batch += 1
         if begins:
             self._begin_segment()
-        self._batch += 1
         data = r.pack_batch([record._replace(batch=self._batch) for record in self._records])
         name, last_index = self._segments[-1]
         newest = max((each.idx for each in self._records if each.kind == r.ENTRY), default=0)
@@ -132,9 +132,9 @@ class Log:
         self.synced_changed()
 
     def _begin_segment(self) -> None:
-        """Every segment says whose it is, and the term and vote, so that those before it may go."""
-        number = int(self._segments[-1].name.removesuffix(_SUFFIX), 16) + 1 if self._segments else 1
-        self._segments.append(_Segment(f"{number:016x}{_SUFFIX}", 0))
+        """Every segment is named by its first batch, and says whose it is, and the term and vote, so that those before
+        it may go."""
+        self._segments.append(_Segment(f"{self._batch:016x}{_SUFFIX}", 0))
         self._size = 0
         opening = [
             r.Record(r.OPEN, 0, 0, 0, msgspec.msgpack.encode(self._owner)),
@@ -247,7 +247,8 @@ class Log:
         names = sorted(name for name in self._disk.names() if name.endswith(_SUFFIX))
         for at, name in enumerate(names):
             data = self._disk.read(name)
-            found = r.scan(data, name=name, batch=self._batch or _batch_before(data), newest=at == len(names) - 1)
+            self._check_follows(name, is_oldest=at == 0)
+            found = r.scan(data, name=name, batch=self._batch, newest=at == len(names) - 1)
             self._batch = found.batch
             newest = 0
             for record in found.records:
@@ -262,6 +263,17 @@ class Log:
             self._segments.append(_Segment(name, newest))
         self.position = self.synced = len(self._entries)
         self._positions = [0] * len(self._entries)
+
+    def _check_follows(self, name: str, *, is_oldest: bool) -> None:
+        """A segment's name is no part of its bytes, so damage cannot hide which batch has to come first in it."""
+        try:
+            first = int(name.removesuffix(_SUFFIX), 16)
+        except ValueError:
+            raise r.LogDamaged(f"{name} is no segment of a log; move it out of the directory") from None
+        if is_oldest:
+            self._batch = first - 1
+        elif first != self._batch + 1:
+            raise r.LogDamaged(f"{name} follows batch {self._batch}: a segment between them is missing")
 
     def _replayed(self, record: r.Record, name: str) -> None:
         match record.kind:
@@ -285,8 +297,3 @@ class Log:
                 f"{name} is the log of {owner.node} in cluster {owner.cluster} (format {owner.format}), "
                 f"not of {self._owner.node} in {self._owner.cluster} (format {self._owner.format})"
             )
-
-
-def _batch_before(data: bytes) -> int:
-    """The oldest segment that is left begins with any number."""
-    return int(r.HEAD.unpack_from(data)[3]) - 1 if len(data) >= r.HEAD.size else 0

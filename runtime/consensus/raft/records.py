@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 import crc32c
 
-HEAD: Final = struct.Struct(">IIBIQQ")  # crc32c of all behind it, body length, kind, batch, index, term
+HEAD: Final = struct.Struct(">IIBQQQ")  # crc32c of all behind it, body length, kind, batch, index, term
 _CRC_BYTES: Final = 4
 BODY_BYTES_MAX: Final = 8 * 1024 * 1024
 OPEN: Final = 1  # a segment begins; body: which cluster's and member's log this is
