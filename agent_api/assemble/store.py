@@ -10,15 +10,18 @@ import sys
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import uvloop
 
-from runtime.cluster.identity import NodeIdentity, read_identity
+from runtime.cluster.identity import NodeIdentity, read_identity, write_identity
 from runtime.cluster.layout import NodeLayout
 from runtime.consensus import wire as w
+from runtime.consensus.directory import check_directory, check_log_is_there, has_log
 from runtime.consensus.links import StoreLinks
 from runtime.consensus.raft.engine import EngineParts, RaftEngine
 from runtime.consensus.raft.membership import Members, Peer
 from runtime.consensus.server import StoreServer
+from runtime.errors import RuntimeFault
 from runtime.invocation.incoming import Handlers
 from runtime.invocation.listener import serve_tls, serve_unix
 from runtime.invocation.tasks import OwnedTask
@@ -37,13 +40,28 @@ def main() -> int:
 
 
 async def serve(layout: NodeLayout, identity: NodeIdentity) -> int:
-    """Runs until SIGTERM (0), or until the disk fails (1)."""
+    """Runs until SIGTERM (0), or until the disk fails (1). Does not start (1) from what is not whole or not its own."""
     log = open_log(layout.logs, "store", node=identity.node)
+    try:
+        return await _serve(layout, identity, log)
+    except RuntimeFault as fault:
+        problem = fault.problem()
+        log.error("store_refused", **problem)
+        print(f"store: {problem['detail']}\n  {problem['remedy']}", file=sys.stderr, flush=True)
+        return 1
+    finally:
+        log.close()
+
+
+async def _serve(layout: NodeLayout, identity: NodeIdentity, log: Log) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     own_address = f"{identity.listen.host}:{identity.listen.store}"
+    check_directory(layout.store)
+    check_log_is_there(layout.store, identity.node, begun=identity.store_begun)
     links = StoreLinks(identity.node, client_context(layout.tls))
+    had_log = has_log(layout.store)
     engine = RaftEngine(
         EngineParts(
             node=identity.node,
@@ -57,6 +75,10 @@ async def serve(layout: NodeLayout, identity: NodeIdentity) -> int:
     links.changed = lambda node, up: (engine.connected if up else engine.disconnected)(node)
     handlers = Handlers(notifies={w.RAFT: engine.received})
     StoreServer(engine, peer=links.connection).offer(handlers)
+    if not had_log:
+        await engine.begun
+    if not identity.store_begun and not engine.failed.done():  # before anybody can hear from it
+        write_identity(layout.identity, msgspec.structs.replace(identity, store_begun=True))
     layout.run.mkdir(parents=True, exist_ok=True, mode=0o700)
     local = await serve_unix(layout.socket("store"), handlers)
     remote = await serve_tls(identity.listen.host, identity.listen.store, server_context(layout.tls), handlers)
@@ -75,7 +97,6 @@ async def serve(layout: NodeLayout, identity: NodeIdentity) -> int:
     with contextlib.suppress(OSError):
         engine.close()
     log.info("store_stopped")
-    log.close()
     return 1 if failure is not None else 0
 
 

@@ -35,6 +35,7 @@ class NodeIdentity(msgspec.Struct, frozen=True, kw_only=True):
     listen: Listen
     first: bool = False  # this node began the cluster: its store starts alone
     core_nodes: dict[str, str] = {}
+    store_begun: bool = False  # its store has a log on disk: without that log this node must not vote again
 
 
 def read_identity(path: Path) -> NodeIdentity:
@@ -50,3 +51,8 @@ def write_identity(path: Path, identity: NodeIdentity) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.rename(path)
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

@@ -74,6 +74,38 @@ class SessionLost(StoreFault):
     """Whether the change was sent more than once; else it was not applied."""
 
 
+class StoreDamaged(StoreFault):
+    """A file of this member is not what was written, or not its own. It must not start from it."""
+
+    code = "store_damaged"
+    remedy = (
+        "The other members have everything. On one of them: aether store members remove NODE; then let this machine "
+        "join under a new id with an empty directory. If none is whole: aether store snapshot restore."
+    )
+
+
+class StoreLost(StoreFault):
+    """A member that has voted and acknowledged must not come back under its id without its log."""
+
+    code = "store_lost"
+    remedy = (
+        "What it promised went with the disk, so this id must not vote again. On another node: aether store members "
+        "remove NODE; then join under a new id with an empty directory. If no member is left: aether store snapshot "
+        "restore FILE --data DIR."
+    )
+
+
+class StoreDirectoryUnfit(StoreFault):
+    code = "store_directory_unfit"
+
+    def __init__(self, cause: str, remedy: str) -> None:
+        super().__init__(cause)
+        self._remedy = remedy
+
+    def problem(self) -> dict[str, object]:
+        return {**super().problem(), "remedy": self._remedy}
+
+
 _BY_CODE: dict[str, type[StoreFault]] = {
     kind.code: kind
     for kind in (

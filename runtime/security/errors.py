@@ -31,6 +31,20 @@ class CertificateFileInvalid(SecurityFault):
         self.path = path
 
 
+class PrivateKeyExposed(SecurityFault):
+    """Whoever can read a node's key can act as that node."""
+
+    code = "private_key_exposed"
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} can be read or written by other users of this machine")
+        self.path = path
+
+    def problem(self) -> dict[str, object]:
+        remedy = f"chmod 600 {self.path}; if others use this machine, let the node join again to get a new key."
+        return {**super().problem(), "remedy": remedy}
+
+
 class NoAuthority(SecurityFault):
     """This node has no ca.key, so it cannot issue certificates."""
 

@@ -7,10 +7,11 @@ names say nothing, so they are not checked.
 from __future__ import annotations
 
 import ssl
+import stat
 from pathlib import Path
 from typing import Final
 
-from runtime.security.errors import CertificateFileInvalid, CertificateFileMissing
+from runtime.security.errors import CertificateFileInvalid, CertificateFileMissing, PrivateKeyExposed
 
 CA_CERTIFICATE: Final = "ca.pem"
 CA_KEY: Final = "ca.key"
@@ -19,14 +20,14 @@ NODE_KEY: Final = "node.key"
 
 
 def server_context(tls: Path) -> ssl.SSLContext:
-    """For listeners: refuses a client without a certificate of the cluster. Raises CertificateFile{Missing,Invalid}."""
+    """For listeners: refuses a client without a certificate of the cluster. Raises SecurityFault."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.num_tickets = 0  # connections between nodes live long; tickets would only cost a write each
     return _mutual(context, tls)
 
 
 def client_context(tls: Path) -> ssl.SSLContext:
-    """For connecting to other nodes. Raises CertificateFile{Missing,Invalid}."""
+    """For connecting to other nodes. Raises SecurityFault."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     return _mutual(context, tls)
@@ -38,6 +39,8 @@ def _mutual(context: ssl.SSLContext, tls: Path) -> ssl.SSLContext:
     for name in (CA_CERTIFICATE, NODE_CERTIFICATE, NODE_KEY):
         if not (tls / name).is_file():
             raise CertificateFileMissing(tls / name)
+    if stat.S_IMODE((tls / NODE_KEY).stat().st_mode) & stat.S_IRWXO:
+        raise PrivateKeyExposed(tls / NODE_KEY)
     try:
         context.load_verify_locations(tls / CA_CERTIFICATE)
     except (ssl.SSLError, OSError) as error:

@@ -74,6 +74,8 @@ class RaftEngine:
         self._unreadable_from: set[str] = set()
         self.failed: asyncio.Future[None] = self._loop.create_future()
         """Completes with the error of a tick that failed: a full or broken disk. The process must end then."""
+        self.begun: asyncio.Future[None] = self._loop.create_future()
+        """Completes once something of this run's log is on disk, or has failed to get there."""
         self.log = Log(
             self._disk, self._writer, Owner(FORMAT, parts.cluster, parts.node), segment_bytes=parts.segment_bytes
         )
@@ -264,6 +266,8 @@ class RaftEngine:
             self.changes.fire()
 
     def _synced(self) -> None:
+        if not self.begun.done():
+            self.begun.set_result(None)
         if self.log.failed is not None:
             self._fail(self.log.failed)
             return

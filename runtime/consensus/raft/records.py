@@ -7,6 +7,8 @@ from typing import Final, NamedTuple
 
 import crc32c
 
+from runtime.consensus.errors import StoreDamaged
+
 HEAD: Final = struct.Struct(">IIBQQQ")  # crc32c of all behind it, body length, kind, batch, index, term
 _CRC_BYTES: Final = 4
 BODY_BYTES_MAX: Final = 8 * 1024 * 1024
@@ -19,7 +21,7 @@ LAST: Final = 0x80  # set in `kind`: ends its batch
 _KINDS: Final = frozenset((OPEN, ENTRY, CUT, STATE, RESET))
 
 
-class LogDamaged(Exception):
+class LogDamaged(StoreDamaged):
     """The log is not what was written. The member must not start from it."""
 
 

@@ -14,6 +14,7 @@ import crc32c
 import msgspec
 import zstandard
 
+from runtime.consensus.errors import StoreDamaged
 from runtime.consensus.machine import StateBlock
 from runtime.consensus.raft.disk import Disk
 from runtime.consensus.raft.membership import Members
@@ -27,7 +28,7 @@ BLOCK_BYTES_MAX: Final = 64 * 1024 * 1024
 _LEVEL: Final = 1  # a quarter of the size at a tenth of the time that level 9 takes
 
 
-class SnapshotDamaged(Exception):
+class SnapshotDamaged(StoreDamaged):
     """The file is not what was written, or not of this cluster. The member must not start from it."""
 
 
