@@ -18,6 +18,7 @@ from runtime.cluster.layout import NodeLayout
 from runtime.consensus import wire as w
 from runtime.consensus.directory import check_directory, check_log_is_there, has_log
 from runtime.consensus.links import StoreLinks
+from runtime.consensus.operator_server import OperatorServer
 from runtime.consensus.raft.engine import EngineParts, RaftEngine
 from runtime.consensus.raft.membership import Members, Peer
 from runtime.consensus.server import StoreServer
@@ -74,7 +75,9 @@ async def _serve(layout: NodeLayout, identity: NodeIdentity, log: Log) -> int:
     )
     links.changed = lambda node, up: (engine.connected if up else engine.disconnected)(node)
     handlers = Handlers(notifies={w.RAFT: engine.received})
-    StoreServer(engine, peer=links.connection).offer(handlers)
+    server = StoreServer(engine, peer=links.connection)
+    server.offer(handlers)
+    OperatorServer(engine, server).offer(handlers)
     if not had_log:
         await engine.begun
     if not identity.store_begun and not engine.failed.done():  # before anybody can hear from it

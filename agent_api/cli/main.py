@@ -11,6 +11,7 @@ COMMANDS: Final = {
     "forge": "start a cluster in a box and deploy applications to it",
     "cluster": "begin a cluster, make join tokens",
     "node": "start, stop and inspect a node",
+    "store": "inspect, back up and repair the consensus store",
     "build": "build a wheel of slices from a project",
     "new-slice": "scaffold a project with one slice and its test",
     "artifact": "upload, list and delete artifacts",

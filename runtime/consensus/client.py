@@ -15,6 +15,7 @@ from runtime.cluster.identity import NodeIdentity
 from runtime.cluster.layout import NodeLayout
 from runtime.consensus import commands as c
 from runtime.consensus import errors as e
+from runtime.consensus import operator_wire as ow
 from runtime.consensus import wire as w
 from runtime.consensus.limits import check_txn
 from runtime.consensus.store import (
@@ -61,7 +62,7 @@ class StoreClient:
         """Core nodes have a store of their own; worker nodes take the core nodes' in turn."""
         if identity.role == "core":
             return cls(lambda: connect_unix(layout.socket("store")), deadline_s=deadline_s)
-        return cls(_in_turn(layout.tls, identity), deadline_s=deadline_s)
+        return cls(in_turn(layout.tls, identity), deadline_s=deadline_s)
 
     async def close(self) -> None:
         await self._link.close()
@@ -135,15 +136,27 @@ class StoreClient:
     # -- members -----------------------------------------------------------------------------------------------------
 
     async def members(self) -> dict[str, str]:
-        """Node id → store address of the voting members."""
+        """Node id → store address of all members, as the store asked knows them."""
         return msgspec.msgpack.decode(await self._ask(w.MEMBERS, b""), type=w.Members).addresses
 
-    async def add_member(self, node: str, address: str) -> None:
-        """Adding a member that is one already does nothing."""
-        await self._ask(w.ADD_MEMBER, w.encode(w.MemberRequest(node, address)))
+    async def add_member(self, node: str, address: str, *, rises: bool = True) -> None:
+        """As a learner; with `rises` it gets a vote once it has caught up. One that is a member stays as it is."""
+        await self._ask(w.ADD_MEMBER, w.encode(w.MemberRequest(node, address, rises)))
 
     async def remove_member(self, node: str) -> None:
         await self._ask(w.REMOVE_MEMBER, w.encode(w.MemberRequest(node)))
+
+    async def promote_member(self, node: str) -> None:
+        """Gives a learner that has caught up a vote."""
+        await self._ask(ow.PROMOTE_MEMBER, w.encode(w.MemberRequest(node)))
+
+    async def transfer_leadership(self, to: str = "") -> str:
+        """Another member leads from now on: `to`, or any that has the whole log. Returns which was asked to."""
+        return w.decode_member(await self._ask(ow.TRANSFER, w.encode(w.MemberRequest(to)))).node
+
+    async def begin_check(self, nonce: str) -> None:
+        """Every member computes the digest of its state at one entry of the log; then it can be asked for it."""
+        await self._command(c.Check(nonce))
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
@@ -201,7 +214,8 @@ class StoreClient:
         await asyncio.sleep(PAUSE_S * (0.5 + random.random()))  # noqa: S311  spreads retries, hides nothing
 
 
-def _in_turn(tls: Path, identity: NodeIdentity) -> Callable[[], Awaitable[Connection]]:
+def in_turn(tls: Path, identity: NodeIdentity) -> Callable[[], Awaitable[Connection]]:
+    """A dial that takes the core nodes one after the other."""
     turn = itertools.count(random.randrange(1_000))  # noqa: S311  spreads worker nodes over the core nodes
     context = client_context(tls)
 

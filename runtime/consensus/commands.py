@@ -49,7 +49,13 @@ class Lead(msgspec.Struct, frozen=True, array_like=True, tag="l"):
     node: str
 
 
-Command = Txn | Grant | KeepAlive | Revoke | OpenSession | Compact | Tick | Lead
+class Check(msgspec.Struct, frozen=True, array_like=True, tag="h"):
+    """Every member computes the digest of its state at this entry. Changes nothing."""
+
+    nonce: str
+
+
+Command = Txn | Grant | KeepAlive | Revoke | OpenSession | Compact | Tick | Lead | Check
 
 
 class Envelope(msgspec.Struct, frozen=True, array_like=True):

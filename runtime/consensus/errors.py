@@ -65,6 +65,11 @@ class Overloaded(StoreFault):
     remedy = "Wait a moment; too many changes are waiting for the log."
 
 
+class TooManyWatchers(StoreFault):
+    code, retryable = "too_many_watchers", True
+    remedy = "Watch several prefixes with one watch, close those not needed, or ask another member."
+
+
 class SessionLost(StoreFault):
     """A change was sent, and whether it was applied can no longer be found out."""
 
@@ -116,6 +121,7 @@ _BY_CODE: dict[str, type[StoreFault]] = {
         LeaseNotFound,
         InvalidRequest,
         Overloaded,
+        TooManyWatchers,
         SessionLost,
     )
 }

@@ -72,6 +72,11 @@ class Keyspace:
         """Bytes of keys and values of a part of the key space, as `quota_of` names it."""
         return self._bytes.get(part, 0)
 
+    @property
+    def weights(self) -> dict[str, int]:
+        """Bytes of keys and values by part."""
+        return self._bytes
+
     # -- the past ------------------------------------------------------------------------------------------------------
 
     def get_at(self, key: str, revision: Revision) -> KeyValue | None:

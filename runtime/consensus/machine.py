@@ -10,6 +10,7 @@ import msgspec
 
 from runtime.consensus import commands as c
 from runtime.consensus import errors as e
+from runtime.consensus.digest import Digest, Digesting
 from runtime.consensus.history import History
 from runtime.consensus.keyspace import Keyspace
 from runtime.consensus.leases import Lease, Leases
@@ -55,6 +56,9 @@ class Machine:
         self.leases = Leases()
         self.sessions = Sessions()
         self.changed: Callable[[], None] = lambda: None
+        self.digesting: Digesting | None = None
+        self.digest: Digest | None = None
+        """Of the newest `Check`, once `digest_some` has come to its end."""
 
     # -- commands ----------------------------------------------------------------------------------------------------
 
@@ -105,6 +109,8 @@ class Machine:
                 return c.Applied(session=self.sessions.open())
             case c.Compact():
                 self._compact(command.revision)
+            case c.Check():
+                self.digesting = Digesting(command.nonce, self.revision, self.snapshot())
         return c.Applied()
 
     # -- transactions ------------------------------------------------------------------------------------------------
@@ -250,6 +256,12 @@ class Machine:
         self.sessions = Sessions(dict(first.sessions), first.next_session)
         self.history = History(first.revision)
         self.changed()
+
+    def digest_some(self) -> bool:
+        """Goes on with the digest that a `Check` began; whether there is more to do."""
+        if self.digesting is not None and (digest := self.digesting.step()) is not None:
+            self.digest, self.digesting = digest, None
+        return self.digesting is not None
 
     def state_hash(self) -> str:
         """Of keys and values: equal on members at the same revision."""

@@ -20,7 +20,7 @@ WATCHERS_MAX: Final = 1_000
 class MemberEngine(Engine, Protocol):
     """An engine whose members can change."""
 
-    async def add_member(self, node: str, address: str) -> None: ...
+    async def add_member(self, node: str, address: str, *, rises: bool = True) -> None: ...
 
     async def remove_member(self, node: str) -> None: ...
 
@@ -34,25 +34,27 @@ class StoreServer:
         self._engine = engine
         self._store = EngineStore(engine)
         self._peer = peer
-        self._watchers = 0
+        self.watchers = 0
 
     def offer(self, handlers: Handlers) -> None:
         handlers.unary |= {
-            w.GET: self._on_leader(self._get, lambda raw: w.decode_get(raw).stale_ok),
-            w.RANGE: self._on_leader(self._range, lambda raw: w.decode_range(raw).stale_ok),
-            w.COMMAND: self._on_leader(self._command),
-            w.ADD_MEMBER: self._on_leader(self._add_member),
-            w.REMOVE_MEMBER: self._on_leader(self._remove_member),
+            w.GET: self.on_leader(self._get, lambda raw: w.decode_get(raw).stale_ok),
+            w.RANGE: self.on_leader(self._range, lambda raw: w.decode_range(raw).stale_ok),
+            w.COMMAND: self.on_leader(self._command),
+            w.ADD_MEMBER: self.on_leader(self._add_member),
+            w.REMOVE_MEMBER: self.on_leader(self._remove_member),
             w.STATUS: self._status,
             w.MEMBERS: self._members,
         }
         handlers.streams |= {w.WATCH: self._watch, w.LEADERSHIP: self._leadership}
 
-    def _on_leader(
+    def on_leader(
         self,
         handler: Callable[[bytes], Awaitable[bytes]],
         anywhere: Callable[[bytes], bool] = lambda _raw: False,
     ) -> UnaryHandler:
+        """Does it here if this member leads or `anywhere` allows it, else hands it to the leader."""
+
         async def handle(call: IncomingCall) -> bytes:
             try:
                 if anywhere(call.payload):
@@ -100,7 +102,7 @@ class StoreServer:
 
     async def _add_member(self, raw: bytes) -> bytes:
         request = w.decode_member(raw)
-        await self._engine.add_member(request.node, request.address)
+        await self._engine.add_member(request.node, request.address, rises=request.rises)
         return b""
 
     async def _remove_member(self, raw: bytes) -> bytes:
@@ -118,14 +120,14 @@ class StoreServer:
             request = w.decode_watch(call.payload)
         except msgspec.DecodeError as error:
             raise e.InvalidRequest(f"{call.target}: {error}") from error
-        if self._watchers >= WATCHERS_MAX:
-            raise e.Overloaded(f"{WATCHERS_MAX} watchers are the limit")
-        self._watchers += 1
+        if self.watchers >= WATCHERS_MAX:
+            raise e.TooManyWatchers(f"{WATCHERS_MAX} watches are open on {self._engine.node}, which is the most")
+        self.watchers += 1
         try:
             async for batch in self._store.watch(request.prefixes, from_revision=request.from_revision):
                 yield w.encode(batch)
         finally:
-            self._watchers -= 1
+            self.watchers -= 1
 
     async def _leadership(self, _call: IncomingCall) -> AsyncIterator[bytes]:
         async for leadership in self._store.leadership():

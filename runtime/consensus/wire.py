@@ -44,14 +44,15 @@ class WatchRequest(msgspec.Struct, frozen=True, array_like=True):
 
 
 class MemberRequest(msgspec.Struct, frozen=True, array_like=True):
-    """`address` is where the member's store listens; not needed to remove one."""
+    """`address` is where the member's store listens, needed only to add one. With `rises` it gets a vote by itself."""
 
     node: str
     address: str = ""
+    rises: bool = True
 
 
 class Members(msgspec.Struct, frozen=True, array_like=True):
-    """Node id → store address of every voting member."""
+    """Node id → store address of every member."""
 
     addresses: dict[str, str]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 MIB: Final = 1024 * 1024
@@ -25,3 +26,16 @@ def quota_of(key: str) -> tuple[str, int]:
     segments = key.split("/", 2)
     limit, depth = _BY_KIND.get(segments[0], (_OTHER_BYTES, 1))
     return "/".join(segments[:depth]), limit
+
+
+def fullest(weights: Mapping[str, int]) -> dict[str, tuple[int, int]]:
+    """By kind of key (a closed set: those without a quota of their own are "other"), the bytes and the limit of the
+    fullest part of that kind. `weights` are bytes by part."""
+    found: dict[str, tuple[int, int]] = {}
+    for part, used in weights.items():
+        kind = part.split("/", 1)[0]
+        limit, _ = _BY_KIND.get(kind, (_OTHER_BYTES, 1))
+        name = kind if kind in _BY_KIND else "other"
+        if used > found.get(name, (0, 0))[0]:
+            found[name] = (used, limit)
+    return found

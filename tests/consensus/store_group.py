@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -109,6 +109,21 @@ class StoreGroup:
                 return leader
             await anyio.sleep(SOON_S)
         raise AssertionError
+
+    async def follower(self) -> str:
+        leader = await self.leader()
+        return next(node for node in self.processes if node != leader)
+
+    async def reads(self, node: str, key: str) -> bool:
+        """Whether that member itself has the key."""
+        return (await self.client(node).get(key, stale_ok=True)).item is not None
+
+    async def until(self, holds: Callable[[], Awaitable[bool]]) -> None:
+        with anyio.fail_after(30):
+            while True:
+                if await holds():
+                    return
+                await anyio.sleep(SOON_S)
 
     def noted(self, node: str, event: str) -> list[dict[str, object]]:
         """The lines of a store's log about that event; it writes them every half second."""

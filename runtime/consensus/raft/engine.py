@@ -7,18 +7,22 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from runtime.consensus import commands as c
 from runtime.consensus import errors as e
+from runtime.consensus.digest import Digest
+from runtime.consensus.figures import Recorder, StoreFigures
 from runtime.consensus.machine import Machine
 from runtime.consensus.raft.disk import Disk, RealDisk
+from runtime.consensus.raft.inspection import check_promotion, check_removal, figures_of
 from runtime.consensus.raft.log import SEGMENT_BYTES, Log, Owner
 from runtime.consensus.raft.member import Member
 from runtime.consensus.raft.membership import Change, Members
 from runtime.consensus.raft.messages import Message, MessageUnreadable, decode, encode
 from runtime.consensus.raft.reads import ReadRounds
 from runtime.consensus.raft.replica import Note, Parts, Timing
+from runtime.consensus.raft.snapshot import NAME as SNAPSHOT_NAME
 from runtime.consensus.raft.wire import Wire
 from runtime.consensus.raft.writer import ThreadWriter, Writer
 from runtime.consensus.signal import Signal
@@ -61,17 +65,25 @@ class RaftEngine:
         self.changes = Signal()
         self.machine.changed = self.changes.fire
         self._wire = parts.wire
-        self._note = parts.note
+        self.snapshots = Signal()
+        """Fires when there is a newer snapshot on disk."""
+        self.recorder = Recorder(
+            parts.note, {"snapshot_written": self.snapshots.fire, "snapshot_installed": self.snapshots.fire}
+        )
+        self._note = self.recorder.note
         self._clock = parts.clock
         self._loop = asyncio.get_running_loop()
+        self._directory = parts.directory
         self._disk = parts.disk or RealDisk(parts.directory)
         self._writer = parts.writer or ThreadWriter(self._disk, self._loop)
         self._pending: set[asyncio.Future[c.Result]] = set()
         self._woken = self._led = False
+        self._snapshot_wanted = 0
         self._leader = ""
         self._leases_at_s = parts.clock()
         self._opened: dict[str, str] = {}
         self._unreadable_from: set[str] = set()
+        self._strangers: set[str] = set()  # both by name of a certificate that the cluster issued, so they are few
         self.failed: asyncio.Future[None] = self._loop.create_future()
         """Completes with the error of a tick that failed: a full or broken disk. The process must end then."""
         self.begun: asyncio.Future[None] = self._loop.create_future()
@@ -90,7 +102,7 @@ class RaftEngine:
                 timing=parts.timing,
                 clock=parts.clock,
                 send=self._send,
-                note=parts.note,
+                note=self._note,
                 state_changed=self._state_changed,
                 members_changed=self._members_changed,
                 snapshot_every=parts.snapshot_every,
@@ -109,7 +121,10 @@ class RaftEngine:
             raise e.Overloaded(f"{PENDING_MAX} changes are waiting for the log")
         waiter = self._waiter()
         self.member.propose(command, lambda result: self._tell(waiter, result))
-        return await self._outcome(waiter)
+        began_s = self._clock()
+        result = await self._outcome(waiter)
+        self.recorder.commit.record(int((self._clock() - began_s) * 1e6))
+        return result
 
     async def confirm(self) -> None:
         self._must_lead()
@@ -124,7 +139,6 @@ class RaftEngine:
 
     async def status(self) -> StoreStatus:
         member = self.member
-        peers = {name: member.peer(name) for name in member.members if name != self.node}
         return StoreStatus(
             node=self.node,
             leader=member.leader,
@@ -138,10 +152,33 @@ class RaftEngine:
             last_index=self.log.last_index,
             log_bytes=self.log.bytes_on_disk,
             snapshot_index=member.snapshot.index if member.snapshot else 0,
-            lag={name: self.log.last_index - member.match_index[peer] for name, peer in peers.items()}
-            if member.is_leader
-            else {},
+            lag=member.lag,
         )
+
+    def figures(self) -> StoreFigures:
+        return figures_of(self.member, self.recorder, pending=len(self._pending), now_s=self._clock())
+
+    # -- snapshots and digests -----------------------------------------------------------------------------------------
+
+    async def fresh_snapshot(self, at_least: Revision) -> BinaryIO:
+        """The file of a snapshot that includes that revision, open; one is written unless the newest does."""
+        while self.machine.revision < at_least:
+            await self.changes.after(self.changes.count)
+        wanted = self.member.applied_index
+        self._snapshot_wanted = max(self._snapshot_wanted, wanted)
+        self.wake()
+        while self._snapshot_index() < wanted:
+            await self.snapshots.after(self.snapshots.count)
+        return (self._directory / SNAPSHOT_NAME).open("rb")
+
+    async def digest(self, nonce: str) -> Digest:
+        """What this member computed for that check, once it has come to it."""
+        while (found := self.machine.digest) is None or found.nonce != nonce:
+            await self.changes.after(self.changes.count)
+        return found
+
+    def _snapshot_index(self) -> int:
+        return self.member.snapshot.index if self.member.snapshot is not None else 0
 
     # -- members -------------------------------------------------------------------------------------------------------
 
@@ -155,8 +192,10 @@ class RaftEngine:
             await self._change(Change("add", node, address, rises))
 
     async def promote_member(self, node: str) -> None:
+        self._must_lead()
         known = self.member.members.get(node)
         if known is None or not known.votes:
+            check_promotion(self.member, node, behind_max=CAUGHT_UP)
             await self._change(Change("promote", node))
 
     async def remove_member(self, node: str) -> None:
@@ -165,11 +204,31 @@ class RaftEngine:
         if node == self.node and self.member.is_leader and len(self.member.voters) > 1:
             self.hand_over()
             raise e.NotLeader("")  # its successor removes it: the client asks again
+        self._must_lead()
+        check_removal(self.member, node)
         await self._change(Change("remove", node))
 
-    def hand_over(self) -> bool:
-        """Asks the voter that is furthest to lead instead. False when there is none that has the whole log."""
-        return any(self.member.transfer(name) for name in sorted(self.member.voters - {self.node}))
+    def hand_over(self, to: str = "") -> str:
+        """Asks a voter that has the whole log to lead instead: `to`, or any. Gives whom; empty when none has it."""
+        candidates = [to] if to else sorted(self.member.voters - {self.node})
+        return next((name for name in candidates if self.member.transfer(name)), "")
+
+    async def transfer(self, to: str) -> str:
+        """Returns whom it asked, once this member has stopped leading. Raises InvalidRequest, NotLeader."""
+        self._must_lead()
+        if to == self.node:
+            return to
+        if to and to not in self.member.voters:
+            raise e.InvalidRequest(f"{to} has no vote; voters are {', '.join(sorted(self.member.voters))}")
+        asked = self.hand_over(to)
+        if not asked:
+            raise e.InvalidRequest(
+                f"{to or 'no other voter'} is connected and has the whole log; try again in a moment"
+            )
+        async with asyncio.timeout(PROPOSE_S):
+            while self.member.is_leader:
+                await self.changes.after(self.changes.count)
+        return asked
 
     async def _change(self, change: Change) -> None:
         """Returns once it is committed by the members that are after it."""
@@ -223,6 +282,9 @@ class RaftEngine:
             return
         if self.failed.done():
             return
+        if self.member.peer(peer) is None and peer not in self._strangers:
+            self._strangers.add(peer)
+            self._note("stranger_ignored", {"node": peer, "message": type(message).__name__})
         try:
             if not self._reads.receive(peer, message):
                 self.member.receive(peer, message)
@@ -251,6 +313,8 @@ class RaftEngine:
             return
         try:
             self.member.tick()
+            if self._snapshot_index() < self._snapshot_wanted:
+                self.member.write_snapshot(now=True)
             self._reads.advance()
             self._let_time_pass()
             if self.member.is_leader and len(self.member.voters) < len(self.member.members):
@@ -260,6 +324,11 @@ class RaftEngine:
             return
         if self.member.has_more:
             self.wake()
+        if self.machine.digesting is not None:
+            if self.machine.digest_some():
+                self.wake()
+            else:
+                self.changes.fire()
         if self.member.leader != self._leader:
             self._leader = self.member.leader
             self._note("leader_changed", {"leader": self._leader, "term": self.member.term})
@@ -271,6 +340,7 @@ class RaftEngine:
         if self.log.failed is not None:
             self._fail(self.log.failed)
             return
+        self.recorder.fsync.record(int(self.log.sync_s * 1e6))
         self.member.release()
         self.wake()
 

@@ -46,6 +46,7 @@ class Installs(Elections):
         self.snapshot_at_s = 0.0
         self._writing: SnapshotWriter | None = None
         self._blocks = 0
+        self._writing_since_s = 0.0
         self._sending: dict[str, _Sending] = {}
         self._receiving: _Receiving | None = None
         self._publishing = self._installing = False  # a whole file waits for the writer to rename it
@@ -91,15 +92,15 @@ class Installs(Elections):
         for _ in range(BLOCKS_A_TICK):
             self._blocks += 1
             if not self._writing.step():
-                self._publish(self._writing.header)
+                self._publish(self._writing)
                 return
             if self._blocks % SYNC_BLOCKS == 0:
                 self.log.sync_soon(OWN)
 
-    def _publish(self, header: Header) -> None:
+    def _publish(self, written: SnapshotWriter) -> None:
         self._writing = None
         self._publishing = True
-        self.log.rename_soon(OWN, NAME, lambda: self._published(header))
+        self.log.rename_soon(OWN, NAME, lambda: self._published(written.header, written.bytes))
 
     @property
     def is_writing(self) -> bool:
@@ -112,6 +113,7 @@ class Installs(Elections):
         header = Header(cluster=self.cluster, index=index, term=term, members=self._members_at(index))
         self._writing = SnapshotWriter(self.disk, header, self.machine.snapshot())
         self._blocks = 0
+        self._writing_since_s = self.clock()
 
     def _members_at(self, index: int) -> dict[str, Any]:
         """Those that entries up to `index` made: later changes may yet be undone."""
@@ -123,7 +125,7 @@ class Installs(Elections):
                 members = changed(members, change)
         return members
 
-    def _published(self, header: Header) -> None:
+    def _published(self, header: Header, size: int) -> None:
         """The snapshot is on disk under its name: the log before it may go, but for what a slow member may ask for."""
         self._publishing = False
         if self.snapshot is not None and header.index < self.snapshot.index:
@@ -133,7 +135,8 @@ class Installs(Elections):
         keep = header.index - self._kept
         if keep > self.log.base_index:
             self.log.forget_to(keep)
-        self.note("snapshot_written", {"index": header.index})
+        took_ms = round((self.clock() - self._writing_since_s) * 1_000, 3)
+        self.note("snapshot_written", {"index": header.index, "bytes": size, "took_ms": took_ms})
 
     # -- sending -------------------------------------------------------------------------------------------------------
 

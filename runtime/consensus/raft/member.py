@@ -55,6 +55,14 @@ class Member(Replication):
         silent = self.clock() - self.leader_heard_s > self.timing.election_max
         return "" if silent and not self.is_leader else str(node.id)
 
+    @property
+    def lag(self) -> dict[str, int]:
+        """How many entries each other member is behind; only a leader knows."""
+        if not self.is_leader:
+            return {}
+        peers = {name: self.peer(name) for name in self.members if name != self.node}
+        return {name: self.log.last_index - self.match_index[peer] for name, peer in peers.items()}
+
     def propose(self, command: bytes, done: Done) -> None:
         self._proposed.append((command, done))
 

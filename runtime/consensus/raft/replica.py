@@ -174,6 +174,11 @@ class Replica(Core):
         else:
             self._held.append((self.log.position, node.id, message))
 
+    @property
+    def held_promises(self) -> int:
+        """Messages that wait for the disk."""
+        return len(self._held)
+
     def release(self) -> None:
         """To be called when more of the log is on disk."""
         while self._held and self._held[0][0] <= self.log.synced:

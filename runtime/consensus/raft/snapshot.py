@@ -59,6 +59,7 @@ class SnapshotWriter:
         self._blocks = blocks
         self._digest = hashlib.sha256()
         self._count = 0
+        self.bytes = len(MAGIC)
         self._compressor = zstandard.ZstdCompressor(level=_LEVEL)
         disk.remove(name)
         disk.append(name, MAGIC)
@@ -78,11 +79,20 @@ class SnapshotWriter:
         packed = self._compressor.compress(plain)
         self._digest.update(packed)
         self._count += 1
+        self.bytes += _BLOCK.size + len(packed)
         self._disk.append(self._name, _BLOCK.pack(len(packed), crc32c.crc32c(packed)) + packed)
 
 
 def read_snapshot(raw: bytes, *, cluster: str) -> tuple[Header, list[StateBlock]]:
-    """All of a snapshot, checked. Raises SnapshotDamaged."""
+    """All of a snapshot of that cluster, checked. Raises SnapshotDamaged."""
+    header, blocks = read_any_snapshot(raw)
+    if header.cluster != cluster:
+        raise SnapshotDamaged(f"the snapshot is of cluster {header.cluster}, not of {cluster}")
+    return header, blocks
+
+
+def read_any_snapshot(raw: bytes) -> tuple[Header, list[StateBlock]]:
+    """All of a snapshot, checked, whosever it is. Raises SnapshotDamaged."""
     if raw[: len(MAGIC)] != MAGIC:
         raise SnapshotDamaged("the snapshot does not begin as one")
     try:
@@ -98,8 +108,6 @@ def read_snapshot(raw: bytes, *, cluster: str) -> tuple[Header, list[StateBlock]
         digest.update(block)
     if trailer.blocks != len(packed) - 1 or trailer.digest != digest.hexdigest():
         raise SnapshotDamaged("the snapshot is not whole: its digest is another")
-    if header.cluster != cluster:
-        raise SnapshotDamaged(f"the snapshot is of cluster {header.cluster}, not of {cluster}")
     return header, blocks
 
 

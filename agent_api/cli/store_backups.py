@@ -1,0 +1,85 @@
+"""`aether store snapshot`: backups taken from a running member, read offline, and begun from."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from agent_api.cli.api_commands import show_json
+from runtime.consensus.backup import BackupUnusable, Summary
+from runtime.consensus.operator import Operator, member_of
+
+MIB: Final = 1024 * 1024
+
+
+async def save(operator: Operator, arguments: argparse.Namespace) -> int:
+    from runtime.consensus import backup
+
+    path: Path = arguments.file
+    if path.exists():
+        raise BackupUnusable(f"{path} exists already and is not overwritten")
+    at_least = await operator.newest_revision()
+    member = member_of(await operator.status(), arguments.node)
+    connection = await operator.connect(member.node, member.address)
+    try:
+        summary = await backup.save(connection, path, at_least=at_least, progress=_Progress())
+    finally:
+        await connection.close()
+    if arguments.json:
+        show_json({"file": str(path), "member": member.node, **_fields(summary)})
+    else:
+        print(f"{path} holds the store of {member.node}, verified\n{_text(summary)}")
+    return 0
+
+
+def verify(arguments: argparse.Namespace) -> int:
+    from runtime.consensus import backup
+
+    summary = backup.verify(arguments.file)
+    if arguments.json:
+        show_json({"file": str(arguments.file), **_fields(summary)})
+    else:
+        print(f"{arguments.file} is whole\n{_text(summary)}")
+    return 0
+
+
+def restore(arguments: argparse.Namespace) -> int:
+    from runtime.cluster.restoring import restore as restored_from
+
+    restored = restored_from(arguments.file, arguments.data, from_cluster=arguments.from_cluster)
+    if arguments.json:
+        show_json(msgspec.to_builtins(restored))
+        return 0
+    print(f"the stores of {', '.join(restored.nodes)} begin from {arguments.file}\n{_text(restored.backup)}")
+    print(f"  as cluster {restored.cluster}, from revision {restored.revision} on\n\nstart all of them:")
+    print("\n".join(f"  aether node start --data {directory}" for directory in arguments.data))
+    return 0
+
+
+class _Progress:
+    """A line that overwrites itself, for people at a terminal only."""
+
+    def __init__(self) -> None:
+        self._shown = sys.stderr.isatty()
+
+    def __call__(self, done: int, total: int) -> None:
+        if self._shown:
+            end = "\n" if done >= total else ""
+            print(f"\r{done / MIB:.1f} of {total / MIB:.1f} MiB", end=end, file=sys.stderr, flush=True)
+
+
+def _fields(summary: Summary) -> dict[str, object]:
+    fields: dict[str, object] = msgspec.to_builtins(summary)
+    return fields
+
+
+def _text(summary: Summary) -> str:
+    return (
+        f"  cluster {summary.cluster}, revision {summary.revision}, {summary.keys} keys, {summary.leases} leases\n"
+        f"  members {', '.join(summary.members)}; entry {summary.index} of term {summary.term}\n"
+        f"  {summary.bytes / MIB:.1f} MiB, SHA-256 {summary.sha256}"
+    )
