@@ -15,12 +15,14 @@ import uvloop
 
 from runtime.cluster.identity import NodeIdentity, read_identity, write_identity
 from runtime.cluster.layout import NodeLayout
+from runtime.cluster.ports import addresses_of
 from runtime.consensus import wire as w
 from runtime.consensus.directory import check_directory, check_log_is_there, has_log
 from runtime.consensus.links import StoreLinks
 from runtime.consensus.operator_server import OperatorServer
 from runtime.consensus.raft.engine import EngineParts, RaftEngine
 from runtime.consensus.raft.membership import Members, Peer
+from runtime.consensus.raft.replica import SNAPSHOT_EVERY, SNAPSHOT_KEPT
 from runtime.consensus.server import StoreServer
 from runtime.errors import RuntimeFault
 from runtime.invocation.incoming import Handlers
@@ -35,16 +37,21 @@ FLUSH_S: Final = 0.5
 def main() -> int:
     parser = argparse.ArgumentParser(prog="store")
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--snapshot-every", type=int, default=SNAPSHOT_EVERY, metavar="ENTRIES")
+    parser.add_argument("--snapshot-kept", type=int, default=SNAPSHOT_KEPT, metavar="ENTRIES")
     arguments = parser.parse_args()
     layout = NodeLayout(arguments.data)
-    return uvloop.run(serve(layout, read_identity(layout.identity)))
+    snapshots = (arguments.snapshot_every, arguments.snapshot_kept)
+    return uvloop.run(serve(layout, read_identity(layout.identity), snapshots=snapshots))
 
 
-async def serve(layout: NodeLayout, identity: NodeIdentity) -> int:
+async def serve(
+    layout: NodeLayout, identity: NodeIdentity, *, snapshots: tuple[int, int] = (SNAPSHOT_EVERY, SNAPSHOT_KEPT)
+) -> int:
     """Runs until SIGTERM (0), or until the disk fails (1). Does not start (1) from what is not whole or not its own."""
     log = open_log(layout.logs, "store", node=identity.node)
     try:
-        return await _serve(layout, identity, log)
+        return await _serve(layout, identity, snapshots, log)
     except RuntimeFault as fault:
         problem = fault.problem()
         log.error("store_refused", **problem)
@@ -54,11 +61,11 @@ async def serve(layout: NodeLayout, identity: NodeIdentity) -> int:
         log.close()
 
 
-async def _serve(layout: NodeLayout, identity: NodeIdentity, log: Log) -> int:
+async def _serve(layout: NodeLayout, identity: NodeIdentity, snapshots: tuple[int, int], log: Log) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    own_address = f"{identity.listen.host}:{identity.listen.store}"
+    own_address = addresses_of(identity.listen).store
     check_directory(layout.store)
     check_log_is_there(layout.store, identity.node, begun=identity.store_begun)
     links = StoreLinks(identity.node, client_context(layout.tls))
@@ -71,6 +78,8 @@ async def _serve(layout: NodeLayout, identity: NodeIdentity, log: Log) -> int:
             bootstrap=_bootstrap(identity, own_address),
             wire=links,
             note=lambda event, fields: log.info(event, **fields),
+            snapshot_every=snapshots[0],
+            snapshot_kept=snapshots[1],
         )
     )
     links.changed = lambda node, up: (engine.connected if up else engine.disconnected)(node)

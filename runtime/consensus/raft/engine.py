@@ -21,7 +21,7 @@ from runtime.consensus.raft.member import Member
 from runtime.consensus.raft.membership import Change, Members
 from runtime.consensus.raft.messages import Message, MessageUnreadable, decode, encode
 from runtime.consensus.raft.reads import ReadRounds
-from runtime.consensus.raft.replica import Note, Parts, Timing
+from runtime.consensus.raft.replica import SNAPSHOT_EVERY, SNAPSHOT_KEPT, Note, Parts, Timing
 from runtime.consensus.raft.snapshot import NAME as SNAPSHOT_NAME
 from runtime.consensus.raft.wire import Wire
 from runtime.consensus.raft.writer import ThreadWriter, Writer
@@ -52,8 +52,8 @@ class EngineParts:
     disk: Disk | None = None
     writer: Writer | None = None
     segment_bytes: int = SEGMENT_BYTES
-    snapshot_every: int = 20_000  # as in Parts
-    snapshot_kept: int = 5_000
+    snapshot_every: int = SNAPSHOT_EVERY
+    snapshot_kept: int = SNAPSHOT_KEPT
 
 
 class RaftEngine:

@@ -15,6 +15,8 @@ from runtime.consensus.raft.membership import Members, Peer, change_of, changed,
 from runtime.consensus.raft.messages import Message
 
 BATCH_BYTES: Final = 256 * 1024
+SNAPSHOT_EVERY: Final = 20_000  # entries behind the last snapshot: then the next one is due
+SNAPSHOT_KEPT: Final = 5_000  # entries kept before it: a member that was away for a moment needs no snapshot
 
 Note = Callable[[str, dict[str, object]], None]
 
@@ -47,8 +49,8 @@ class Parts:
     note: Note
     state_changed: Callable[[], None]
     members_changed: Callable[[dict[str, str]], None]
-    snapshot_every: int = 20_000  # entries behind the last snapshot: then the next one is due
-    snapshot_kept: int = 5_000  # entries kept before it: a member that was away for a moment needs no snapshot
+    snapshot_every: int = SNAPSHOT_EVERY
+    snapshot_kept: int = SNAPSHOT_KEPT
 
 
 class Replica(Core):
