@@ -36,6 +36,7 @@ from runtime.config.settings import NodeSettings, read_settings
 from runtime.consensus.cache import StoreCache
 from runtime.consensus.client import StoreClient
 from runtime.consensus.errors import StoreFault
+from runtime.consensus.figures import StoreFigures
 from runtime.consensus.store import Leadership, Revision
 from runtime.content.disk import DiskContent
 from runtime.content.replicated import ReplicatedContent
@@ -127,6 +128,7 @@ class Parts:
                 "traces": ring(layout.traces, settings.trace_ring_mib, settings.log_ring_days),
             },
             reports=self.reports,
+            store_figures=self.store_figures,
             instances=self.instances,
             peers=self.other_nodes,
             connect=self.connect,
@@ -167,6 +169,15 @@ class Parts:
                 for worker in self.pool.all():
                     tasks.start_soon(ask, functools.partial(of_worker, worker))
         return tuple(found)
+
+    async def store_figures(self) -> StoreFigures | None:
+        """Of this node's own store; worker nodes have none."""
+        if self.identity.role != "core":
+            return None
+        try:
+            return await self.store.figures()
+        except StoreFault:
+            return None
 
     def instances(self) -> dict[str, int]:
         """Serving instances of this node, by slice."""

@@ -17,6 +17,7 @@ from runtime.consensus import commands as c
 from runtime.consensus import errors as e
 from runtime.consensus import operator_wire as ow
 from runtime.consensus import wire as w
+from runtime.consensus.figures import StoreFigures
 from runtime.consensus.limits import check_txn
 from runtime.consensus.store import (
     NOW,
@@ -153,6 +154,10 @@ class StoreClient:
     async def transfer_leadership(self, to: str = "") -> str:
         """Another member leads from now on: `to`, or any that has the whole log. Returns which was asked to."""
         return w.decode_member(await self._ask(ow.TRANSFER, w.encode(w.MemberRequest(to)))).node
+
+    async def figures(self) -> StoreFigures:
+        """Of the store that this client is connected to."""
+        return msgspec.msgpack.decode(await self._ask(ow.FIGURES, b""), type=StoreFigures)
 
     async def begin_check(self, nonce: str) -> None:
         """Every member computes the digest of its state at one entry of the log; then it can be asked for it."""

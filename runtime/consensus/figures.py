@@ -73,15 +73,13 @@ class Recorder:
         self.fsync = Histogram()
         self.events: Counter[str] = Counter()
         self.snapshot_ms = 0.0
-        self.snapshot_bytes = 0
 
     def note(self, event: str, fields: dict[str, object]) -> None:
         self.events[event] += 1
         if event == "snapshot_written":
-            took_ms, size = fields["took_ms"], fields["bytes"]
+            took_ms = fields["took_ms"]
             assert isinstance(took_ms, float)
-            assert isinstance(size, int)
-            self.snapshot_ms, self.snapshot_bytes = took_ms, size
+            self.snapshot_ms = took_ms
         self._note(event, fields)
         if event in self._told:
             self._told[event]()

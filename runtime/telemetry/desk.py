@@ -13,6 +13,7 @@ import msgspec
 
 from runtime.clock import Clock
 from runtime.consensus.errors import Compacted, StoreFault
+from runtime.consensus.figures import StoreFigures
 from runtime.consensus.store import LEADER_KEY, Store
 from runtime.invocation.connection import Connection
 from runtime.invocation.errors import CallFault
@@ -25,6 +26,7 @@ from runtime.telemetry.report import ProcessReport
 
 ASK_S: Final = 2.0  # a node that does not answer within this is named as silent
 PING_S: Final = 0.8
+STORE_S: Final = 1.0  # between looks at the node's own store
 RETRY_S: Final = 0.5
 PRUNE_S: Final = 60.0
 PING: Final = "_telemetry/ping"
@@ -57,18 +59,21 @@ class TelemetryDesk:
         prefixes: Sequence[str],
         rings: dict[Literal["logs", "traces"], DiskRing],
         reports: Callable[[], Awaitable[tuple[ProcessReport, ...]]],
+        store_figures: Callable[[], Awaitable[StoreFigures | None]],
         instances: Callable[[], dict[str, int]],
         peers: Callable[[], Sequence[NodeId]],
         connect: Callable[[NodeId], Awaitable[Connection]],
         is_leader: Callable[[], bool],
         clock: Clock,
     ) -> None:
-        """peers: the other live nodes."""
+        """peers: the other live nodes. store_figures: of the node's own store, if it has one."""
         self._node = node
         self._store = store
         self._prefixes = (LEADER_KEY, *prefixes)
         self._rings = rings
         self._reports = reports
+        self._store_figures = store_figures
+        self._store_now: StoreFigures | None = None
         self._instances = instances
         self._peers = peers
         self._connect = connect
@@ -78,7 +83,7 @@ class TelemetryDesk:
         self._picture = picture.ClusterPicture()
         self._own = picture.NodeFigures(node=node, at_s=0)
         self._facts = FactLog()
-        self._exposition = Exposition(node, lambda: self._meter.reports)
+        self._exposition = Exposition(lambda: self._meter.reports, lambda: self._store_now)
 
     # -- running -------------------------------------------------------------------------------------------------------
 
@@ -93,6 +98,7 @@ class TelemetryDesk:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._follow_facts)
             tasks.start_soon(self._each_second)
+            tasks.start_soon(self._follow_store)
             tasks.start_soon(self._prune)
 
     async def _follow_facts(self) -> None:
@@ -112,6 +118,11 @@ class TelemetryDesk:
             if self._is_leader():
                 await self._exchange(now_s)
             self._picture.close_second(now_s)
+
+    async def _follow_store(self) -> None:
+        while True:
+            self._store_now = await self._store_figures()
+            await anyio.sleep(STORE_S)
 
     async def _exchange(self, now_s: int) -> None:
         """The leader shows every node the whole picture and gets that node's figures back."""

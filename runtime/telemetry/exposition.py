@@ -9,33 +9,22 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from runtime.telemetry.histogram import upper_bound
-from runtime.telemetry.report import MethodReport, ProcessReport
+from runtime.consensus.figures import StoreFigures
+from runtime.telemetry.buckets import cumulative
+from runtime.telemetry.report import ProcessReport
+from runtime.telemetry.store_metrics import store_metrics
 
-BOUNDS_US: Final = (
-    250,
-    500,
-    1_000,
-    2_500,
-    5_000,
-    10_000,
-    25_000,
-    50_000,
-    100_000,
-    250_000,
-    500_000,
-    1_000_000,
-    5_000_000,
-)
 _METHOD: Final = ["process", "slice", "version", "method"]
 
 
 class ReportCollector(Collector):
     """Labels come from contracts and process ids of this node: a closed set."""
 
-    def __init__(self, node: str, reports: Callable[[], tuple[ProcessReport, ...]]) -> None:
-        self._node = node
+    def __init__(
+        self, reports: Callable[[], tuple[ProcessReport, ...]], store: Callable[[], StoreFigures | None]
+    ) -> None:
         self._reports = reports
+        self._store = store
 
     def collect(self) -> Iterator[Metric]:
         reports = self._reports()
@@ -47,9 +36,12 @@ class ReportCollector(Collector):
                 labels = [report.process, method.slice, method.version, method.method]
                 for outcome, count in (("ok", method.ok), ("error", method.errors), ("rejected", method.rejected)):
                     calls.add_metric([*labels, outcome], count)
-                durations.add_metric(labels, _buckets(method), method.sum_us / 1e6)
+                durations.add_metric(labels, cumulative(method.buckets), method.sum_us / 1e6)
         yield calls
         yield durations
+        figures = self._store()
+        if figures is not None:
+            yield from store_metrics(figures)
 
 
 def _process_metrics(reports: tuple[ProcessReport, ...]) -> Iterator[Metric]:
@@ -69,24 +61,14 @@ def _process_metrics(reports: tuple[ProcessReport, ...]) -> Iterator[Metric]:
     yield from (cpu, rss, lag, pause, connections)
 
 
-def _buckets(method: MethodReport) -> list[tuple[str, float]]:
-    """Cumulative, as Prometheus wants them; a fine bucket counts where its upper bound lies."""
-    found, total = [], 0
-    ordered = sorted(method.buckets.items())
-    at = 0
-    for bound in BOUNDS_US:
-        while at < len(ordered) and upper_bound(ordered[at][0]) <= bound:
-            total += ordered[at][1]
-            at += 1
-        found.append((str(bound / 1e6), float(total)))
-    found.append(("+Inf", float(sum(method.buckets.values()))))
-    return found
-
-
 class Exposition:
-    def __init__(self, node: str, reports: Callable[[], tuple[ProcessReport, ...]]) -> None:
+    """`store` gives the figures of the node's own store; None where there is none, or while it does not answer."""
+
+    def __init__(
+        self, reports: Callable[[], tuple[ProcessReport, ...]], store: Callable[[], StoreFigures | None]
+    ) -> None:
         self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(ReportCollector(node, reports))
+        self._registry.register(ReportCollector(reports, store))
 
     def text(self) -> bytes:
         return generate_latest(self._registry)

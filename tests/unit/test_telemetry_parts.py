@@ -313,7 +313,7 @@ def test_the_exposition_is_what_prometheus_reads() -> None:
 
     recorder = Recorder()
     recorder.method("tea", "1", "brew").record(3_000, "ok")
-    text = Exposition("n1", lambda: (recorder.report("w-1"),)).text().decode()
+    text = Exposition(lambda: (recorder.report("w-1"),), lambda: None).text().decode()
     families = {family.name: family for family in text_string_to_metric_families(text)}
     buckets = {
         sample.labels["le"]: sample.value

@@ -156,7 +156,14 @@ class RaftEngine:
         )
 
     def figures(self) -> StoreFigures:
-        return figures_of(self.member, self.recorder, pending=len(self._pending), now_s=self._clock())
+        snapshot = self._directory / SNAPSHOT_NAME
+        return figures_of(
+            self.member,
+            self.recorder,
+            pending=len(self._pending),
+            snapshot_bytes=snapshot.stat().st_size if snapshot.exists() else 0,
+            now_s=self._clock(),
+        )
 
     # -- snapshots and digests -----------------------------------------------------------------------------------------
 

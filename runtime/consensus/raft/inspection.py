@@ -8,7 +8,7 @@ from runtime.consensus.raft.member import Member
 from runtime.state.quotas import TOTAL_BYTES_MAX, fullest
 
 
-def figures_of(member: Member, recorder: Recorder, *, pending: int, now_s: float) -> StoreFigures:
+def figures_of(member: Member, recorder: Recorder, *, pending: int, snapshot_bytes: int, now_s: float) -> StoreFigures:
     machine, snapshot, events = member.machine, member.snapshot, recorder.events
     return StoreFigures(
         node=member.node,
@@ -23,7 +23,7 @@ def figures_of(member: Member, recorder: Recorder, *, pending: int, now_s: float
         snapshots_written=events["snapshot_written"],
         snapshots_installed=events["snapshot_installed"],
         snapshot_ms=recorder.snapshot_ms,
-        snapshot_bytes=recorder.snapshot_bytes,
+        snapshot_bytes=snapshot_bytes,
         snapshot_age_s=now_s - member.snapshot_at_s if snapshot is not None else 0.0,
         snapshot_index=snapshot.index if snapshot is not None else 0,
         log_bytes=member.log.bytes_on_disk,
