@@ -18,6 +18,7 @@ from runtime.cluster.layout import NodeLayout
 from runtime.cluster.ports import addresses_of
 from runtime.consensus import wire as w
 from runtime.consensus.directory import check_directory, check_log_is_there, has_log
+from runtime.consensus.hello import offer_hello
 from runtime.consensus.links import StoreLinks
 from runtime.consensus.operator_server import OperatorServer
 from runtime.consensus.raft.engine import EngineParts, RaftEngine
@@ -68,7 +69,11 @@ async def _serve(layout: NodeLayout, identity: NodeIdentity, snapshots: tuple[in
     own_address = addresses_of(identity.listen).store
     check_directory(layout.store)
     check_log_is_there(layout.store, identity.node, begun=identity.store_begun)
-    links = StoreLinks(identity.node, client_context(layout.tls))
+
+    def note(event: str, fields: dict[str, object]) -> None:
+        log.info(event, **fields)
+
+    links = StoreLinks(identity.node, identity.cluster_id, client_context(layout.tls), note)
     had_log = has_log(layout.store)
     engine = RaftEngine(
         EngineParts(
@@ -77,13 +82,14 @@ async def _serve(layout: NodeLayout, identity: NodeIdentity, snapshots: tuple[in
             directory=layout.store,
             bootstrap=_bootstrap(identity, own_address),
             wire=links,
-            note=lambda event, fields: log.info(event, **fields),
+            note=note,
             snapshot_every=snapshots[0],
             snapshot_kept=snapshots[1],
         )
     )
     links.changed = lambda node, up: (engine.connected if up else engine.disconnected)(node)
     handlers = Handlers(notifies={w.RAFT: engine.received})
+    offer_hello(handlers, cluster=identity.cluster_id, node=identity.node)
     server = StoreServer(engine, peer=links.connection)
     server.offer(handlers)
     OperatorServer(engine, server).offer(handlers)

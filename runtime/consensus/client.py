@@ -18,6 +18,7 @@ from runtime.consensus import errors as e
 from runtime.consensus import operator_wire as ow
 from runtime.consensus import wire as w
 from runtime.consensus.figures import StoreFigures
+from runtime.consensus.hello import greeting
 from runtime.consensus.limits import check_txn
 from runtime.consensus.store import (
     NOW,
@@ -62,8 +63,8 @@ class StoreClient:
     def open(cls, layout: NodeLayout, identity: NodeIdentity, *, deadline_s: float = DEADLINE_S) -> StoreClient:
         """Core nodes have a store of their own; worker nodes take the core nodes' in turn."""
         if identity.role == "core":
-            return cls(lambda: connect_unix(layout.socket("store")), deadline_s=deadline_s)
-        return cls(in_turn(layout.tls, identity), deadline_s=deadline_s)
+            return cls(greeting(lambda: connect_unix(layout.socket("store"))), deadline_s=deadline_s)
+        return cls(greeting(in_turn(layout.tls, identity)), deadline_s=deadline_s)
 
     async def close(self) -> None:
         await self._link.close()

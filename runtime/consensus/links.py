@@ -6,8 +6,11 @@ import ssl
 from collections.abc import Awaitable, Callable
 
 from runtime.consensus import wire as w
+from runtime.consensus.figures import Note
+from runtime.consensus.hello import greeting
 from runtime.consensus.tasks import Endings
 from runtime.invocation.connection import Connection
+from runtime.invocation.errors import PeerRefused
 from runtime.invocation.link import Link
 from runtime.invocation.listener import connect_tls
 
@@ -15,8 +18,11 @@ from runtime.invocation.listener import connect_tls
 class StoreLinks:
     """Implements Wire. `changed(node, up)` is told when a member becomes reachable or stops being so."""
 
-    def __init__(self, node: str, context: ssl.SSLContext) -> None:
+    def __init__(self, node: str, cluster: str, context: ssl.SSLContext, note: Note) -> None:
         self._node = node
+        self._cluster = cluster
+        self._note = note
+        self._refusals: dict[str, str] = {}  # node → why, so that it is said once
         self._context = context
         self._links: dict[str, Link] = {}
         self._endings = Endings()
@@ -56,4 +62,15 @@ class StoreLinks:
         async def dial() -> Connection:
             return await connect_tls(host, int(port), self._context, node)
 
-        return dial
+        async def checked() -> Connection:
+            try:
+                connection = await greeting(dial, cluster=self._cluster)()
+            except PeerRefused as refusal:
+                if self._refusals.get(node) != str(refusal):
+                    self._refusals[node] = str(refusal)
+                    self._note("member_refused", {"member": node, "error": str(refusal), "remedy": refusal.remedy})
+                raise
+            self._refusals.pop(node, None)
+            return connection
+
+        return checked

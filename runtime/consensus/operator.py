@@ -17,6 +17,7 @@ from runtime.consensus.client import StoreClient, in_turn
 from runtime.consensus.digest import Digest
 from runtime.consensus.errors import StoreUnavailable
 from runtime.consensus.figures import StoreFigures
+from runtime.consensus.hello import greeting
 from runtime.consensus.store import LEADER_KEY, Revision, StoreStatus
 from runtime.invocation.connection import Connection
 from runtime.invocation.errors import CallFault, NotStarted
@@ -50,7 +51,7 @@ class Operator:
     def __init__(self, layout: NodeLayout, identity: NodeIdentity) -> None:
         self._layout, self._identity = layout, identity
         self._context = client_context(layout.tls)
-        self.store = StoreClient(self._dial)
+        self.store = StoreClient(greeting(self._dial))
 
     async def close(self) -> None:
         await self.store.close()
@@ -108,7 +109,7 @@ class Operator:
         silent: Callable[[str], Answer],
     ) -> Answer:
         try:
-            connection = await self.connect(node, address)
+            connection = await greeting(lambda: self.connect(node, address))()
         except CallFault as error:
             return silent(str(error))
         try:

@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from runtime.cluster.identity import read_identity
+from runtime.consensus.backup import begin_from
+from runtime.consensus.machine import Machine
+from runtime.consensus.raft.membership import Peer
 from runtime.consensus.store import Put
 from runtime.names import NodeId
 from runtime.security.authority import Authority, issue_node
@@ -87,6 +90,26 @@ async def test_the_log_of_another_cluster_is_refused(stopped: StoreGroup, tmp_pa
     other = StoreGroup(tmp_path / "other", cluster="elsewhere", voters=("n1",))
     shutil.copytree(stopped.layout("n1").store, other.layout("n1").store)
     assert "is the log of n1 in cluster test" in refusal(other.layout("n1").data)
+
+
+async def test_a_snapshot_of_another_cluster_is_refused(stopped: StoreGroup, tmp_path: Path) -> None:
+    """Copied into place by hand; `aether store snapshot restore` is the way that asks first."""
+    foreign = tmp_path / "foreign"
+    begin_from(foreign, Machine(), cluster="elsewhere", members={"n1": Peer("127.0.0.1:1")})
+    shutil.copy(foreign / "snapshot", stopped.layout("n1").store / "snapshot")
+    said = refusal(stopped.layout("n1").data)
+    assert "the snapshot is of cluster elsewhere, not of test" in said
+    assert "aether store snapshot restore" in said
+
+
+async def test_what_a_crash_left_half_written_beside_the_snapshot_goes(stopped: StoreGroup) -> None:
+    layout = stopped.layout("n1")
+    for name in ("snapshot.own", "snapshot.installing"):
+        (layout.store / name).write_bytes(b"AETHERS1half")
+    stopped.start("n1")
+    assert (await stopped.client("n1").get("k")).item is not None
+    assert not list(layout.store.glob("snapshot.*"))
+    await stopped.close()
 
 
 async def test_a_half_written_snapshot_is_refused(stopped: StoreGroup) -> None:

@@ -7,8 +7,7 @@ from typing import Final
 import msgspec
 
 from runtime.consensus.raft.core import EntryT
-
-PROTOCOL: Final = 2
+from runtime.consensus.raft.protocol import PROTOCOL
 
 
 class MessageUnreadable(Exception):
