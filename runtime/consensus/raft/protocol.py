@@ -1,4 +1,4 @@
-"""The version of what members say to each other. By itself, for clients compare it too and must not import pysyncobj."""
+"""The version of what members say to each other; by itself, for clients compare it and must not import pysyncobj."""
 
 from __future__ import annotations
 
