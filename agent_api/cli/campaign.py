@@ -15,6 +15,7 @@ from runtime.errors import RuntimeFault
 
 if TYPE_CHECKING:
     from evals.forge.campaigns import Kills
+    from evals.nemesis.report import Report
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,15 +27,62 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     kills.add_argument("--pace", type=float, default=20.0, metavar="S", help="seconds from kill to kill (default 20)")
     kills.add_argument("--state", type=Path, metavar="DIR", help="where the nodes live, kept for a look afterwards")
     kills.add_argument("--json", action="store_true")
+    store = campaigns.add_parser("store", help="real store processes under kills, partitions, full disks and sleep")
+    store.add_argument("--seed", type=int, default=None, metavar="N", help="default: another one each time, printed")
+    store.add_argument("--cycles", type=int, default=100, metavar="N", help="of each fault (default 100)")
+    store.add_argument("--fault", action="append", default=[], metavar="NAME", help="only this one; default all")
+    store.add_argument("--list", action="store_true", help="say which faults there are, and end")
+    store.add_argument("--state", type=Path, metavar="DIR", help="where the stores live, kept for a look afterwards")
+    store.add_argument("--json", action="store_true")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Exit codes: 0 passed, 1 failed or refused."""
+    seed = arguments.seed if arguments.seed is not None else time.monotonic_ns() % 1_000_000
+    try:
+        return (_run_store if arguments.campaign == "store" else _run_kills)(arguments, seed)
+    except RuntimeFault as fault:
+        return report("campaign", fault)
+
+
+def _run_store(arguments: argparse.Namespace, seed: int) -> int:
+    import anyio
+
+    from evals.nemesis.errors import CampaignRefused
+    from evals.nemesis.faults import FAULTS, fault_named
+    from evals.nemesis.run import campaign
+
+    if arguments.list:
+        print("\n".join(f"{fault.name:<16} {fault.what}" for fault in FAULTS))
+        return 0
+    faults = [fault_named(name) for name in arguments.fault] or list(FAULTS)
+    if arguments.cycles < 1:
+        raise CampaignRefused("a campaign has one cycle at least: --cycles 1")
+    if arguments.state is not None and arguments.state.exists() and any(arguments.state.iterdir()):
+        raise CampaignRefused(f"{arguments.state} is not empty; name a new directory")
+    print(f"seed {seed}", file=sys.stderr, flush=True)
+
+    async def measured() -> Report:
+        chosen = "".join(f" --fault {name}" for name in arguments.fault)
+        return await campaign(
+            faults,
+            seed=seed,
+            cycles=arguments.cycles,
+            directory=arguments.state,
+            again=f"./aether campaign store --seed {seed} --cycles {arguments.cycles}{chosen}",
+            progress=lambda line: print(line, file=sys.stderr, flush=True),
+        )
+
+    result = anyio.run(measured, backend_options={"use_uvloop": True})
+    print(json.dumps(result.figures(), indent=2) if arguments.json else "\n".join(result.lines()))
+    return 0 if result.passed else 1
+
+
+def _run_kills(arguments: argparse.Namespace, seed: int) -> int:
     import anyio
 
     from evals.forge.campaigns import kills
 
-    seed = arguments.seed if arguments.seed is not None else time.monotonic_ns() % 1_000_000
     print(f"seed {seed}", file=sys.stderr, flush=True)
 
     async def measured() -> Kills:
@@ -48,9 +96,6 @@ def run(arguments: argparse.Namespace) -> int:
             progress=lambda line: print(line, file=sys.stderr, flush=True),
         )
 
-    try:
-        result = anyio.run(measured, backend_options={"use_uvloop": True})
-    except RuntimeFault as fault:
-        return report("campaign", fault)
+    result = anyio.run(measured, backend_options={"use_uvloop": True})
     print(json.dumps(result.figures(), indent=2) if arguments.json else "\n".join(result.lines()))
     return 0 if result.passed else 1
