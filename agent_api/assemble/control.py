@@ -24,7 +24,7 @@ from infra.artifacts.keeping import ArtifactShelf
 from infra.artifacts.source import DiskArtifactSource
 from runtime.clock import SystemClock
 from runtime.cluster.admission import handle_join
-from runtime.cluster.identity import NodeIdentity, read_identity
+from runtime.cluster.identity import NodeIdentity, read_identity, write_identity
 from runtime.cluster.layout import NodeLayout
 from runtime.cluster.leader_services import run_leader_services
 from runtime.cluster.leaving import Leaving
@@ -81,7 +81,7 @@ class Parts:
     def __init__(self, layout: NodeLayout, identity: NodeIdentity, settings: NodeSettings, log: Log) -> None:
         self.layout, self.identity, self.log = layout, identity, log
         self.clock = SystemClock()
-        self.store = StoreClient.open(layout, identity)
+        self.store = StoreClient.open(layout, identity, learned=self.keep_core_nodes)
         self.cache = StoreCache(self.store, PREFIXES)
         self.view = StateView(self.cache)
         self.leadership = Leadership(leader="", fence=Revision(0))
@@ -138,6 +138,11 @@ class Parts:
         self.leaving = Leaving(
             node=identity.node, store=self.store, view=self.view, membership=self.membership, log=log
         )
+
+    def keep_core_nodes(self, addresses: dict[str, str]) -> None:
+        """For the next start of a node without a store, when none of those that it joined through may be left."""
+        kept = msgspec.structs.replace(read_identity(self.layout.identity), core_nodes=addresses)
+        write_identity(self.layout.identity, kept)
 
     def table(self) -> RoutingTable:
         own = self.identity.node

@@ -9,7 +9,7 @@ from typing import Final
 
 from runtime.consensus.errors import Compacted, StoreFault, StoreUnavailable
 from runtime.consensus.signal import Signal
-from runtime.consensus.store import KeyValue, Revision, Store, WatchBatch, WatchEvent
+from runtime.consensus.store import LEADER_KEY, KeyValue, Revision, Store, WatchBatch, WatchEvent
 
 RETRY_S: Final = 0.2
 FRESH_S: Final = 3.0  # an election takes half of this; after it, old state is better than none
@@ -64,6 +64,13 @@ class StoreCache:
         """Returns once the cache is at least as new as `revision`."""
         while self.revision < revision:
             await self._signal.after(self._signal.count)
+
+    async def confirmed(self) -> Revision:
+        """Returns once everything acknowledged before the call can be read here, and at which revision: a linearizable
+        read of what is cached. Raises StoreFault when no majority answers."""
+        revision = (await self._store.get(LEADER_KEY)).revision
+        await self.wait_for(revision)
+        return self.revision
 
     async def changed(self, after: Revision) -> Revision:
         """Returns the revision once something of the prefixes changed beyond `after`."""

@@ -6,8 +6,7 @@ import asyncio
 import itertools
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -17,6 +16,7 @@ from runtime.consensus import commands as c
 from runtime.consensus import errors as e
 from runtime.consensus import operator_wire as ow
 from runtime.consensus import wire as w
+from runtime.consensus.core_nodes import CoreNodes, Learned
 from runtime.consensus.figures import StoreFigures
 from runtime.consensus.hello import greeting
 from runtime.consensus.limits import check_txn
@@ -37,22 +37,34 @@ from runtime.consensus.store import (
 from runtime.invocation.connection import Connection
 from runtime.invocation.errors import CallFault, NotStarted, RemoteFault
 from runtime.invocation.link import Link
-from runtime.invocation.listener import connect_tls, connect_unix
+from runtime.invocation.listener import connect_unix
 from runtime.security.tls import client_context
 
 DEADLINE_S: Final = 5.0  # spans an election: most take under a second
 ATTEMPT_S: Final = 2.0  # one member's time to answer before another attempt is made
+MOVE_ON_S: Final = 1.8  # an election takes less: a store that knows no leader for longer may be the wrong one to ask
 PAUSE_S: Final = 0.05
-_RETRIED: Final = {"not_leader", "no_quorum", "store_unavailable", "store_overloaded"}
+_RETRIED: Final = {"not_leader", "no_quorum", "store_unavailable", "store_overloaded", "change_under_way"}
 
 _result: Final = msgspec.msgpack.Decoder(c.Applied).decode
+
+
+class _Tried(NamedTuple):
+    """The store that a request goes to in vain, and since when."""
+
+    connection: Connection | None
+    since_s: float
 
 
 class StoreClient:
     """Implements Store. A change repeated after a lost answer is applied once: it carries session and number."""
 
-    def __init__(self, dial: Callable[[], Awaitable[Connection]], *, deadline_s: float = DEADLINE_S) -> None:
+    def __init__(
+        self, dial: Callable[[], Awaitable[Connection]], *, deadline_s: float = DEADLINE_S, moves: bool = False
+    ) -> None:
+        """`moves`: `dial` may give another store the next time, so one that is of no use is left."""
         self._link = Link(dial, name="store").start()
+        self._moves = moves
         self._deadline_s = deadline_s
         self._session = 0
         self._opening = asyncio.Lock()
@@ -60,11 +72,20 @@ class StoreClient:
         self._in_flight: set[int] = set()
 
     @classmethod
-    def open(cls, layout: NodeLayout, identity: NodeIdentity, *, deadline_s: float = DEADLINE_S) -> StoreClient:
-        """Core nodes have a store of their own; worker nodes take the core nodes' in turn."""
+    def open(
+        cls,
+        layout: NodeLayout,
+        identity: NodeIdentity,
+        *,
+        deadline_s: float = DEADLINE_S,
+        learned: Learned = lambda _addresses: None,
+    ) -> StoreClient:
+        """Core nodes have a store of their own; worker nodes take the core nodes' in turn. `learned` is told when
+        others than `identity` names are core nodes now."""
         if identity.role == "core":
             return cls(greeting(lambda: connect_unix(layout.socket("store"))), deadline_s=deadline_s)
-        return cls(greeting(in_turn(layout.tls, identity)), deadline_s=deadline_s)
+        nodes = CoreNodes(identity.core_nodes, client_context(layout.tls), learned)
+        return cls(nodes.dial, deadline_s=deadline_s, moves=True)
 
     async def close(self) -> None:
         await self._link.close()
@@ -195,7 +216,7 @@ class StoreClient:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._deadline_s
         last: Exception = NotStarted("no store answered")
-        attempts = 0
+        attempts, tried = 0, _Tried(self._link.now, loop.time())
         while (left_s := deadline - loop.time()) > 0:
             attempts += 1
             try:
@@ -209,6 +230,8 @@ class StoreClient:
                 last = error
             except CallFault as fault:
                 last = fault
+            if self._moves and loop.time() - tried.since_s > MOVE_ON_S:
+                tried = self._move_on(tried, loop.time())
             await self._pause()
         if isinstance(last, e.StoreFault) and not isinstance(last, e.NotLeader):
             raise last
@@ -216,21 +239,13 @@ class StoreClient:
             raise e.NoQuorum("no leader could be found in time; a majority of the core nodes may be down") from last
         raise e.StoreUnavailable(f"no store answered in {self._deadline_s} s: {last}") from last
 
+    def _move_on(self, tried: _Tried, now_s: float) -> _Tried:
+        """The store may be cut off, removed or stopped; the next one may not."""
+        connection = self._link.now
+        if connection is not None and connection is tried.connection:
+            connection.abort("it could not do what was asked")
+            connection = None
+        return _Tried(connection, now_s)
+
     async def _pause(self) -> None:
         await asyncio.sleep(PAUSE_S * (0.5 + random.random()))  # noqa: S311  spreads retries, hides nothing
-
-
-def in_turn(tls: Path, identity: NodeIdentity) -> Callable[[], Awaitable[Connection]]:
-    """A dial that takes the core nodes one after the other."""
-    turn = itertools.count(random.randrange(1_000))  # noqa: S311  spreads worker nodes over the core nodes
-    context = client_context(tls)
-
-    async def dial() -> Connection:
-        nodes = sorted(identity.core_nodes)
-        if not nodes:
-            raise NotStarted("no core node is known; join the cluster again")
-        node = nodes[next(turn) % len(nodes)]
-        host, _, port = identity.core_nodes[node].rpartition(":")
-        return await connect_tls(host, int(port), context, node)
-
-    return dial

@@ -60,6 +60,13 @@ class InvalidRequest(StoreFault):
     code = "invalid_request"
 
 
+class ChangeUnderWay(InvalidRequest):
+    """Members change one at a time."""
+
+    code, retryable = "change_under_way", True
+    remedy = "Try again in a moment; if it stays so, no majority confirms the earlier change: aether store status."
+
+
 class Overloaded(StoreFault):
     code, retryable = "store_overloaded", True
     remedy = "Wait a moment; too many changes are waiting for the log."
@@ -120,6 +127,7 @@ _BY_CODE: dict[str, type[StoreFault]] = {
         QuotaExceeded,
         LeaseNotFound,
         InvalidRequest,
+        ChangeUnderWay,
         Overloaded,
         TooManyWatchers,
         SessionLost,

@@ -13,7 +13,8 @@ from runtime.cluster.identity import NodeIdentity
 from runtime.cluster.layout import NodeLayout
 from runtime.consensus import operator_wire as ow
 from runtime.consensus import wire as w
-from runtime.consensus.client import StoreClient, in_turn
+from runtime.consensus.client import StoreClient
+from runtime.consensus.core_nodes import CoreNodes
 from runtime.consensus.digest import Digest
 from runtime.consensus.errors import StoreUnavailable
 from runtime.consensus.figures import StoreFigures
@@ -51,7 +52,8 @@ class Operator:
     def __init__(self, layout: NodeLayout, identity: NodeIdentity) -> None:
         self._layout, self._identity = layout, identity
         self._context = client_context(layout.tls)
-        self.store = StoreClient(greeting(self._dial))
+        self._others = CoreNodes(identity.core_nodes, self._context, lambda _addresses: None)
+        self.store = StoreClient(self._dial, moves=True)
 
     async def close(self) -> None:
         await self.store.close()
@@ -121,13 +123,13 @@ class Operator:
 
     async def _dial(self) -> Connection:
         if self._identity.role != "core":
-            return await in_turn(self._layout.tls, self._identity)()
+            return await self._others.dial()
         try:
-            return await connect_unix(self._layout.socket("store"))
+            return await greeting(lambda: connect_unix(self._layout.socket("store")))()
         except NotStarted:
-            if not self._identity.core_nodes:
+            if not self._others.addresses:
                 raise
-            return await in_turn(self._layout.tls, self._identity)()
+            return await self._others.dial()
 
 
 def differing(digests: list[MemberDigest]) -> list[str]:

@@ -62,6 +62,21 @@ class StoreGroup:
         for node in voters:
             self.make(node, votes=True)
 
+    def make_worker(self, node: str) -> NodeIdentity:
+        """A node without a store, as one that joined while the voters were the core nodes."""
+        layout = self.layout(node)
+        layout.tls.mkdir(parents=True)
+        issue_node(self.authority, layout.tls, NodeId(node), now_unix_ms=time.time_ns() // 1_000_000)
+        identity = NodeIdentity(
+            node=NodeId(node),
+            cluster_id=self.cluster,
+            role="worker",
+            listen=Listen(http=1, api=1, peer=1, control=1),
+            core_nodes=dict(self.addresses),
+        )
+        write_identity(layout.identity, identity)
+        return identity
+
     def make(self, node: str, *, votes: bool = False) -> NodeIdentity:
         address = self.addresses.setdefault(node, f"127.0.0.1:{self.spare_ports[-1]}")
         if address.endswith(f":{self.spare_ports[-1]}"):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from runtime.consensus.commands import Applied, Failed, Result
-from runtime.consensus.errors import InvalidRequest
+from runtime.consensus.errors import ChangeUnderWay
 from runtime.consensus.raft import messages as m
 from runtime.consensus.raft.core import MEMBERSHIP, REGULAR
 from runtime.consensus.raft.membership import Change, check_change, encode_change
@@ -67,12 +67,13 @@ class Member(Replication):
         self._proposed.append((command, done))
 
     def propose_change(self, change: Change, done: Done) -> None:
-        """Raises InvalidRequest for a change that is refused. It is in force as soon as it is in the log."""
+        """In force as soon as it is in the log. Raises InvalidRequest when it is refused, ChangeUnderWay while another
+        is not committed."""
         if not self.is_leader:
             done(None)
             return
         if self.applied_index < max(self.leads_since_index, self.change_index):
-            raise InvalidRequest("an earlier change of members is not committed yet; try again")
+            raise ChangeUnderWay("an earlier change of members is not committed yet")
         check_change(self.members, change)
         self._append_own(_MEMBERSHIP + encode_change(change), done)
         self.change_index = self.log.last_index

@@ -1,0 +1,60 @@
+"""The core nodes as a node without a store of its own knows them: asked in turn, and learned anew from each."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import ssl
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import msgspec
+
+from runtime.consensus import wire as w
+from runtime.consensus.hello import greeting
+from runtime.consensus.store import StoreStatus
+from runtime.invocation.connection import Connection
+from runtime.invocation.errors import NotStarted
+from runtime.invocation.listener import connect_tls
+
+ASK_S: Final = 3.0
+
+Learned = Callable[[dict[str, str]], None]
+
+
+class CoreNodes:
+    """`learned` is told when the addresses have changed, so that they can be kept for the next start."""
+
+    def __init__(self, addresses: Mapping[str, str], context: ssl.SSLContext, learned: Learned) -> None:
+        self.addresses = dict(addresses)
+        self._context = context
+        self._learned = learned
+        self._turn = itertools.count(random.randrange(1_000))  # noqa: S311  spreads nodes over the core nodes
+
+    async def dial(self) -> Connection:
+        """To the next one. Raises CallFault."""
+        nodes = sorted(self.addresses)
+        if not nodes:
+            raise NotStarted("no core node is known; join the cluster again")
+        node = nodes[next(self._turn) % len(nodes)]
+        host, _, port = self.addresses[node].rpartition(":")
+        connection = await greeting(lambda: connect_tls(host.strip("[]"), int(port), self._context, node))()
+        try:
+            await self._learn(connection)
+        except BaseException:
+            connection.abort("it could not be asked for the members")
+            raise
+        return connection
+
+    async def _learn(self, connection: Connection) -> None:
+        """One that hears a leader knows who belongs to the group; one that does not may have been removed itself."""
+        raw = [await connection.call(target, deadline_s=ASK_S) for target in (w.MEMBERS, w.STATUS)]
+        try:
+            members = msgspec.msgpack.decode(raw[0], type=w.Members).addresses
+            status = msgspec.msgpack.decode(raw[1], type=StoreStatus)
+        except msgspec.DecodeError as error:
+            raise NotStarted(f"what the store of {connection.peer} says cannot be read: {error}") from error
+        found = members if status.has_quorum and members else {**self.addresses, **members}
+        if found != self.addresses:
+            self.addresses = dict(found)
+            self._learned(found)
