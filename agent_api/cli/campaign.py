@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +17,9 @@ from agent_api.cli.forge import ROOT
 from runtime.errors import RuntimeFault
 
 if TYPE_CHECKING:
+    import anyio
+    from anyio.abc import TaskStatus
+
     from evals.forge.campaigns import Kills
     from evals.nemesis.report import Report
 
@@ -64,18 +70,42 @@ def _run_store(arguments: argparse.Namespace, seed: int) -> int:
 
     async def measured() -> Report:
         chosen = "".join(f" --fault {name}" for name in arguments.fault)
-        return await campaign(
-            faults,
-            seed=seed,
-            cycles=arguments.cycles,
-            directory=arguments.state,
-            again=f"./aether campaign store --seed {seed} --cycles {arguments.cycles}{chosen}",
-            progress=lambda line: print(line, file=sys.stderr, flush=True),
-        )
+        async with _until_told() as told:
+            return await campaign(
+                faults,
+                seed=seed,
+                cycles=arguments.cycles,
+                directory=arguments.state,
+                again=f"./aether campaign store --seed {seed} --cycles {arguments.cycles}{chosen}",
+                progress=lambda line: print(line, file=sys.stderr, flush=True),
+                enough=told.is_set,
+            )
 
     result = anyio.run(measured, backend_options={"use_uvloop": True})
     print(json.dumps(result.figures(), indent=2) if arguments.json else "\n".join(result.lines()))
     return 0 if result.passed else 1
+
+
+@asynccontextmanager
+async def _until_told() -> AsyncIterator[anyio.Event]:
+    """Ctrl-C ends the campaign after the cycle that runs, with its report; once more ends it at once."""
+    import anyio
+
+    told = anyio.Event()
+
+    async def listen(*, task_status: TaskStatus[None]) -> None:
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            task_status.started()
+            async for _ in signals:
+                if told.is_set():
+                    raise KeyboardInterrupt
+                print("ends after this cycle; Ctrl-C again ends it at once", file=sys.stderr, flush=True)
+                told.set()
+
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(listen)
+        yield told
+        tasks.cancel_scope.cancel()
 
 
 def _run_kills(arguments: argparse.Namespace, seed: int) -> int:

@@ -126,7 +126,7 @@ class StoreCluster:
             command += ["--snapshot-every", str(self.setup.snapshot_every)]
             command += ["--snapshot-kept", str(self.setup.snapshot_kept)]
             with (self.directory / f"{node}.stderr").open("ab") as said:
-                self.processes[node] = subprocess.Popen(command, stderr=said)
+                self.processes[node] = subprocess.Popen(command, stderr=said, process_group=0)  # Ctrl-C is not for it
             if node in self.volumes:
                 self.volumes[node].started(self.processes[node].pid)
 

@@ -45,28 +45,32 @@ async def campaign(
     directory: Path | None = None,
     again: str = "",
     progress: Progress = lambda line: None,
+    enough: Callable[[], bool] = lambda: False,
 ) -> Report:
-    """So many cycles of each fault, in an order that the seed chooses. Ends with the first broken promise; what the
-    stores wrote is then kept, else only what was written to a directory that was named."""
+    """So many cycles of each fault, in an order that the seed chooses, or until `enough`. Ends with the first broken
+    promise; what the stores wrote is then kept, else only what was written to a directory that was named."""
     report = Report(seed=seed, cycles=cycles, again=again)
     base = directory or Path(tempfile.mkdtemp(prefix="aether-store-"))
     began_s = time.monotonic()
     number = 0
     for setup in dict.fromkeys(fault.setup for fault in faults):
+        if report.failure or enough():
+            break
         order = [fault for fault in faults if fault.setup == setup for _ in range(cycles)]
         random.Random(f"{seed}/{setup}").shuffle(order)  # noqa: S311  repeatable, nothing secret
         try:
             async with _run(base / f"stores-{number}", setup, seed) as run:
                 for fault in order:
+                    if enough():
+                        break
                     number += 1
                     await run.cycle(number, fault, report, progress)
         except* (PromiseBroken, NotThere) as broken:
             first = next(_leaves(broken))
             report.failure = f"cycle {number}, {fault.name}: {type(first).__name__}: {first}"
-        if report.failure:
-            report.kept_in = str(base)
-            break
-    if not report.failure and directory is None:
+    if report.failure:
+        report.kept_in = str(base)
+    elif directory is None:
         shutil.rmtree(base, ignore_errors=True)
     report.elapsed_s = time.monotonic() - began_s
     return report
