@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from typing import Final, cast
 
@@ -32,6 +33,8 @@ def _events(client: ApiClient, arguments: argparse.Namespace) -> int:
         if arguments.json and not arguments.follow:
             show_json(answer)
             return 0
+        if cast(Row, answer).get("complete") is False:
+            print(f"aether: events behind {after} are gone; see `aether status` for what is now", file=sys.stderr)
         for event in rows_of(answer, "events"):
             after = str(event["id"])
             print(json.dumps(event) if arguments.json else _line(event), flush=True)

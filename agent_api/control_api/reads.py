@@ -10,6 +10,7 @@ from agent_api.control_api.ports import ApiParts
 from agent_api.control_api.problems import ApiFault, NotFound, nearest
 from runtime.deployment.view import StateView
 from runtime.state.values import Phase
+from runtime.telemetry.facts import is_fact_id
 
 FACTS_MAX = 1_000
 
@@ -108,10 +109,12 @@ class Reads:
     async def events(self, request: Request) -> Response:
         """Facts behind `after`; as server-sent events when the client accepts these."""
         after = request.query_params.get("after", request.headers.get("last-event-id", ""))
+        if after and not is_fact_id(after):
+            raise ApiFault(f"after must be an event's id, as in 120.0, not {after[:80]!r}")
         if "text/event-stream" in request.headers.get("accept", ""):
             return StreamingResponse(self._event_stream(after), media_type="text/event-stream")
         limit = limit_of(request, FACTS_MAX)
-        return self._answer({"events": self._parts.telemetry.facts(after, limit)})
+        return self._answer(self._parts.telemetry.facts(after, limit))
 
     async def _event_stream(self, after: str):  # type: ignore[no-untyped-def]  # starlette takes any async iterator
         async for fact in self._parts.telemetry.follow_facts(after):

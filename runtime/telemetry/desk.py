@@ -178,8 +178,10 @@ class TelemetryDesk:
             "ten_seconds": {name: [_json(value) for value in values] for name, values in found.coarse().items()},
         }
 
-    def facts(self, after: str, limit: int) -> Rows:
-        return [msgspec.to_builtins(fact) for fact in self._facts.after(after, limit)]
+    def facts(self, after: str, limit: int) -> dict[str, object]:
+        """`complete` is false when facts behind `after` are gone here: read the state anew then."""
+        events = [msgspec.to_builtins(fact) for fact in self._facts.after(after, limit)]
+        return {"events": events, "complete": self._facts.is_complete_after(after)}
 
     async def follow_facts(self, after: str) -> AsyncIterator[dict[str, object]]:
         async for fact in self._facts.follow(after):

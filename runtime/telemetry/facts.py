@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Final
 
@@ -19,6 +20,8 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
     data: dict[str, object]
 
 
+_ID: Final = re.compile(r"[0-9]{1,18}\.[0-9]{1,9}")
+
 Made = tuple[str, dict[str, object]] | None
 
 
@@ -35,7 +38,11 @@ def facts_of(batch: WatchBatch, before: Callable[[str], bytes | None]) -> tuple[
 def order_of(identity: str) -> tuple[int, int]:
     """Sorts ids. Anything that is no id comes before all."""
     revision, _, index = identity.partition(".")
-    return (int(revision), int(index)) if revision.isdigit() and index.isdigit() else (0, 0)
+    return (int(revision), int(index)) if is_fact_id(identity) else (0, 0)
+
+
+def is_fact_id(text: str) -> bool:
+    return _ID.fullmatch(text) is not None
 
 
 def _fact(event: WatchEvent, before: bytes | None) -> Made:

@@ -8,10 +8,13 @@ import math
 import os
 from pathlib import Path
 
+import anyio
+import anyio.lowlevel
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runtime.consensus.errors import Compacted
 from runtime.consensus.memory import MemoryStore
 from runtime.consensus.store import Delete, Put, Revision, WatchBatch
 from runtime.invocation.context import CallContext, current
@@ -192,6 +195,62 @@ async def test_every_node_derives_the_same_facts() -> None:
         for batch in batches:
             log.take(batch)
     assert logs[0].after("", 100) == logs[1].after("", 100)
+
+
+async def fill(log: FactLog, store: MemoryStore) -> None:
+    """Until the log has taken everything that the store has."""
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(log.run, store, ("slice-target/",))
+        while log.taken_until < store.engine.machine.revision:
+            await anyio.lowlevel.checkpoint()
+        tasks.cancel_scope.cancel()
+
+
+async def scale(store: MemoryStore, *wanted: int) -> None:
+    for count in wanted:
+        await store.txn([], [Put(key="slice-target/tea/1", value=target(count))])
+
+
+@pytest.mark.anyio
+async def test_a_log_that_begins_later_has_the_same_facts() -> None:
+    """A control that restarts, or a node that joins, must go on from an id that another node gave."""
+    store, early, late = MemoryStore(), FactLog(), FactLog()
+    await fill(early, store)
+    await scale(store, 1, 2, 3)
+    await fill(early, store)
+    await fill(late, store)
+    assert late.after("1.0", 10) == early.after("1.0", 10) != []
+    assert late.is_complete_after(early.after("", 10)[0].id)
+
+
+@pytest.mark.anyio
+async def test_a_log_that_was_away_goes_on_where_it_stopped() -> None:
+    store, log = MemoryStore(), FactLog()
+    await fill(log, store)
+    for count in (1, 2, 3):
+        await scale(store, count)
+        await fill(log, store)
+    assert [fact.data["wanted"] for fact in log.after("1.0", 10)] == [1, 2, 3]
+
+
+@pytest.mark.anyio
+async def test_what_the_store_forgot_is_said_to_be_missing() -> None:
+    store, log = MemoryStore(), FactLog()
+    await fill(log, store)
+    await scale(store, 1)
+    await fill(log, store)
+    (first,) = log.after("", 10)
+    stream = log.follow(first.id)
+    await scale(store, 2, 3, 4)
+    await store.compact((await store.status()).revision)
+    with pytest.raises(Compacted):
+        await log.run(store, ("slice-target/",))
+    await fill(log, store)
+    await scale(store, 5)
+    await fill(log, store)
+    assert not log.is_complete_after(first.id)
+    assert [(await anext(stream)).event for _ in range(2)] == ["Reset", "SliceScaled"]
+    assert log.after(first.id, 10)[0].data == {"slice": "tea", "version": "1", "before": 4, "wanted": 5}
 
 
 @given(st.binary(max_size=60), st.sampled_from(["node/", "slice-target/tea/", "instance/n/s/", "endpoint/a/b/"]))
