@@ -137,7 +137,7 @@ class Changes:
     def _checked(self, record: BlueprintRecord) -> tuple[SliceContract, ...]:
         contracts = {f"{each.name}=={each.version}": each.slices for each in self._view.artifacts()}
         others = [
-            (str(target.blueprint), contract)
+            (target.settings, contract)
             for target in self._view.targets()
             if target.blueprint != record.blueprint
             and (contract := self._view.contract(target.settings.slice, target.settings.version)) is not None

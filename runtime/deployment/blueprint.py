@@ -137,18 +137,18 @@ def check_against(
     record: BlueprintRecord,
     *,
     contracts: Mapping[str, Sequence[SliceContract]],
-    others: Iterable[tuple[str, SliceContract]],
+    others: Iterable[tuple[BlueprintSlice, SliceContract]],
 ) -> tuple[SliceContract, ...]:
     """The contracts of the blueprint's slices, once they fit together. Raises BlueprintInvalid.
 
-    contracts: by artifact coordinate. others: (blueprint, contract) of slices that other blueprints deploy.
+    contracts: by artifact coordinate. others: slices that other blueprints deploy.
     """
     text, others = record.source, list(others)
     found = [_contract_of(row, index, text, contracts) for index, row in enumerate(record.slices)]
     available = {contract.name for contract in found} | {contract.name for _, contract in others}
     for index, (row, contract) in enumerate(zip(record.slices, found, strict=True)):
         _check_dependencies(row, contract, index, text, available)
-    _check_cycles(record, found)
+    _check_cycles(record, found, others)
     _check_routes(record, found, others)
     return tuple(found)
 
@@ -197,35 +197,53 @@ def _check_dependencies(
             )
 
 
-def _check_cycles(record: BlueprintRecord, found: Sequence[SliceContract]) -> None:
-    edges: dict[str, tuple[str, ...]] = {
-        row.slice: requirements(row, contract) for row, contract in zip(record.slices, found, strict=True)
-    }
+def _check_cycles(
+    record: BlueprintRecord, found: Sequence[SliceContract], others: Sequence[tuple[BlueprintSlice, SliceContract]]
+) -> None:
+    """A cycle through this blueprint's slices, also one that leads over another blueprint's."""
+    edges: dict[str, set[str]] = {}
+    for row, contract in (*others, *zip(record.slices, found, strict=True)):
+        edges.setdefault(row.slice, set()).update(requirements(row, contract))
     done: set[str] = set()
 
-    def visit(name: str, path: tuple[str, ...]) -> None:
+    def visit(name: str, index: int, path: tuple[str, ...]) -> None:
         if name in path:
             cycle = " -> ".join((*path[path.index(name) :], name))
-            raise BlueprintInvalid(f"required dependencies form a cycle: {cycle}", key="slices")
+            raise BlueprintInvalid(
+                f"required dependencies form a cycle: {cycle}",
+                line=line_of(record.source, "requires", index),
+                key=f"slices[{index}].requires",
+                remedy="Make one of them optional, or turn one call around with an event.",
+            )
         if name not in done:
-            for needed in edges.get(name, ()):
-                visit(needed, (*path, name))
+            for needed in sorted(edges.get(name, ())):
+                visit(needed, index, (*path, name))
             done.add(name)
 
-    for name in edges:
-        visit(name, ())
+    for index, row in enumerate(record.slices):
+        visit(row.slice, index, ())
 
 
 def _check_routes(
-    record: BlueprintRecord, found: Sequence[SliceContract], others: Sequence[tuple[str, SliceContract]]
+    record: BlueprintRecord, found: Sequence[SliceContract], others: Sequence[tuple[BlueprintSlice, SliceContract]]
 ) -> None:
-    owners: dict[tuple[str, str], str] = {}
-    for contract in (*(contract for _, contract in others), *found):
-        for method in contract.methods:
-            for route in method.routes:
-                shape = (route.method, re.sub(r"\{[^}]*\}", "{}", route.path))
-                owner = owners.setdefault(shape, contract.name)
-                if owner != contract.name:
-                    raise BlueprintInvalid(
-                        f"{route.method} {route.path} of {contract.name} is already a route of {owner}", key="slices"
-                    )
+    owners = {shape: contract.name for _, contract in others for shape in _shapes(contract)}
+    for index, contract in enumerate(found):
+        for shape, path in _shapes(contract).items():
+            owner = owners.setdefault(shape, contract.name)
+            if owner != contract.name:
+                raise BlueprintInvalid(
+                    f"{shape[0]} {path} of {contract.name} is already a route of {owner}",
+                    line=line_of(record.source, "slice", index),
+                    key=f"slices[{index}].slice",
+                    remedy="Give one of the two slices another path.",
+                )
+
+
+def _shapes(contract: SliceContract) -> dict[tuple[str, str], str]:
+    """(verb, path with nameless parameters) → path: two routes of one shape take the same requests."""
+    return {
+        (route.method, re.sub(r"\{[^}]*\}", "{}", route.path)): route.path
+        for method in contract.methods
+        for route in method.routes
+    }

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from runtime.deployment.blueprint import check_against, parse, requirements
 from runtime.deployment.errors import BlueprintInvalid
+from runtime.names import SliceName, Version
 from runtime.sdk.contract import DependencyContract, MethodContract, RouteContract, SliceContract
+from runtime.state.values import BlueprintSlice
 
 GOOD = """\
 id = "shop"
@@ -47,6 +49,12 @@ def contract(name: str, *routes: str, needs: tuple[str, ...] = ()) -> SliceContr
     )
     dependencies = tuple(DependencyContract(parameter=each, kind="slice", name=each) for each in needs)
     return SliceContract(name=name, version="1.0.0", entry="m:C", methods=methods, dependencies=dependencies)
+
+
+def other(name: str, *routes: str, needs: tuple[str, ...] = ()) -> tuple[BlueprintSlice, SliceContract]:
+    """A slice that another blueprint deploys."""
+    row = BlueprintSlice(slice=SliceName(name), version=Version("1.0.0"), artifact="a==1", instances=1, min=1, max=1)
+    return row, contract(name, *routes, needs=needs)
 
 
 SHOP = {"shop==1.0.0": (contract("orders", "/orders/{id}"), contract("pricing"))}
@@ -145,7 +153,16 @@ def test_it_is_checked_against_what_artifacts_offer() -> None:
             [],
             "cycle: orders -> pricing -> orders",
         ),
-        (SHOP, [("other", contract("archive", "/orders/{number}"))], "is already a route of archive"),
+        (
+            SHOP,
+            [other("archive", "/orders/{number}")],
+            "line 4: slices[0].slice: GET /orders/{id} of orders is already",
+        ),
+        (
+            {"shop==1.0.0": (contract("orders"), contract("pricing", needs=("tax",)))},
+            [other("tax", needs=("orders",))],
+            "line 10: slices[0].requires: required dependencies form a cycle: orders -> pricing -> tax -> orders",
+        ),
     ],
 )
 def test_what_does_not_fit_together_is_refused(contracts: dict, others: list, says: str) -> None:
