@@ -128,8 +128,8 @@ class Run:
     async def cycle(self, number: int, fault: Fault, report: Report, progress: Progress) -> None:
         """Raises PromiseBroken or NotThere."""
         rng = random.Random(f"{self._seed}/{number}")  # noqa: S311  repeatable, nothing secret
-        account = Account(prefix=f"c{number}/")
         leader = await self.cluster.leader(timeout_s=SEEN_S)
+        account = Account(prefix=f"c{number}/")
         trial = Trial(self.cluster, rng, account, leader)
         began_s = time.monotonic()
         well_s = await self._under_load(trial, fault)
