@@ -260,6 +260,7 @@ FAULTS: Final = (
         start=_stop_leader,
         observed=sights.others_have_a_leader,
         heal=_wake_leader,
+        hold_s=(0.0, 0.2),  # soon, while it may still believe that it leads
     ),
     Fault(
         name="leader-cut-off",

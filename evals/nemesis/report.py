@@ -52,6 +52,7 @@ class Report:
     revisions: int = 0  # that watchers saw
     gaps: int = 0  # times that a watcher was told that history is gone, at a node that began again from a snapshot
     operations: int = 0  # in histories that were found linearizable
+    undecided: int = 0  # histories whose check was given up
     elapsed_s: float = 0.0
     failure: str = ""
     kept_in: str = ""
@@ -86,7 +87,8 @@ class Report:
         lines.append(
             f"{self.acknowledged:,} changes acknowledged, {self.unknown:,} of unknown outcome, {self.reads:,} "
             f"linearizable reads, {self.leases:,} leases looked at, {self.revisions:,} revisions shown to watchers, "
-            f"{self.operations:,} operations in linearizable histories; {self.elapsed_s / 60:.0f} min"
+            f"{self.operations:,} operations in linearizable histories, {self.undecided} histories undecided; "
+            f"{self.elapsed_s / 60:.0f} min"
         )
         verdict = "passed" if self.passed else f"FAILED: {self.failure}\n  {self.again}\n  kept in {self.kept_in}"
         return [*lines, f"store campaign, seed {self.seed}: {verdict}"]
@@ -107,5 +109,6 @@ class Report:
             "revisions": self.revisions,
             "watch_gaps_told": self.gaps,
             "linearizable_operations": self.operations,
+            "undecided_histories": self.undecided,
             "elapsed_s": round(self.elapsed_s, 1),
         }

@@ -15,6 +15,7 @@ from typing import Final
 import anyio
 from anyio.abc import TaskGroup
 
+from evals.linearizability import History, Recorder, RecordingStore, check
 from evals.nemesis.account import Account
 from evals.nemesis.clients import Client
 from evals.nemesis.cluster import Setup, StoreCluster
@@ -132,8 +133,14 @@ class Run:
         account = Account(prefix=f"c{number}/")
         trial = Trial(self.cluster, rng, account, leader)
         began_s = time.monotonic()
-        well_s = await self._under_load(trial, fault)
-        await self._check(trial, report)
+        history = History(revision=(await self.cluster.client(leader).get("_")).revision)
+        try:
+            well_s = await self._under_load(trial, fault, Recorder(history, time.monotonic))
+            await self._check(trial, report)
+            _check_history(history, report)
+        except BaseException:
+            history.save(self.cluster.directory / f"history-{number}.jsonl")
+            raise
         report.add(fault.name, fault.what, account, well_s=well_s)
         progress(
             f"cycle {number}: {fault.name} ({'; '.join(trial.told)}), well after {well_s:.1f} s, no change "
@@ -141,13 +148,14 @@ class Run:
             f"unknown outcome; {time.monotonic() - began_s:.1f} s"
         )
 
-    async def _under_load(self, trial: Trial, fault: Fault) -> float:
+    async def _under_load(self, trial: Trial, fault: Fault, recorder: Recorder) -> float:
         """The seconds from mending until every member is well again."""
         stopping = anyio.Event()
         async with anyio.create_task_group() as tasks:
             for name, store in self._stores.items():
                 rng = random.Random(trial.rng.random())  # noqa: S311  repeatable, nothing secret
-                tasks.start_soon(Client(name, store, rng, trial.account).run, stopping)
+                recording = RecordingStore(store, recorder, name)
+                tasks.start_soon(Client(name, recording, rng, trial.account).run, stopping)
             await anyio.sleep(trial.rng.uniform(*SETTLE_S))
             await fault.start(trial)
             await self.cluster.until(
@@ -181,6 +189,15 @@ class Run:
             watcher.gaps.clear()
         if len(self._accounts) > CYCLES_KEPT:
             await store.txn([], [Delete(key=self._accounts.popleft().prefix, prefix=True)])
+
+
+def _check_history(history: History, report: Report) -> None:
+    """Raises PromiseBroken for one that no single order of its operations explains."""
+    verdict = check(history)
+    if verdict.result == "violated":
+        raise PromiseBroken(f"not linearizable: {verdict}")
+    report.operations += verdict.checked if verdict.ok else 0
+    report.undecided += not verdict.ok
 
 
 @asynccontextmanager
