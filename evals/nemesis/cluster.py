@@ -231,13 +231,13 @@ class StoreCluster:
         stand = "; ".join(str(status) for status in (await self.statuses()).values())
         raise NotThere(f"not seen in {timeout_s:.0f} s: {what}. {stand or 'no member answers'}")
 
-    async def leader(self, *, among: tuple[str, ...] = (), timeout_s: float = END_S) -> str:
-        """Whom those (all that are awake) agree on, and who is one of them. Raises NotThere."""
+    async def leader(self, *, timeout_s: float = END_S) -> str:
+        """Whom all that are awake agree on, and who is one of them. Raises NotThere."""
         found = ""
 
         async def agreed() -> bool:
             nonlocal found
-            nodes = among or self.awake
+            nodes = self.awake
             seen = await self.statuses(nodes)
             leaders = {status.leader for status in seen.values()}
             found = next(iter(leaders), "")
