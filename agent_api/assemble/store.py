@@ -33,7 +33,6 @@ from runtime.security.tls import client_context, server_context
 from runtime.telemetry.log import Log, open_log
 
 FLUSH_S: Final = 0.5
-SWITCH_S: Final = 0.0002  # the log writer's thread waits so long for the interpreter at most: every commit waits for it
 
 
 def main() -> int:
@@ -43,7 +42,6 @@ def main() -> int:
     parser.add_argument("--snapshot-kept", type=int, default=SNAPSHOT_KEPT, metavar="ENTRIES")
     arguments = parser.parse_args()
     layout = NodeLayout(arguments.data)
-    sys.setswitchinterval(SWITCH_S)
     snapshots = (arguments.snapshot_every, arguments.snapshot_kept)
     return uvloop.run(serve(layout, read_identity(layout.identity), snapshots=snapshots))
 

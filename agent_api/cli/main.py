@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import os
 import sys
 from typing import Final, Protocol, cast
 
@@ -22,6 +21,7 @@ COMMANDS: Final = {
     "events": "what happened in the cluster",
     "bench": "measure Aether against its peers on this machine",
     "campaign": "run a long test campaign",
+    "simulate": "run the store's engine on simulated time, network and disk, by seed",
 }
 
 LAUNCHER_COMMANDS: Final = {  # carried out by the launcher at the root of a checkout
@@ -39,7 +39,7 @@ class Command(Protocol):
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 130 interrupted, 141 nobody reads the output any more."""
+    """Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 130 interrupted."""
     words = sys.argv[1:] if argv is None else argv
     if not words or words[0] in ("-h", "--help", "help"):
         print(_overview())
@@ -54,9 +54,6 @@ def main(argv: list[str] | None = None) -> int:
         return command.run(parser.parse_args(words[1:]))
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains again at its end
-        return 141
 
 
 def _overview() -> str:

@@ -29,6 +29,8 @@ class Faults:
             "power loss of one": self._power_one,
             "kill the leader": self._kill_leader,
             "power loss of all": self._power_all,
+            "leaders die young": self._die_young,
+            "majority changes at a power loss": self._change_majority,
             "partition": self._partition,
             "one-way partition": self._one_way,
             "leader cut off": self._leader_alone,
@@ -36,11 +38,13 @@ class Faults:
             "slow disk": self._slow,
             "full disk": self._full,
             "pause": self._pause,
+            "clock jump": self._jump,
             "damaged disk": self._damage,
             "member added": self._add_member,
             "member removed": self._remove_member,
             "leadership handed over": self._hand_over,
             "snapshot while one is away": self._away,
+            "death during a snapshot": self._die_in_snapshot,
         }
 
     async def round(self) -> None:
@@ -52,6 +56,8 @@ class Faults:
             self.counts[kind] += 1
             self.world.say(f"-- {kind}")
         await asyncio.gather(*(self._kinds[kind]() for kind in kinds))
+        if self.world.network.weather != Weather():
+            self.world.disturb()
         self.world.network.heal()
         await self.restart_all()
         await asyncio.sleep(self._rng.uniform(0.3, 2.0))
@@ -67,6 +73,13 @@ class Faults:
         for name in sorted(self._lost):
             await self._replace(name)
 
+    def take_away_removed(self) -> None:
+        """Those whose removal was given up, and took hold later, do not belong to the cluster any more."""
+        known = self._members()
+        for name in [name for name in self.world.nodes if known and name not in known]:
+            self.world.crash(name, power=False)
+            del self.world.nodes[name]
+
     # -- processes and power -------------------------------------------------------------------------------------------
 
     async def _kill_one(self) -> None:
@@ -80,6 +93,43 @@ class Faults:
 
     async def _power_all(self) -> None:
         await self._down([name for name, _ in self.world.live()], power=True)
+
+    async def _die_young(self) -> None:
+        """Whoever begins to lead goes, before or just after its first entries got anywhere."""
+        down: list[str] = []
+        for _ in range(self._rng.randrange(2, 6)):
+            for _ in range(100):
+                if self.world.leaders():
+                    break
+                await asyncio.sleep(0.02)
+            await asyncio.sleep(self._rng.expovariate(1 / 0.03))
+            for name in self.world.leaders():
+                self.world.crash(name, power=self._rng.random() < 0.5)
+                down.append(name)
+            if len(down) > self._rng.randrange(1, 3):
+                self._start_again(down.pop(0))
+        for name in down:
+            self._start_again(name)
+
+    async def _change_majority(self) -> None:
+        """Who did not hear the last entries, and a leader that had them unsynced, decide without who had them."""
+        leaders = self.world.leaders()
+        if not leaders or len(self.world.nodes) < 3:
+            return
+        leader = leaders[0]
+        others = sorted(set(self.world.nodes) - {leader})
+        self._rng.shuffle(others)
+        deaf, heard = others[: len(others) // 2], others[len(others) // 2 :]
+        slow = self.world.nodes[leader].slow
+        slow.least, slow.most = self._rng.choice([(0.0002, 0.004), (0.2, 0.5)])
+        self.world.network.partition(set(deaf), {leader, *heard})
+        await asyncio.sleep(self._rng.uniform(0.05, 0.6))
+        self.world.crash(leader, power=True)
+        slow.least, slow.most = 0.0002, 0.004
+        self.world.network.cut.clear()
+        self.world.network.partition(set(heard), {leader, *deaf})
+        self._start_again(leader)
+        await asyncio.sleep(self._rng.uniform(0.5, 3.0))
 
     async def _down(self, names: list[str], *, power: bool) -> None:
         for name in names:
@@ -97,6 +147,12 @@ class Faults:
         await asyncio.sleep(self._rng.uniform(0.2, 4.0))
         if node.paused is not None:
             self.world.resume(name)
+
+    async def _jump(self) -> None:
+        """More than an election's time, so that whatever is timed is overdue at once."""
+        for _ in range(self._rng.randrange(1, 4)):
+            self.world.jump(self._any(), self._rng.choice([0.1, 1.0, 30.0]))
+            await asyncio.sleep(self._rng.uniform(0.1, 1.0))
 
     # -- network -------------------------------------------------------------------------------------------------------
 
@@ -126,20 +182,20 @@ class Faults:
             repeated=self._rng.choice([0.0, 0.2]),
             reorders=self._rng.random() < 0.7,
         )
-        await asyncio.sleep(self._rng.uniform(1.0, 6.0))
+        await self._disturbing(self._rng.uniform(1.0, 6.0))
 
     # -- disks ---------------------------------------------------------------------------------------------------------
 
     async def _slow(self) -> None:
         slow = self.world.nodes[self._any()].slow
         slow.least, slow.most = 0.01, self._rng.choice([0.1, 0.5, 2.0])
-        await asyncio.sleep(self._rng.uniform(1.0, 4.0))
+        await self._disturbing(self._rng.uniform(1.0, 4.0))
         slow.least, slow.most = 0.0002, 0.004
 
     async def _full(self) -> None:
         disk = self.world.nodes[self._any()].disk
         disk.full = True
-        await asyncio.sleep(self._rng.uniform(0.3, 2.0))
+        await self._disturbing(self._rng.uniform(0.3, 2.0))
         disk.full = False
 
     async def _damage(self) -> None:
@@ -193,7 +249,7 @@ class Faults:
             engine = self.world.nodes[leader].engine
             if engine is not None:
                 engine.hand_over()
-        await asyncio.sleep(0.5)
+        await self._disturbing(0.5)
 
     async def _away(self) -> None:
         """Long enough that the others let go of the log that it would need."""
@@ -202,8 +258,31 @@ class Faults:
         await asyncio.sleep(self._rng.uniform(4.0, 9.0))
         self._start_again(name)
 
+    async def _die_in_snapshot(self) -> None:
+        """Power goes while a member writes a snapshot, publishes it or receives one."""
+        for _ in range(400):
+            for name, node in self.world.live():
+                if node.engine is not None and node.engine.member.is_between_snapshots:
+                    await self._down([name], power=True)
+                    return
+            await asyncio.sleep(0.005)
+
+    async def _disturbing(self, seconds: float) -> None:
+        self.world.disturbances += 1
+        await asyncio.sleep(seconds)
+        self.world.disturbances -= 1
+        self.world.disturb()
+
     async def _change(self, kind: str, name: str) -> bool:
         """Through whoever leads, for a while. An unknown outcome is asked again: changes may be repeated."""
+        self.world.disturbances += 1
+        try:
+            return await self._changed(kind, name)
+        finally:
+            self.world.disturbances -= 1
+            self.world.disturb()
+
+    async def _changed(self, kind: str, name: str) -> bool:
         for _ in range(40):
             for leader in self.world.leaders():
                 engine = self.world.nodes[leader].engine

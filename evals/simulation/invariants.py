@@ -27,6 +27,7 @@ class Invariants:
         self.committed: dict[int, tuple[int, bytes]] = {}  # index → (term, command)
         self._states: dict[int, str] = {}  # applied index → digest of the state
         self._votes: dict[tuple[str, int], str] = {}  # (node, term) → whom it voted for, as far as its disk says
+        self._led: dict[tuple[str, int], tuple[int, float]] = {}  # per boot: the term that it leads, and since when
         world.on_tick = self.check
 
     def check(self, node: SimulatedNode) -> None:
@@ -36,6 +37,7 @@ class Invariants:
         self.checks += 1
         self._election_safety(node.name, engine)
         boot = (node.name, node.boots)
+        self._steadiness(node, engine)
         position, applied = self._seen.get(boot, (-1, -1))
         if engine.log.position != position:
             self._log_matching(engine)
@@ -58,6 +60,29 @@ class Invariants:
             before = self._votes.setdefault((name, member.term), vote)
             if before != vote:
                 raise Violation(f"{name} voted for {before} and for {vote} in term {member.term}")
+
+    def _steadiness(self, node: SimulatedNode, engine: RaftEngine) -> None:
+        """Who is cut off must not depose a leader that a majority hears; and a leader that no majority answers must
+        stop being one. Not asked while anything but the network is disturbed."""
+        member, boot, now_s = engine.member, (node.name, node.boots), self.world.clock(node)
+        led = self._led.get(boot)
+        if member.is_leader:
+            if led is None or led[0] != member.term:
+                self._led[boot] = member.term, now_s
+            alone_s = 2 * member.timing.election_max
+            if self.world.is_calm and not self._is_heard_by_majority(engine, now_s - alone_s):
+                raise Violation(f"{node.name} leads term {member.term}, and no majority answered for {alone_s:.1f} s")
+        elif led is not None:
+            del self._led[boot]
+            heard_s = now_s - 2.5 * member.timing.heartbeat  # shorter than any cut
+            settled = now_s - led[1] > member.timing.election_max  # no election that it won still goes on
+            if self.world.is_calm and settled and member.term > led[0] and self._is_heard_by_majority(engine, heard_s):
+                raise Violation(f"{node.name} led term {led[0]} with a majority and was deposed in term {member.term}")
+
+    def _is_heard_by_majority(self, engine: RaftEngine, since_s: float) -> bool:
+        member = engine.member
+        heard = {node.id for node in member.other_voters if member.heard_s.get(node, 0.0) > since_s} | {member.node}
+        return len(heard & member.voters) >= member.quorum
 
     def _leader_completeness(self, name: str, engine: RaftEngine) -> None:
         log = engine.log

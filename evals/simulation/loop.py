@@ -8,10 +8,15 @@ from __future__ import annotations
 import asyncio
 import selectors
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
-START_S = 1_000.0
+START_S: Final = 1_000.0
+STEPS_STILL_MAX: Final = 50_000  # a busy moment takes some hundreds
+
+
+class TimeStandsStill(AssertionError):
+    """Work is always left to do at one moment: in real time a process would spin."""
 
 
 class _NoSelector(selectors.BaseSelector):
@@ -39,6 +44,7 @@ class _NoSelector(selectors.BaseSelector):
 class SimulatedLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._now_s = START_S
+        self._still = 0  # steps since time last went on
         super().__init__(_NoSelector(self._pass))
         self._clock_resolution = 1e-9
 
@@ -47,6 +53,9 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
 
     def _pass(self, seconds: float) -> None:
         self._now_s += max(0.0, seconds)
+        self._still = 0 if seconds > 0 else self._still + 1
+        if self._still > STEPS_STILL_MAX:
+            raise TimeStandsStill(f"{STEPS_STILL_MAX} steps at {self._now_s - START_S:.4f} s: something spins")
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from evals.simulation.disk import SimulatedDisk, SimulatedWriter, Slowness
-from evals.simulation.network import Network
+from evals.simulation.network import Network, Weather
 from evals.simulation.tasks import start
 from runtime.consensus.engine import EngineStore
 from runtime.consensus.raft.core import syncobj
@@ -22,6 +22,7 @@ from runtime.consensus.raft.snapshot import SnapshotDamaged
 SEGMENT_BYTES: Final = 16 * 1024
 SNAPSHOT_EVERY: Final = 150
 SNAPSHOT_KEPT: Final = 40
+CALM_S: Final = 3.0  # two elections
 LINK_DOWN_S: Final = 0.03  # from a cut or a death to the end of the connection
 
 
@@ -33,6 +34,7 @@ class SimulatedNode:
     disk: SimulatedDisk
     bootstrap: Members
     rate: float  # of its clock
+    jumped_s: float = 0.0  # its clock is ahead by that much since its machine slept
     slow: Slowness = field(default_factory=Slowness)
     engine: RaftEngine | None = None
     writer: SimulatedWriter | None = None
@@ -51,7 +53,11 @@ class World:
         self.network = Network(self.rng, self._deliver)
         self.nodes: dict[str, SimulatedNode] = {}
         self.trace: list[str] = []
+        self.entries_max = self.rng.choice([2, 2_048])  # two: everything takes several messages
+        self.jumps = 0
         self.restarts = self.crashes = self.damages = 0
+        self.disturbances = 0  # things other than cuts that go on now
+        self.disturbed_s = self.loop.time()  # when the last of them ended
         self.on_tick: Callable[[SimulatedNode], None] = lambda _node: None
         self._linked: set[tuple[str, str]] = set()
         syncobj.monotonicTime = self.loop.time  # type: ignore[attr-defined]
@@ -63,6 +69,28 @@ class World:
 
     # -- nodes ---------------------------------------------------------------------------------------------------------
 
+    def clock(self, node: SimulatedNode) -> float:
+        """What the node takes for the time. It never goes back: monotonic clocks do not."""
+        return self.loop.time() * node.rate + node.jumped_s
+
+    def disturb(self) -> None:
+        """Something happened that may cost a leader its lead without anybody being wrong; cuts alone must not."""
+        self.disturbed_s = self.loop.time()
+
+    @property
+    def is_calm(self) -> bool:
+        """Nothing but cuts of the network happened for as long as anybody could still feel it."""
+        return (
+            self.network.weather == Weather() and not self.disturbances and self.loop.time() - self.disturbed_s > CALM_S
+        )
+
+    def jump(self, name: str, seconds: float) -> None:
+        """The node's clock goes on by that much at once, as after its machine slept."""
+        self.disturb()
+        self.jumps += 1
+        self.nodes[name].jumped_s += seconds
+        self.say(f"{name}'s clock jumps by {seconds:.3f} s")
+
     def add(self, name: str, bootstrap: Members) -> SimulatedNode:
         rate = 1.0 + self.rng.uniform(-1e-4, 1e-4)
         node = self.nodes[name] = SimulatedNode(name, SimulatedDisk(self.rng), bootstrap, rate)
@@ -71,6 +99,7 @@ class World:
     def start(self, name: str) -> bool:
         """False when the member refuses to start from what its disk holds."""
         node = self.nodes[name]
+        self.disturb()
         assert node.engine is None
         node.writer = SimulatedWriter(node.disk, self.rng, slow=node.slow)
         node.boots += 1
@@ -83,10 +112,11 @@ class World:
                     bootstrap=node.bootstrap,
                     wire=_Wire(self, name),
                     note=lambda event, fields: self.say(f"{name} {event} {fields}"),
-                    clock=lambda: self.loop.time() * node.rate,
+                    clock=lambda: self.clock(node),
                     disk=node.disk,
                     writer=node.writer,
                     segment_bytes=SEGMENT_BYTES,
+                    entries_max=self.entries_max,
                     snapshot_every=SNAPSHOT_EVERY,
                     snapshot_kept=SNAPSHOT_KEPT,
                 )
@@ -101,10 +131,11 @@ class World:
 
     def crash(self, name: str, *, power: bool) -> None:
         """kill -9, or with `power` a power loss: what was not synced may be gone."""
-        node = self.nodes[name]
-        if node.engine is None:
+        node = self.nodes.get(name)
+        if node is None or node.engine is None:
             return
         self.crashes += 1
+        self.disturb()
         self.say(f"{name} {'loses power' if power else 'is killed'}")
         engine, node.engine, node.paused = node.engine, None, None
         assert node.writer is not None
@@ -134,11 +165,15 @@ class World:
 
     def pause(self, name: str) -> None:
         """As SIGSTOP: messages wait, nothing ticks."""
+        self.disturb()
         self.nodes[name].paused = []
         self.say(f"{name} is paused")
 
     def resume(self, name: str) -> None:
-        node = self.nodes[name]
+        self.disturb()
+        node = self.nodes.get(name)
+        if node is None:
+            return
         waiting, node.paused = node.paused, None
         self.say(f"{name} goes on")
         for source, message in waiting or ():

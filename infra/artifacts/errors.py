@@ -42,12 +42,6 @@ class EnvironmentFailed(ArtifactFault):
     code, retryable = "environment_failed", True
 
 
-class DiskRefused(ArtifactFault):
-    """The node's disk is full or fails while code or an environment is put there."""
-
-    code, retryable = "disk_refused", True
-
-
 class ArtifactInUse(ArtifactFault):
     code = "artifact_in_use"
 

@@ -121,6 +121,7 @@ class Elections(Replica):
         if len(self._granted & self.voters) >= self.quorum:
             self.note("elected", {"term": self.term})
             self._SyncObj__onBecomeLeader()
+            self.heard_s.update(dict.fromkeys(self.peers, self.clock()))  # by this member's clock, not pysyncobj's
 
     def _hears_leader(self) -> bool:
         return self.is_leader or self.clock() - self.leader_heard_s < self.timing.election_min

@@ -106,6 +106,11 @@ class Installs(Elections):
     def is_writing(self) -> bool:
         return self._writing is not None and not self._installing
 
+    @property
+    def is_between_snapshots(self) -> bool:
+        """One is being written, published, received or installed, and does not count yet."""
+        return self._publishing or self._installing or self._writing is not None or self._receiving is not None
+
     def _begin_snapshot(self) -> None:
         index = self.applied_index
         term = self.log.term_at(index)

@@ -12,11 +12,8 @@ from runtime.consensus.raft import messages as m
 from runtime.consensus.raft.core import MEMBERSHIP, REGULAR
 from runtime.consensus.raft.membership import Change, check_change, encode_change
 from runtime.consensus.raft.replica import Parts
-from runtime.consensus.raft.replication import Replication
+from runtime.consensus.raft.replication import LogViolated, Replication
 
-COMMIT_LAG_S: Final = (
-    0.004  # what is committed is told with the next entries; alone, and to be answered, only after this
-)
 APPLIED_A_TICK: Final = 500  # so that messages get in between
 _REGULAR: Final = bytes((REGULAR,))
 _MEMBERSHIP: Final = bytes((MEMBERSHIP,))
@@ -32,9 +29,7 @@ class Member(Replication):
         self._proposed: deque[tuple[bytes, Done]] = deque()
         self._waiting: dict[int, tuple[int, Done]] = {}  # index → (term, whom to tell)
         self.change_index = 0
-        self._sent_commit = 0  # as the others were last told
-        self._sent_index = 0
-        self._owes_since_s = 0.0
+        self._sent_commit = 0
         super().__init__(parts)
         self._handlers: dict[type, Callable[[Any, Any], None]] = {
             m.Append: self.on_append,
@@ -127,24 +122,11 @@ class Member(Replication):
         self._apply_some()
         self._take_proposals()
         if self.is_leader:
-            self._replicate()
+            beat = self.clock() >= self.beat_at_s or self.commit_index != self._sent_commit
+            self._sent_commit = self.commit_index
+            self.replicate(beat=beat)
         self.write_snapshot()
         self.log.flush()
-
-    def _replicate(self) -> None:
-        now_s, news = self.clock(), self.log.last_index > self._sent_index
-        owes = self.owes_commit
-        if owes and not self._owes_since_s:
-            self._owes_since_s = now_s
-        beat = now_s >= self.beat_at_s or (owes and now_s >= self._owes_since_s + COMMIT_LAG_S)
-        if beat or news:
-            self._sent_commit, self._sent_index, self._owes_since_s = self.commit_index, self.log.last_index, 0.0
-        self.replicate(beat=beat)
-
-    @property
-    def owes_commit(self) -> bool:
-        """Whether the others do not know yet what is committed."""
-        return self.is_leader and self.commit_index != self._sent_commit
 
     @property
     def has_more(self) -> bool:
@@ -177,13 +159,16 @@ class Member(Replication):
 
     def _apply_some(self) -> None:
         """Every entry once: the index moves on before anyone is told, and what they do cannot raise into this."""
-        todo = min(APPLIED_A_TICK, self.commit_index - self.applied_index)
-        for command, index, term in self.log.from_index(self.applied_index + 1, todo) if todo > 0 else ():
+        before = self.applied_index
+        todo = min(APPLIED_A_TICK, self.commit_index - before)
+        for command, index, term in self.log.from_index(before + 1, todo) if todo > 0 else ():
             result = self._applied(command[1:]) if command[:1] == _REGULAR else None
             self.applied_index = index
             waiting = self._waiting.pop(index, None)
             if waiting is not None:
                 waiting[1]((result or _DONE) if waiting[0] == term else None)
+        if todo > 0 and self.applied_index == before:
+            raise LogViolated(f"entry {before + 1} is committed and is not in the log")
 
     def _applied(self, command: bytes) -> Result:
         """An error while applying is a result, the same on every member; raised, it would be tried again for ever."""

@@ -15,6 +15,7 @@ from runtime.consensus.raft.membership import Members, Peer, change_of, changed,
 from runtime.consensus.raft.messages import Message
 
 BATCH_BYTES: Final = 256 * 1024
+ENTRIES_MAX: Final = 2_048  # of one message
 SNAPSHOT_EVERY: Final = 20_000  # entries behind the last snapshot: then the next one is due
 SNAPSHOT_KEPT: Final = 5_000  # entries kept before it: a member that was away for a moment needs no snapshot
 
@@ -49,6 +50,7 @@ class Parts:
     note: Note
     state_changed: Callable[[], None]
     members_changed: Callable[[dict[str, str]], None]
+    entries_max: int = ENTRIES_MAX
     snapshot_every: int = SNAPSHOT_EVERY
     snapshot_kept: int = SNAPSHOT_KEPT
 
@@ -87,6 +89,7 @@ class Replica(Core):
         )
         own = Node(parts.node, address="")
         super().__init__(own, [], conf, nodeClass=Node, transport=_NoTransport(None, None, ()))
+        self.put_off_election()
         self.log.flush()
 
     # -- members -------------------------------------------------------------------------------------------------------

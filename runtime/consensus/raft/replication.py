@@ -11,7 +11,6 @@ from runtime.consensus.raft.membership import change_of
 from runtime.consensus.raft.replica import BATCH_BYTES, Parts
 
 WINDOW: Final = 4_096  # entries on the way to a member that has not answered
-ENTRIES_MAX: Final = 2_048  # of one message
 
 
 class LogViolated(Exception):
@@ -21,6 +20,7 @@ class LogViolated(Exception):
 class Replication(Installs):
     def __init__(self, parts: Parts) -> None:
         self.beat_at_s = 0.0
+        self._entries_max = parts.entries_max
         super().__init__(parts)
 
     # -- leader --------------------------------------------------------------------------------------------------------
@@ -43,7 +43,7 @@ class Replication(Installs):
             return
         sent = False
         while (first := self.next_index[node]) <= log.last_index and first - 1 - self.match_index[node] < WINDOW:
-            entries = _of_size(log.from_index(first, ENTRIES_MAX))
+            entries = _of_size(log.from_index(first, self._entries_max))
             if not self.send(node, self._append(first, entries)):
                 self.go_back(node)
                 return

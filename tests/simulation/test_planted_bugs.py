@@ -1,0 +1,34 @@
+"""What the simulation is worth: bugs are planted, one for each protection, and it must find them."""
+
+from __future__ import annotations
+
+import pytest
+
+from evals.simulation.campaign import seeds_needed
+from evals.simulation.planted import PLANTS, UnknownPlant, planted
+from evals.simulation.run import simulate
+
+QUICK = (  # found within a few seeds; all others stand in docs/reliability.md, found by `./aether simulate --planted`
+    "acknowledge-everything",
+    "cut-without-conflict",
+)
+
+
+@pytest.mark.slow
+def test_a_planted_bug_is_found(seed: int) -> None:
+    """Another one with each seed."""
+    plant = QUICK[seed % len(QUICK)]
+    assert seeds_needed(plant).seeds, f"{plant} was not found"
+
+
+def test_a_bug_is_gone_after_its_run() -> None:
+    before = [vars(plant.where)[plant.name] for plant in PLANTS.values()]
+    for name in PLANTS:
+        with planted(name):
+            pass
+    assert [vars(plant.where)[plant.name] for plant in PLANTS.values()] == before
+
+
+def test_an_unknown_bug_is_refused_with_those_there_are() -> None:
+    with pytest.raises(UnknownPlant, match="cut-without-conflict"):
+        simulate(1, plant="none")
