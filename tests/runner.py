@@ -23,7 +23,12 @@ GROUPS: Final = {  # group: (test paths, minutes it may take on two cores)
     "serve": (("tests/cluster",), 3),
     "consensus": (("tests/simulation", "tests/consensus"), 4),
 }
-TOOLS: Final = {"curl": "curl", "openssl": "openssl", "faketime": "faketime"}  # command: Debian package
+TOOLS: Final = {
+    "curl": "curl",
+    "openssl": "openssl",
+    "faketime": "faketime",
+    "etcd": "etcd-server",
+}  # command: Debian package
 
 CHECKS: Final = {
     "format": ("ruff", "format", "--check", "--quiet", "."),

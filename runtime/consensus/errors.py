@@ -86,6 +86,13 @@ class SessionLost(StoreFault):
     """Whether the change was sent more than once; else it was not applied."""
 
 
+class NotOnThisEngine(StoreFault):
+    """The verb is of the built-in engine; here etcd's own tools do it."""
+
+    code = "not_on_this_engine"
+    remedy = "Use etcd's tools for its members, snapshots and digests: etcdctl member, snapshot, endpoint hashkv."
+
+
 class StoreDamaged(StoreFault):
     """A file of this member is not what was written, or not its own. It must not start from it."""
 
@@ -131,6 +138,7 @@ _BY_CODE: dict[str, type[StoreFault]] = {
         Overloaded,
         TooManyWatchers,
         SessionLost,
+        NotOnThisEngine,
     )
 }
 

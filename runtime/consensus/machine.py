@@ -15,6 +15,7 @@ from runtime.consensus.history import History
 from runtime.consensus.keyspace import Keyspace
 from runtime.consensus.leases import Lease, Leases
 from runtime.consensus.limits import check_txn
+from runtime.consensus.quota_check import check_quotas
 from runtime.consensus.sessions import Session, Sessions
 from runtime.consensus.store import (
     LEADER_KEY,
@@ -30,7 +31,6 @@ from runtime.consensus.store import (
     WatchBatch,
     WatchEvent,
 )
-from runtime.state.quotas import TOTAL_BYTES_MAX, quota_of
 
 BLOCK_ITEMS: Final = 500  # a piece of a snapshot: half a millisecond of work
 
@@ -117,11 +117,11 @@ class Machine:
 
     def _txn(self, txn: c.Txn) -> TxnResult:
         check_txn(txn)
-        succeeded = all(self._holds(compare) for compare in txn.compare)
+        succeeded = all(self.holds(compare) for compare in txn.compare)
         gets = self._write(txn.then if succeeded else txn.otherwise)
         return TxnResult(succeeded=succeeded, revision=self.revision, gets=gets)
 
-    def _holds(self, compare: Compare) -> bool:
+    def holds(self, compare: Compare) -> bool:
         item = self.keys.get(compare.key)
         if compare.field == "value":
             found: int | bytes = item.value if item is not None else b""
@@ -161,21 +161,10 @@ class Machine:
         return tuple(gets)
 
     def _admit(self, operations: Sequence[Operation]) -> None:
-        growth: dict[str, int] = {}
         for operation in operations:
-            if not isinstance(operation, Put):
-                continue
-            if operation.lease != NO_LEASE:
+            if isinstance(operation, Put) and operation.lease != NO_LEASE:
                 self.leases.get(operation.lease)
-            item = self.keys.get(operation.key)
-            added = len(operation.value) - len(item.value) if item else len(operation.value) + len(operation.key)
-            part, limit = quota_of(operation.key)
-            growth[part] = growth.get(part, 0) + added
-            if growth[part] > 0 and self.keys.weight(part) + growth[part] > limit:
-                raise e.QuotaExceeded(f"{part} may hold {limit} bytes and is full")
-        total = sum(growth.values())
-        if total > 0 and self.keys.bytes_total + total > TOTAL_BYTES_MAX:
-            raise e.QuotaExceeded(f"the store may hold {TOTAL_BYTES_MAX} bytes and is full")
+        check_quotas(self.keys, operations)
 
     def _item(self, put: Put, revision: Revision) -> KeyValue:
         before = self.keys.get(put.key)

@@ -28,9 +28,10 @@ class MemberEngine(Engine, Protocol):
 
 
 class StoreServer:
-    """`peer(node)` gives the connection to another member's store, or None while there is none."""
+    """`peer(node)` gives the connection to another member's store, or None while there is none. Without `peer` every
+    member may do everything, as on an engine outside the cluster."""
 
-    def __init__(self, engine: MemberEngine, *, peer: Callable[[str], Connection | None]) -> None:
+    def __init__(self, engine: MemberEngine, *, peer: Callable[[str], Connection | None] | None) -> None:
         self._engine = engine
         self._store = EngineStore(engine)
         self._peer = peer
@@ -57,7 +58,7 @@ class StoreServer:
 
         async def handle(call: IncomingCall) -> bytes:
             try:
-                if anywhere(call.payload):
+                if self._peer is None or anywhere(call.payload):
                     return await handler(call.payload)
                 leader = self._engine.leader()
                 if leader and leader != self._engine.node and call.context.principal != w.FORWARDED:
@@ -69,6 +70,7 @@ class StoreServer:
         return handle
 
     async def _forward(self, leader: str, call: IncomingCall) -> bytes:
+        assert self._peer is not None
         connection = self._peer(leader)
         if connection is None:
             raise NotStarted(f"the leader {leader} is not connected")

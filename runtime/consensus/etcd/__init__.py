@@ -1,0 +1,1 @@
+"""The Store protocol over an etcd cluster that exists already."""

@@ -1,0 +1,27 @@
+"""Whether what a transaction would write still fits: the total, and the part of each kind of key."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from runtime.consensus.errors import QuotaExceeded
+from runtime.consensus.keyspace import Keyspace
+from runtime.consensus.store import Operation, Put
+from runtime.state.quotas import TOTAL_BYTES_MAX, quota_of
+
+
+def check_quotas(keys: Keyspace, operations: Sequence[Operation]) -> None:
+    """Raises QuotaExceeded naming the part that is full."""
+    growth: dict[str, int] = {}
+    for operation in operations:
+        if not isinstance(operation, Put):
+            continue
+        item = keys.get(operation.key)
+        added = len(operation.value) - len(item.value) if item else len(operation.value) + len(operation.key)
+        part, limit = quota_of(operation.key)
+        growth[part] = growth.get(part, 0) + added
+        if growth[part] > 0 and keys.weight(part) + growth[part] > limit:
+            raise QuotaExceeded(f"{part} may hold {limit} bytes and is full")
+    total = sum(growth.values())
+    if total > 0 and keys.bytes_total + total > TOTAL_BYTES_MAX:
+        raise QuotaExceeded(f"the store may hold {TOTAL_BYTES_MAX} bytes and is full")
