@@ -101,7 +101,7 @@ class Reads:
 
     async def window(self, request: Request) -> Response:
         name = request.path_params["slice"]
-        found = self._parts.telemetry.window(name)
+        found = await self._parts.telemetry.window(name)
         if found is None:
             raise NotFound(f"there are no figures of slice {name!r}")
         return self._answer(found)

@@ -98,12 +98,12 @@ class ReplicatedContent:
             raise ContentNotFound(sha256, "; ".join(tried))
 
     async def repair_forever(self) -> None:
-        """Makes lost copies anew and collects, every `REPAIR_EVERY_S`. A store without quorum delays it only."""
+        """Makes lost copies anew and collects, every `REPAIR_EVERY_S`. No quorum or a failing disk delays it only."""
         while True:
             try:
                 await self.repair()
                 await self.collect()
-            except (StoreFault, ContentFault):
+            except (StoreFault, ContentFault, OSError):
                 pass  # the next round sees the same need
             await anyio.sleep(REPAIR_EVERY_S)
 

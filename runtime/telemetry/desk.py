@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -19,7 +19,7 @@ from runtime.invocation.connection import Connection
 from runtime.invocation.errors import CallFault
 from runtime.invocation.incoming import Handlers, IncomingCall
 from runtime.names import NodeId
-from runtime.telemetry import lines, picture
+from runtime.telemetry import lines, picture, windows
 from runtime.telemetry.exposition import Exposition
 from runtime.telemetry.fact_log import FactLog
 from runtime.telemetry.report import ProcessReport
@@ -30,9 +30,12 @@ STORE_S: Final = 1.0  # between looks at the node's own store
 RETRY_S: Final = 0.5
 PRUNE_S: Final = 60.0
 PING: Final = "_telemetry/ping"
+WINDOW: Final = "_telemetry/window"
 LINES: Final = {"logs": "_telemetry/logs", "traces": "_telemetry/traces"}
 
 Rows = list[dict[str, object]]
+AnswerT = TypeVar("AnswerT")
+_decode_window: Final = msgspec.msgpack.Decoder(windows.WindowCopy | None).decode
 _decode_rows: Final = msgspec.msgpack.Decoder(list[dict[str, object]]).decode
 
 
@@ -90,6 +93,7 @@ class TelemetryDesk:
     def offer(self, handlers: Handlers) -> None:
         handlers.unary |= {
             PING: self._pinged,
+            WINDOW: self._window_asked,
             LINES["logs"]: lambda call: self._lines_asked("logs", call),
             LINES["traces"]: lambda call: self._lines_asked("traces", call),
         }
@@ -164,19 +168,27 @@ class TelemetryDesk:
     def picture(self) -> dict[str, object]:
         return self._picture.summary(self._now_s())
 
-    def window(self, slice_name: str) -> dict[str, object] | None:
+    async def window(self, slice_name: str) -> dict[str, object] | None:
         """Each second for ten minutes and each ten seconds for two hours, oldest first; null is missing. `silent` are
-        live nodes whose figures of the last seconds are not in it."""
-        found = self._picture.window(slice_name)
-        if found is None:
+        live nodes that did not answer, or whose figures of the last seconds are not in it."""
+        copies, silent = await self._ask_peers(WINDOW, slice_name.encode(), _decode_window)
+        own = self._picture.window(slice_name)
+        found = [own.copy() if own is not None else None, *copies]
+        known = [copy for copy in found if copy is not None]
+        if not known:
             return None
         heard = {figures.node for figures in self._picture.nodes(self._now_s())}
+        window = windows.merged(known)
         return {
             "slice": slice_name,
-            "silent": sorted({self._node, *self._peers()} - heard),
-            "seconds": {name: [_json(value) for value in values] for name, values in found.fine().items()},
-            "ten_seconds": {name: [_json(value) for value in values] for name, values in found.coarse().items()},
+            "silent": sorted({*silent, *({self._node, *self._peers()} - heard)}),
+            "seconds": {name: [_json(value) for value in values] for name, values in window.fine.items()},
+            "ten_seconds": {name: [_json(value) for value in values] for name, values in window.coarse.items()},
         }
+
+    async def _window_asked(self, call: IncomingCall) -> bytes:
+        own = self._picture.window(call.payload.decode("utf-8", "replace"))
+        return picture.encode(own.copy() if own is not None else None)
 
     def facts(self, after: str, limit: int) -> dict[str, object]:
         """`complete` is false when facts behind `after` are gone here: read the state anew then."""
@@ -198,23 +210,35 @@ class TelemetryDesk:
     async def _all(self, kind: Literal["logs", "traces"], words: dict[str, str]) -> dict[str, object]:
         """Merged, newest first, with the nodes that did not answer."""
         query = lines.query_of(words)
-        parts: list[Rows] = []
+        local: list[Rows] = []
+
+        async def look() -> None:
+            local.append(await self._local(kind, query))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(look)
+            parts, silent = await self._ask_peers(LINES[kind], msgspec.msgpack.encode(query), _decode_rows)
+        return {kind: lines.merge([*local, *parts], query.limit), "silent": silent}
+
+    async def _ask_peers(
+        self, target: str, payload: bytes, decode: Callable[[bytes], AnswerT]
+    ) -> tuple[list[AnswerT], list[str]]:
+        """All other live nodes at once: their answers, and the names of those that gave none."""
+        answers: list[AnswerT] = []
         silent: list[str] = []
 
         async def ask(node: NodeId) -> None:
             try:
                 with anyio.fail_after(ASK_S):
                     connection = await self._connect(node)
-                    raw = await connection.call(LINES[kind], msgspec.msgpack.encode(query), deadline_s=ASK_S)
-                parts.append(_decode_rows(raw))
+                    answers.append(decode(await connection.call(target, payload, deadline_s=ASK_S)))
             except (CallFault, TimeoutError, msgspec.DecodeError):
                 silent.append(node)
 
         async with anyio.create_task_group() as tasks:
             for node in self._peers():
                 tasks.start_soon(ask, node)
-            parts.append(await self._local(kind, query))
-        return {kind: lines.merge(parts, query.limit), "silent": sorted(silent)}
+        return answers, sorted(silent)
 
     async def _lines_asked(self, kind: Literal["logs", "traces"], call: IncomingCall) -> bytes:
         try:

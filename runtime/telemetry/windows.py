@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
+
+import msgspec
 
 FINE_S: Final = 1
 FINE_COUNT: Final = 600
@@ -16,31 +18,63 @@ SERIES: Final = ("calls", "errors", "rejected", "p50_ms", "p95_ms", "p99_ms", "i
 MEANS: Final = frozenset({"p50_ms", "p95_ms", "p99_ms", "instances"})  # the others are counts: they add up
 
 
+class WindowCopy(msgspec.Struct, frozen=True, array_like=True):
+    """A window as it travels: the number of each ring's newest step, and the values up to it, oldest first."""
+
+    fine_at: int
+    fine: dict[str, list[float]]
+    coarse_at: int
+    coarse: dict[str, list[float]]
+
+
+def merged(copies: Sequence[WindowCopy]) -> WindowCopy:
+    """What one node missed, because it began later or was cut off, another one has. At least one copy."""
+    fine_at, coarse_at = max(copy.fine_at for copy in copies), max(copy.coarse_at for copy in copies)
+    fine = [(fine_at - copy.fine_at, copy.fine) for copy in copies]
+    coarse = [(coarse_at - copy.coarse_at, copy.coarse) for copy in copies]
+    return WindowCopy(fine_at, _merged(fine, FINE_COUNT), coarse_at, _merged(coarse, COARSE_COUNT))
+
+
+def _merged(parts: Sequence[tuple[int, Mapping[str, list[float]]]], count: int) -> dict[str, list[float]]:
+    """parts: how many steps each is behind, and its series. Of two counts of one step the fuller is right."""
+    found = {name: [math.nan] * count for name in SERIES}
+    for behind, series in parts:
+        for name, row in found.items():
+            for back, value in enumerate(reversed(series.get(name, ()))):
+                place = count - 1 - behind - back
+                if place < 0:
+                    break
+                if math.isnan(row[place]) or (name not in MEANS and value > row[place]):
+                    row[place] = value
+    return found
+
+
 class Ring:
     """The newest `count` values, one per step; NaN is missing, also for steps that nobody recorded."""
 
-    __slots__ = ("_at", "_values", "step_s")
+    __slots__ = ("_values", "at", "step_s")
 
     def __init__(self, step_s: int, count: int) -> None:
         self.step_s = step_s
         self._values = array("f", [math.nan]) * count
-        self._at = -1  # the newest step's number
+        self.at = -1  # the newest step's number
 
     def put(self, at_s: int, value: float) -> None:
         step, count = at_s // self.step_s, len(self._values)
-        if step > self._at:
-            for missing in range(max(self._at + 1, step - count + 1), step):
+        if step > self.at:
+            for missing in range(max(self.at + 1, step - count + 1), step):
                 self._values[missing % count] = math.nan
-            self._at = step
-        if step > self._at - count:
+            self.at = step
+        if step > self.at - count:
             self._values[step % count] = value
 
-    def newest(self, count: int) -> list[float]:
-        """Oldest first."""
+    def newest(self, count: int, *, until: int | None = None) -> list[float]:
+        """Oldest first; up to the step `until`, or the newest one."""
         length = len(self._values)
+        end = self.at if until is None else until
         return [
-            self._values[step % length] if step >= 0 else math.nan
-            for step in range(self._at - min(count, length) + 1, self._at + 1)
+            self._values[step % length] if max(0, self.at - length + 1) <= step <= self.at else math.nan
+            for step in range(end - min(count, length) + 1, end + 1)
         ]
 
     @property
@@ -81,6 +115,12 @@ class Window:
 
     def coarse(self, count: int = COARSE_COUNT) -> dict[str, list[float]]:
         return {name: ring.newest(count) for name, ring in self._coarse.items()}
+
+    def copy(self) -> WindowCopy:
+        """All of it, to be merged with other nodes' copies."""
+        fine_at, coarse_at = self._fine["calls"].at, max(ring.at for ring in self._coarse.values())
+        coarse = {name: ring.newest(COARSE_COUNT, until=coarse_at) for name, ring in self._coarse.items()}
+        return WindowCopy(fine_at, self.fine(), coarse_at, coarse)
 
     @property
     def nbytes(self) -> int:

@@ -39,7 +39,7 @@ from runtime.telemetry.picture import ClusterPicture, NodeMeter
 from runtime.telemetry.recorder import Recorder
 from runtime.telemetry.segments import SegmentWriter
 from runtime.telemetry.spans import SpanWriter
-from runtime.telemetry.windows import COARSE_S, Window
+from runtime.telemetry.windows import COARSE_S, Window, merged
 
 durations = st.lists(st.integers(0, 10**9), min_size=1, max_size=200)
 
@@ -121,6 +121,19 @@ def test_seconds_that_nobody_recorded_are_missing_not_zero() -> None:
     window.put(10 * COARSE_S, {"calls": 1.0})
     window.put(10 * COARSE_S + 3, {"calls": 1.0})
     assert [math.isnan(value) for value in window.fine(4)["calls"]] == [False, True, True, False]
+
+
+def test_copies_of_a_window_fill_each_others_gaps() -> None:
+    """A node that began later, or was cut off, must not show a hole where the others saw load."""
+    old, young = Window(), Window()
+    for second in range(1_000, 1_030):
+        old.put(second, {"calls": 4.0, "p99_ms": 5.0})
+    for second in range(1_025, 1_032):
+        young.put(second, {"calls": 3.0, "p99_ms": 6.0})
+    both = merged([young.copy(), old.copy()])
+    assert (both.fine_at, both.fine["calls"][-8:]) == (1_031, [4.0] * 6 + [3.0] * 2)
+    assert both.fine["p99_ms"][-8:] == [5.0] + [6.0] * 7
+    assert both.coarse["calls"][-3:] == [40.0, 40.0, 15.0]
 
 
 SETTINGS = BlueprintSlice(slice=SliceName("tea"), version=Version("1"), artifact="tea==1", instances=1, min=1, max=3)
