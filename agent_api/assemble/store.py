@@ -16,6 +16,7 @@ import uvloop
 from runtime.cluster.identity import NodeIdentity, read_identity, write_identity
 from runtime.cluster.layout import NodeLayout
 from runtime.cluster.ports import addresses_of
+from runtime.config.settings import read_settings
 from runtime.consensus import wire as w
 from runtime.consensus.directory import check_directory, check_log_is_there, has_log
 from runtime.consensus.hello import offer_hello
@@ -52,6 +53,11 @@ async def serve(
     """Runs until SIGTERM (0), or until the disk fails (1). Does not start (1) from what is not whole or not its own."""
     log = open_log(layout.logs, "store", node=identity.node)
     try:
+        settings = read_settings(layout.data)
+        if settings.store_engine == "etcd":
+            from agent_api.assemble.etcd_store import serve_etcd
+
+            return await serve_etcd(layout, identity, settings, log)
         return await _serve(layout, identity, snapshots, log)
     except RuntimeFault as fault:
         problem = fault.problem()

@@ -90,6 +90,23 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         int,
         Meta(ge=8, le=65_536, description="Disk for traces; the oldest go first.", extra={"unit": "MiB", **RESTART}),
     ] = 256
+    store_engine: Annotated[
+        Literal["raft", "etcd"],
+        Meta(description="What keeps the cluster's state: the built-in engine, or an etcd that exists.", extra=RESTART),
+    ] = "raft"
+    store_etcd_endpoints: Annotated[
+        tuple[str, ...], Meta(max_length=16, description="host:port of etcd's members.", extra=RESTART)
+    ] = ()
+    store_etcd_prefix: Annotated[
+        str, Meta(description="Everything lies below this and the cluster's id.", extra=RESTART)
+    ] = "aether"
+    store_etcd_authority: Annotated[
+        str, Meta(description="File with the CA of etcd's certificates; empty is no TLS.", extra=RESTART)
+    ] = ""
+    store_etcd_certificate: Annotated[
+        str, Meta(description="File with this node's client certificate for etcd.", extra=RESTART)
+    ] = ""
+    store_etcd_key: Annotated[str, Meta(description="File with the key of that certificate.", extra=RESTART)] = ""
 
 
 class Setting(NamedTuple):
