@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import gc
 import signal
 import sys
 from pathlib import Path
@@ -34,6 +35,8 @@ from runtime.security.tls import client_context, server_context
 from runtime.telemetry.log import Log, open_log
 
 FLUSH_S: Final = 0.5
+COLLECT_AFTER: Final = (20_000, 20, 100)  # objects: a collection of all that history holds takes tens of ms
+SWITCH_S: Final = 0.0002  # the log writer's thread waits so long for the interpreter at most: every commit waits for it
 
 
 def main() -> int:
@@ -43,6 +46,9 @@ def main() -> int:
     parser.add_argument("--snapshot-kept", type=int, default=SNAPSHOT_KEPT, metavar="ENTRIES")
     arguments = parser.parse_args()
     layout = NodeLayout(arguments.data)
+    sys.setswitchinterval(SWITCH_S)
+    gc.freeze()
+    gc.set_threshold(*COLLECT_AFTER)
     snapshots = (arguments.snapshot_every, arguments.snapshot_kept)
     return uvloop.run(serve(layout, read_identity(layout.identity), snapshots=snapshots))
 

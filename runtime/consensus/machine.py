@@ -32,7 +32,7 @@ from runtime.consensus.store import (
     WatchEvent,
 )
 
-BLOCK_ITEMS: Final = 500  # a piece of a snapshot: half a millisecond of work
+BLOCK_ITEMS: Final = 250  # a piece of a snapshot: half a millisecond of work
 
 
 class StateBlock(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from evals.simulation.disk import SimulatedDisk
 from runtime.consensus.raft import records as r
+from runtime.consensus.raft.disk import Disk, RealDisk
 from runtime.consensus.raft.log import Log, Owner
 from runtime.consensus.raft.writer import Batch, Done, write_batch
 
@@ -20,7 +22,7 @@ OWNER = Owner(1, "c", "n1")
 class Now:
     """Implements Writer: writes at once, or keeps what it was given until told."""
 
-    def __init__(self, disk: SimulatedDisk) -> None:
+    def __init__(self, disk: Disk) -> None:
         self.disk = disk
         self.holds = False
         self.held: list[tuple[Batch, Done]] = []
@@ -199,3 +201,59 @@ def test_nothing_counts_as_durable_before_its_sync() -> None:
     batch, done = writer.held.pop()
     done(batch.position, 0.0, None)
     assert log.durable_index == 2
+
+
+def test_a_real_file_keeps_room_of_zeros_and_gives_back_what_was_appended(tmp_path: Path) -> None:
+    """Room taken for damage would keep a member from starting; room taken for entries would be worse."""
+    first = RealDisk(tmp_path)
+    log = Log(first, Now(first), OWNER, segment_bytes=4_000)
+    for number in range(1, 40):
+        log.add(b"\x00" + bytes(300) + bytes((number, 0, 0)), number, 1)
+        log.flush()
+    first.close()
+    segments = sorted(path for path in tmp_path.iterdir() if path.suffix == ".wal")
+    assert len(segments) > 2
+    assert all(path.stat().st_size > 4_000 + 400 for path in segments)
+    again = RealDisk(tmp_path)
+    reopened = Log(again, Now(again), OWNER, segment_bytes=4_000)
+    assert [entry[1] for entry in reopened.from_index(1, 100)] == list(range(1, 40))
+    reopened.add(b"\x00more", 40, 1)
+    reopened.flush()
+    again.close()
+    last = RealDisk(tmp_path)
+    assert Log(last, Now(last), OWNER, segment_bytes=4_000).last_index == 40
+    last.close()
+
+
+def test_a_batch_that_became_zeros_in_an_old_segment_is_missed(tmp_path: Path) -> None:
+    """Zeros are room at a segment's end only if the next segment goes on where it ended."""
+    disk = RealDisk(tmp_path)
+    log = Log(disk, Now(disk), OWNER, segment_bytes=1_000)
+    for number in range(1, 12):
+        log.add(b"\x00" + b"x" * 300, number, 1)
+        log.flush()
+    disk.close()
+    oldest = min(path for path in tmp_path.iterdir() if path.suffix == ".wal")
+    data = oldest.read_bytes()
+    oldest.write_bytes(data[: len(data.rstrip(b"\0")) - 300] + bytes(300))
+    with pytest.raises(r.LogDamaged):
+        again = RealDisk(tmp_path)
+        Log(again, Now(again), OWNER, segment_bytes=1_000)
+
+
+def test_a_whole_batch_that_became_zeros_in_an_old_segment_is_missed(tmp_path: Path) -> None:
+    disk = RealDisk(tmp_path)
+    log = Log(disk, Now(disk), OWNER, segment_bytes=1_000)
+    ends = []
+    for number in range(1, 12):
+        log.add(b"\x00" + b"x" * 300, number, 1)
+        log.flush()
+        oldest = min(path for path in tmp_path.iterdir() if path.suffix == ".wal")
+        ends.append(len(oldest.read_bytes().rstrip(b"\0")))
+    disk.close()
+    before_last = sorted(set(ends))[-2]
+    data = oldest.read_bytes()
+    oldest.write_bytes(data[:before_last] + bytes(len(data) - before_last))
+    with pytest.raises(r.LogDamaged, match="missing"):
+        again = RealDisk(tmp_path)
+        Log(again, Now(again), OWNER, segment_bytes=1_000)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
+
+LOG_SUFFIX: Final = ".wal"
+ROOM_BYTES: Final = 64 * 1024  # for some 200 changes of 256 bytes
 
 
 class Disk(Protocol):
     """Every method may raise OSError. What was appended survives a power loss only after `sync`; what was created,
-    renamed or removed only after `sync_names`."""
+    renamed or removed only after `sync_names`. Files of the log may be read with zeros behind what was appended."""
 
     def names(self) -> list[str]: ...
 
@@ -39,12 +42,17 @@ class Disk(Protocol):
 
 
 class RealDisk:
-    """Implements Disk. Files are mode 0600 and stay open until they are renamed, removed or closed."""
+    """Implements Disk. Files are mode 0600 and stay open until they are renamed, removed or closed.
+
+    Files of the log are kept longer than what was appended, by zeros: a sync that changes no size need not wait for the
+    file system's journal, in which everybody else's changes are too.
+    """
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._directory = directory
         self._open: dict[str, int] = {}
+        self._ends: dict[str, tuple[int, int]] = {}  # of files of the log: what was appended, and with the zeros
 
     def names(self) -> list[str]:
         return sorted(path.name for path in self._directory.iterdir() if path.is_file())
@@ -56,14 +64,20 @@ class RealDisk:
 
     def append(self, name: str, data: bytes) -> None:
         fd = self._fd(name)
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(fd, rest) :]
+        if not name.endswith(LOG_SUFFIX):
+            _write_all(fd, data, os.fstat(fd).st_size)
+            return
+        end, size = self._ends.get(name) or (os.fstat(fd).st_size,) * 2
+        if end + len(data) > size:
+            size = _make_room(fd, size, end + len(data) + ROOM_BYTES)
+        _write_all(fd, data, end)
+        self._ends[name] = (end + len(data), max(size, end + len(data)))
 
     def sync(self, name: str) -> None:
         os.fdatasync(self._fd(name))
 
     def truncate(self, name: str, size: int) -> None:
+        self._ends.pop(name, None)
         os.ftruncate(self._fd(name), size)
         os.fsync(self._fd(name))
 
@@ -90,11 +104,29 @@ class RealDisk:
     def _fd(self, name: str) -> int:
         fd = self._open.get(name)
         if fd is None:
-            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
             fd = self._open[name] = os.open(self._directory / name, flags, 0o600)
         return fd
 
     def _forget(self, name: str) -> None:
+        self._ends.pop(name, None)
         fd = self._open.pop(name, None)
         if fd is not None:
             os.close(fd)
+
+
+def _write_all(fd: int, data: bytes, at: int) -> None:
+    rest = memoryview(data)
+    while rest:
+        written = os.pwrite(fd, rest, at)
+        rest, at = rest[written:], at + written
+
+
+def _make_room(fd: int, size: int, wanted: int) -> int:
+    """The new size. A disk that is too full for it has no room to spare, and is full when what is appended says so."""
+    try:
+        _write_all(fd, bytes(wanted - size), size)
+    except OSError:
+        os.ftruncate(fd, size)
+        return size
+    return wanted

@@ -21,8 +21,7 @@ from runtime.consensus.raft.snapshot import (
 
 PIECE_BYTES: Final = 256 * 1024
 RESEND_S: Final = 1.0
-BLOCKS_A_TICK: Final = 4  # two milliseconds of work
-SYNC_BLOCKS: Final = 16  # written blocks between syncs
+SYNC_BLOCKS: Final = 2  # written blocks between syncs: some 200 KB, behind which the log's own sync may have to wait
 
 
 @dataclass(slots=True)
@@ -89,13 +88,13 @@ class Installs(Elections):
             if self.applied_index - last >= self._every or (now and self.applied_index > last):
                 self._begin_snapshot()
             return
-        for _ in range(BLOCKS_A_TICK):
-            self._blocks += 1
-            if not self._writing.step():
-                self._publish(self._writing)
-                return
-            if self._blocks % SYNC_BLOCKS == 0:
-                self.log.sync_soon(OWN)
+        if self.log.owes_syncs:
+            return
+        self._blocks += 1
+        if not self._writing.step():
+            self._publish(self._writing)
+        elif self._blocks % SYNC_BLOCKS == 0:
+            self.log.sync_soon(OWN)
 
     def _publish(self, written: SnapshotWriter) -> None:
         self._writing = None
@@ -104,7 +103,8 @@ class Installs(Elections):
 
     @property
     def is_writing(self) -> bool:
-        return self._writing is not None and not self._installing
+        """Whether the next tick can go on with it."""
+        return self._writing is not None and not self._installing and not self.log.owes_syncs
 
     @property
     def is_between_snapshots(self) -> bool:

@@ -12,12 +12,12 @@ import msgspec
 
 from runtime.consensus.raft import records as r
 from runtime.consensus.raft.core import EntryT
-from runtime.consensus.raft.disk import Disk
+from runtime.consensus.raft.disk import LOG_SUFFIX, Disk
 from runtime.consensus.raft.writer import Batch, Writer
 
 SEGMENT_BYTES: Final = 8 * 1024 * 1024
 FORMAT: Final = 1
-_SUFFIX: Final = ".wal"
+_SUFFIX: Final = LOG_SUFFIX
 
 
 class Owner(msgspec.Struct, frozen=True, array_like=True):
@@ -52,6 +52,7 @@ class Log:
         self._records: list[r.Record] = []  # not yet handed to the writer
         self._batch = 0
         self._writing = False
+        self._syncing = False  # the batch that is being written syncs other files too
         self._segments: list[_Segment] = []
         self._size = 0  # of the newest segment
         self._removes: list[str] = []
@@ -78,6 +79,7 @@ class Log:
             renames=tuple((name, to) for name, to, _ in renames),
             removes=tuple(self._removes),
         )
+        self._syncing = bool(self._syncs)
         self._syncs, self._removes = [], []
         self._writing = True
         self._writer.write(batch, lambda *ended: self._written(renames, *ended))
@@ -110,6 +112,11 @@ class Log:
         """Another file goes to disk with the next batch: a little at a time, a large one costs no pause."""
         self._syncs.append(name)
 
+    @property
+    def owes_syncs(self) -> bool:
+        """Whether other files still wait to be synced."""
+        return self._syncing or bool(self._syncs)
+
     def rename_soon(self, name: str, to: str, done: Callable[[], None]) -> None:
         """A whole file replaces another, in the order in which this was asked for; then `done` is called."""
         self._renames.append((name, to, done))
@@ -121,7 +128,7 @@ class Log:
         took_s: float,
         failed: OSError | None,
     ) -> None:
-        self._writing = False
+        self._writing = self._syncing = False
         self.failed = self.failed or failed
         if failed is None:
             self.synced = position

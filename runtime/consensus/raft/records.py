@@ -55,7 +55,8 @@ def scan(data: bytes, *, name: str, batch: int, newest: bool) -> Scan:
     """Reads one segment. `batch` is the number of the last batch before it.
 
     A batch that was never synced may have any part of it missing, so what is wrong is cut off if it can belong to the
-    last batch of the `newest` segment; a whole record of a later batch behind it proves that it was synced once.
+    last batch of the `newest` segment; a whole record of a later batch behind it proves that it was synced once. Zeros
+    at a segment's end are room that was not used; whether a batch should be there, the next segment's name tells.
     Raises LogDamaged.
     """
     records: list[Record] = []
@@ -67,7 +68,7 @@ def scan(data: bytes, *, name: str, batch: int, newest: bool) -> Scan:
         if is_last:
             records += unfinished
             unfinished, good, batch = [], at, batch + 1
-    if good < len(data):
+    if data.count(0, good) < len(data) - good:  # zeros are room that was not used
         if not newest:
             raise LogDamaged(f"{name} is damaged at byte {at}, and later segments follow it")
         later = _later_batch(data, at, batch + 1)
@@ -91,7 +92,8 @@ def _record_at(data: bytes, at: int) -> tuple[Record, bool, int] | None:
 
 def _later_batch(data: bytes, start: int, batch: int) -> int:
     """Where a whole record of a batch after `batch` begins; 0 if nowhere."""
-    for at in range(start + 1, len(data) - HEAD.size + 1):
+    begins_max = len(data.rstrip(b"\0"))  # a record may end in zeros, but it does not begin in them alone
+    for at in range(start + 1, min(begins_max, len(data) - HEAD.size + 1)):
         found = _record_at(data, at)
         if found is not None and batch < found[0].batch < batch + 1_000_000:
             return at
