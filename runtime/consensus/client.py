@@ -35,7 +35,7 @@ from runtime.consensus.store import (
     WatchBatch,
 )
 from runtime.invocation.connection import Connection
-from runtime.invocation.errors import CallFault, NotStarted, RemoteFault
+from runtime.invocation.errors import CallFault, RemoteFault
 from runtime.invocation.link import Link
 from runtime.invocation.listener import connect_unix
 from runtime.security.tls import client_context
@@ -69,7 +69,7 @@ class StoreClient:
         self._session = 0
         self._opening = asyncio.Lock()
         self._numbers = itertools.count(1)
-        self._in_flight: set[int] = set()
+        self._in_flight: dict[int, None] = {}  # in order, so the first is the smallest
 
     @classmethod
     def open(
@@ -190,9 +190,9 @@ class StoreClient:
     async def _command(self, command: c.Command) -> c.Applied:
         session = self._session or await self._open_session()
         number = next(self._numbers)
-        self._in_flight.add(number)
+        self._in_flight[number] = None
         try:
-            envelope = c.Envelope(command, session, number, min(self._in_flight))
+            envelope = c.Envelope(command, session, number, next(iter(self._in_flight)))
             return _result(await self._ask(w.COMMAND, c.encode(envelope)))
         except e.SessionLost as lost:
             if self._session == session:
@@ -200,7 +200,7 @@ class StoreClient:
             if lost.repeated:
                 raise
         finally:
-            self._in_flight.discard(number)
+            del self._in_flight[number]
         return await self._command(command)
 
     async def _open_session(self) -> int:
@@ -215,7 +215,7 @@ class StoreClient:
         """Tries again until the deadline: every verb may be repeated, commands because they are numbered."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._deadline_s
-        last: Exception = NotStarted("no store answered")
+        last: Exception | None = None
         attempts, tried = 0, _Tried(self._link.now, loop.time())
         while (left_s := deadline - loop.time()) > 0:
             attempts += 1
@@ -237,7 +237,7 @@ class StoreClient:
             raise last
         if isinstance(last, e.NotLeader):
             raise e.NoQuorum("no leader could be found in time; a majority of the core nodes may be down") from last
-        raise e.StoreUnavailable(f"no store answered in {self._deadline_s} s: {last}") from last
+        raise e.StoreUnavailable(f"no store answered in {self._deadline_s} s: {last or 'none was asked'}") from last
 
     def _move_on(self, tried: _Tried, now_s: float) -> _Tried:
         """The store may be cut off, removed or stopped; the next one may not."""

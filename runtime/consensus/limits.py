@@ -25,7 +25,8 @@ def check_txn(txn: c.Txn) -> None:
     if len(txn.then) + len(txn.otherwise) > TXN_OPERATIONS_MAX or len(txn.compare) > COMPARES_MAX:
         raise TooLarge(f"a transaction has at most {TXN_OPERATIONS_MAX} operations and {COMPARES_MAX} comparisons")
     for branch in (txn.then, txn.otherwise):
-        _check_written_once(branch)
+        if len(branch) > 1:
+            _check_written_once(branch)
     size = sum(_operation_bytes(operation) for operation in (*txn.then, *txn.otherwise))
     size += sum(_compare_bytes(compare) for compare in txn.compare)
     if size > TXN_BYTES_MAX:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from runtime.consensus import commands as c
 from runtime.consensus import errors as e
 from runtime.consensus.engine import EngineStore
@@ -24,6 +26,9 @@ class MemoryEngine:
     async def propose(self, command: bytes) -> c.Result:
         await self.confirm()
         return self.machine.apply(command)
+
+    def submit(self, command: bytes, told: Callable[[c.Result | e.StoreFault], None]) -> None:
+        told(self.machine.apply(command) if self.quorum else e.NoQuorum("no quorum"))
 
     async def confirm(self) -> None:
         if not self.quorum:

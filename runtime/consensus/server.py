@@ -7,12 +7,14 @@ from typing import Final, Protocol
 
 import msgspec
 
+from runtime.consensus import commands as c
 from runtime.consensus import errors as e
 from runtime.consensus import wire as w
 from runtime.consensus.engine import Engine, EngineStore
 from runtime.invocation.connection import Connection
 from runtime.invocation.errors import CallFault, NotStarted, RemoteFault
 from runtime.invocation.incoming import Handlers, IncomingCall, UnaryHandler
+from runtime.invocation.outcome import Outcome as CallOutcome
 
 WATCHERS_MAX: Final = 1_000
 
@@ -25,6 +27,10 @@ class MemberEngine(Engine, Protocol):
     async def remove_member(self, node: str) -> None: ...
 
     def members(self) -> dict[str, str]: ...
+
+    def submit(self, command: bytes, told: Callable[[c.Result | e.StoreFault], None]) -> None:
+        """As `propose`, but `told` is called with what that returns or raises, unless this raises it."""
+        ...
 
 
 class StoreServer:
@@ -41,12 +47,12 @@ class StoreServer:
         handlers.unary |= {
             w.GET: self.on_leader(self._get, lambda raw: w.decode_get(raw).stale_ok),
             w.RANGE: self.on_leader(self._range, lambda raw: w.decode_range(raw).stale_ok),
-            w.COMMAND: self.on_leader(self._command),
             w.ADD_MEMBER: self.on_leader(self._add_member),
             w.REMOVE_MEMBER: self.on_leader(self._remove_member),
             w.STATUS: self._status,
             w.MEMBERS: self._members,
         }
+        handlers.direct[w.COMMAND] = self._command
         handlers.streams |= {w.WATCH: self._watch, w.LEADERSHIP: self._leadership}
 
     def on_leader(
@@ -99,8 +105,37 @@ class StoreServer:
             )
         )
 
-    async def _command(self, raw: bytes) -> bytes:
-        return w.encode(await self._store.command(w.decode_command(raw)))
+    def _command(self, call: IncomingCall) -> None:
+        """Without a task: what the client encoded goes into the log as it is, and the result to the client."""
+        leader = self._engine.leader()
+        try:
+            if leader and leader != self._engine.node and call.context.principal != w.FORWARDED:
+                self._forward_command(leader, call)
+                return
+            w.decode_command(call.payload)
+            self._engine.submit(call.payload, lambda outcome: _answer(call, outcome))
+        except msgspec.DecodeError as error:
+            _answer(call, e.InvalidRequest(f"{call.target}: {error}"))
+        except e.StoreFault as fault:
+            _answer(call, fault)
+
+    def _forward_command(self, leader: str, call: IncomingCall) -> None:
+        connection = self._peer(leader)
+        if connection is None:
+            call.fail(NotStarted(f"the leader {leader} is not connected"))
+            return
+        context = call.context.child()
+        context.principal = w.FORWARDED
+
+        def done(outcome: CallOutcome) -> None:
+            error = outcome.error
+            if error is None or isinstance(error, RemoteFault | NotStarted):
+                call.finish(outcome)
+            else:
+                _answer(call, e.StoreUnavailable(f"the leader {leader} did not answer: {error}"))
+
+        call_id = connection.start_call(call.target, call.payload, context=context, done=done)
+        call.on_cancel = lambda: connection.cancel_call(call_id)
 
     async def _add_member(self, raw: bytes) -> bytes:
         request = w.decode_member(raw)
@@ -134,3 +169,15 @@ class StoreServer:
     async def _leadership(self, _call: IncomingCall) -> AsyncIterator[bytes]:
         async for leadership in self._store.leadership():
             yield w.encode(leadership)
+
+
+def _answer(call: IncomingCall, outcome: c.Result | e.StoreFault) -> None:
+    """A refusal is a result of the log, but an error to who asked."""
+    if isinstance(outcome, c.Failed):
+        outcome = e.error_of(outcome.code, outcome.detail)
+    if isinstance(outcome, e.StoreFault):
+        fault = RemoteFault(code=outcome.code, detail=str(outcome), retryable=outcome.retryable, remedy=outcome.remedy)
+        call.fail(fault)
+    else:
+        assert call.connection is not None
+        call.connection.send_reply(call.call_id, w.encode(outcome))

@@ -47,14 +47,20 @@ class Sessions:
             raise SessionLost(f"session {envelope.session} is not known here")
         self.by_id[envelope.session] = self.by_id.pop(envelope.session)
         session.settled = max(session.settled, envelope.settled)
-        for sequence in [each for each in session.results if each < session.settled]:
-            del session.results[sequence]
+        self._forget_settled(session)
         if envelope.sequence < session.settled:
             raise SessionLost(f"change {envelope.sequence} of session {envelope.session} had ended")
         found = session.results.get(envelope.sequence)
         if found is None and len(session.results) >= RESULTS_MAX:
             raise Overloaded(f"session {envelope.session} has {RESULTS_MAX} changes in flight")
         return found
+
+    @staticmethod
+    def _forget_settled(session: Session) -> None:
+        """From the oldest result on: nearly always they were made in the order of their numbers."""
+        results, settled = session.results, session.settled
+        while results and (oldest := next(iter(results))) < settled:
+            del results[oldest]
 
     def note(self, envelope: c.Envelope, result: c.Result) -> None:
         self.by_id[envelope.session].results[envelope.sequence] = result

@@ -75,9 +75,9 @@ class Dispatch:
     def _begin(self, incoming: IncomingCall) -> None:
         handlers = self._connection.handlers
         unary = handlers.unary.get(incoming.target)
-        if unary is None and handlers.raw is not None:
+        if unary is None and (raw := handlers.direct.get(incoming.target, handlers.raw)) is not None:
             self._raw[incoming.call_id] = incoming
-            handlers.raw(incoming)
+            raw(incoming)
             return
         unary = unary or handlers.default
         if unary is None:

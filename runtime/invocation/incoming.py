@@ -82,9 +82,13 @@ RawHandler = Callable[[IncomingCall], None]
 
 @dataclass(slots=True)
 class Handlers:
-    """What a connection offers to the other side. Targets that nobody names go to `raw`, else to `default`."""
+    """What a connection offers to the other side. Targets that nobody names go to `raw`, else to `default`.
+
+    `direct` is for short work without a task: it answers the call itself, at once or later.
+    """
 
     unary: dict[str, UnaryHandler] = field(default_factory=dict)
+    direct: dict[str, RawHandler] = field(default_factory=dict)
     streams: dict[str, StreamHandler] = field(default_factory=dict)
     notifies: dict[str, NotifyHandler] = field(default_factory=dict)
     default: UnaryHandler | None = None

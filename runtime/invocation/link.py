@@ -63,6 +63,9 @@ class Link:
         self, target: str, payload: bytes = b"", *, deadline_s: float = DEADLINE_S, context: CallContext | None = None
     ) -> bytes:
         """As Connection.call, after waiting for a connection within the same deadline."""
+        now = self.now
+        if now is not None:
+            return await now.call(target, payload, deadline_s=deadline_s, context=context)
         deadline = asyncio.get_running_loop().time() + deadline_s
         connection = await self.connection(deadline_s=deadline_s)
         left_s = max(0.001, deadline - asyncio.get_running_loop().time())

@@ -142,7 +142,7 @@ def test_a_flipped_bit_before_the_last_batch_is_never_read_as_if_nothing_was(sha
     disk, name = written(12)
     data = disk._files[name].data
     whole = r.scan(bytes(data), name=name, batch=0, newest=True)
-    last_batch = len(r.pack_batch([record for record in whole.records if record.batch == 12]))
+    last_batch = len(r.pack_batch([record for record in whole.records if record.batch == 12], 12))
     data[int(share * (len(data) - last_batch - 1))] ^= 1 << bit
     with pytest.raises(r.LogDamaged):
         open_log(disk)

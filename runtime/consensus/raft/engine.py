@@ -17,9 +17,10 @@ from runtime.consensus.machine import Machine
 from runtime.consensus.raft.disk import Disk, RealDisk
 from runtime.consensus.raft.inspection import check_promotion, check_removal, figures_of
 from runtime.consensus.raft.log import SEGMENT_BYTES, Log, Owner
-from runtime.consensus.raft.member import Member
+from runtime.consensus.raft.member import COMMIT_LAG_S, Member
 from runtime.consensus.raft.membership import Change, Members
 from runtime.consensus.raft.messages import Message, MessageUnreadable, decode, encode
+from runtime.consensus.raft.proposals import PROPOSE_S, Outcome, Proposals, Told
 from runtime.consensus.raft.reads import ReadRounds
 from runtime.consensus.raft.replica import ENTRIES_MAX, SNAPSHOT_EVERY, SNAPSHOT_KEPT, Note, Parts, Timing
 from runtime.consensus.raft.snapshot import NAME as SNAPSHOT_NAME
@@ -31,7 +32,6 @@ from runtime.consensus.store import Revision, StoreStatus
 TICK_S: Final = 0.02
 LEASE_TICK_S: Final = 0.25
 LEASE_TICK_MS_MAX: Final = 500  # a leader that slept longer lets leases last longer: their keep-alives slept too
-PROPOSE_S: Final = 2.0
 PENDING_MAX: Final = 4_096  # proposals that wait for the log; 4 MiB at 1 KiB each
 CAUGHT_UP: Final = 100  # entries behind at most: then a learner may become a voter
 FORMAT: Final = 1
@@ -72,13 +72,13 @@ class RaftEngine:
             parts.note, {"snapshot_written": self.snapshots.fire, "snapshot_installed": self.snapshots.fire}
         )
         self._note = self.recorder.note
+        self._proposals = Proposals(clock=parts.clock, leader=self.leader, took=self.recorder.commit.record)
         self._clock = parts.clock
         self._loop = asyncio.get_running_loop()
         self._directory = parts.directory
         self._disk = parts.disk or RealDisk(parts.directory)
         self._writer = parts.writer or ThreadWriter(self._disk, self._loop)
-        self._pending: set[asyncio.Future[c.Result]] = set()
-        self._woken = self._led = False
+        self._woken = self._led = self._will_tell = False
         self._snapshot_wanted = 0
         self._leader = ""
         self._leases_at_s = parts.clock()
@@ -118,15 +118,18 @@ class RaftEngine:
     # -- Engine --------------------------------------------------------------------------------------------------------
 
     async def propose(self, command: bytes) -> c.Result:
+        waiter: asyncio.Future[c.Result] = self._loop.create_future()
+        self.submit(command, lambda outcome: _settle(waiter, outcome))
+        return await waiter
+
+    def submit(self, command: bytes, told: Told) -> None:
+        """As `propose`, but `told` is called with the result or the error. Raises NotLeader, Overloaded and
+        StoreUnavailable, after which it is not called."""
         self._must_lead()
-        if len(self._pending) >= PENDING_MAX:
+        if len(self._proposals) >= PENDING_MAX:
             raise e.Overloaded(f"{PENDING_MAX} changes are waiting for the log")
-        waiter = self._waiter()
-        self.member.propose(command, lambda result: self._tell(waiter, result))
-        began_s = self._clock()
-        result = await self._outcome(waiter)
-        self.recorder.commit.record(int((self._clock() - began_s) * 1e6))
-        return result
+        self.member.propose(command, self._proposals.add(told))
+        self.wake()
 
     async def confirm(self) -> None:
         self._must_lead()
@@ -162,7 +165,7 @@ class RaftEngine:
         return figures_of(
             self.member,
             self.recorder,
-            pending=len(self._pending),
+            pending=len(self._proposals),
             snapshot_bytes=snapshot.stat().st_size if snapshot.exists() else 0,
             now_s=self._clock(),
         )
@@ -242,13 +245,14 @@ class RaftEngine:
     async def _change(self, change: Change) -> None:
         """Returns once it is committed by the members that are after it."""
         self._must_lead()
-        waiter = self._waiter()
+        waiter: asyncio.Future[c.Result] = self._loop.create_future()
         try:
-            self.member.propose_change(change, lambda result: self._tell(waiter, result))
-        except e.StoreFault:
-            self._pending.discard(waiter)
-            raise
-        await self._outcome(waiter)
+            self.member.propose_change(change, self._proposals.add(lambda outcome: _settle(waiter, outcome)))
+        except e.InvalidRequest as refusal:
+            waiter.cancel()  # its time will pass without anybody waiting
+            raise refusal
+        self.wake()
+        await waiter
         self._note("members_changed", {"change": change.kind, "member": change.node})
 
     def _raise_learners(self) -> None:
@@ -325,6 +329,7 @@ class RaftEngine:
             if self._snapshot_index() < self._snapshot_wanted:
                 self.member.write_snapshot(now=True)
             self._reads.advance()
+            self._proposals.expire()
             self._let_time_pass()
             if self.member.is_leader and len(self.member.voters) < len(self.member.members):
                 self._raise_learners()
@@ -333,6 +338,9 @@ class RaftEngine:
             return
         if self.member.has_more:
             self.wake()
+        elif self.member.owes_commit and not self._will_tell:
+            self._will_tell = True
+            self._loop.call_later(COMMIT_LAG_S, self._tell_commit)
         if self.machine.digesting is not None:
             if self.machine.digest_some():
                 self.wake()
@@ -342,6 +350,10 @@ class RaftEngine:
             self._leader = self.member.leader
             self._note("leader_changed", {"leader": self._leader, "term": self.member.term})
             self.changes.fire()
+
+    def _tell_commit(self) -> None:
+        self._will_tell = False
+        self.tick()
 
     def _synced(self) -> None:
         if not self.begun.done():
@@ -377,9 +389,7 @@ class RaftEngine:
             self.wake()
         if self._led and not leads:
             self.member.fail_waiting()
-            for waiter in tuple(self._pending):
-                if not waiter.done():
-                    waiter.set_exception(e.NotLeader(self.leader()))
+            self._proposals.fail()
             self._reads.fail(e.NotLeader(self.leader()))
         self._led = leads
         self.changes.fire()
@@ -391,29 +401,6 @@ class RaftEngine:
             raise e.NotLeader(self.leader())
 
     # -- inside --------------------------------------------------------------------------------------------------------
-
-    def _waiter(self) -> asyncio.Future[c.Result]:
-        waiter: asyncio.Future[c.Result] = self._loop.create_future()
-        self._pending.add(waiter)
-        self.wake()
-        return waiter
-
-    def _tell(self, waiter: asyncio.Future[c.Result], result: c.Result | None) -> None:
-        if waiter.done():
-            return
-        if result is None:
-            waiter.set_exception(e.NotLeader(self.leader()))
-        else:
-            waiter.set_result(result)
-
-    async def _outcome(self, waiter: asyncio.Future[c.Result]) -> c.Result:
-        try:
-            async with asyncio.timeout(PROPOSE_S):
-                return await waiter
-        except TimeoutError:
-            raise e.NoQuorum("no majority confirmed the change in time; it may yet be applied") from None
-        finally:
-            self._pending.discard(waiter)
 
     def _send(self, node: str, message: Message) -> bool:
         return self._wire.send(node, encode(message))
@@ -427,6 +414,15 @@ class RaftEngine:
                 self._opened[name] = address
                 self._wire.open(name, address)
         self.changes.fire()
+
+
+def _settle(waiter: asyncio.Future[c.Result], outcome: Outcome) -> None:
+    if waiter.done():
+        return  # nobody waits any more
+    if isinstance(outcome, e.StoreFault):
+        waiter.set_exception(outcome)
+    else:
+        waiter.set_result(outcome)
 
 
 def _nobody_waits(_result: c.Result | None) -> None:

@@ -88,7 +88,7 @@ class Log:
         self._batch += 1
         if begins:
             self._begin_segment()
-        data = r.pack_batch([record._replace(batch=self._batch) for record in self._records])
+        data = r.pack_batch(self._records, self._batch)
         name, last_index = self._segments[-1]
         newest = max((each.idx for each in self._records if each.kind == r.ENTRY), default=0)
         self._segments[-1] = _Segment(name, max(last_index, newest))

@@ -14,6 +14,9 @@ from runtime.consensus.raft.membership import Change, check_change, encode_chang
 from runtime.consensus.raft.replica import Parts
 from runtime.consensus.raft.replication import LogViolated, Replication
 
+COMMIT_LAG_S: Final = (
+    0.004  # what is committed is told with the next entries; alone, and to be answered, only after this
+)
 APPLIED_A_TICK: Final = 500  # so that messages get in between
 _REGULAR: Final = bytes((REGULAR,))
 _MEMBERSHIP: Final = bytes((MEMBERSHIP,))
@@ -29,7 +32,9 @@ class Member(Replication):
         self._proposed: deque[tuple[bytes, Done]] = deque()
         self._waiting: dict[int, tuple[int, Done]] = {}  # index → (term, whom to tell)
         self.change_index = 0
-        self._sent_commit = 0
+        self._sent_commit = 0  # as the others were last told
+        self._sent_index = 0
+        self._owes_since_s = 0.0
         super().__init__(parts)
         self._handlers: dict[type, Callable[[Any, Any], None]] = {
             m.Append: self.on_append,
@@ -122,11 +127,24 @@ class Member(Replication):
         self._apply_some()
         self._take_proposals()
         if self.is_leader:
-            beat = self.clock() >= self.beat_at_s or self.commit_index != self._sent_commit
-            self._sent_commit = self.commit_index
-            self.replicate(beat=beat)
+            self._replicate()
         self.write_snapshot()
         self.log.flush()
+
+    def _replicate(self) -> None:
+        now_s, news = self.clock(), self.log.last_index > self._sent_index
+        owes = self.owes_commit
+        if owes and not self._owes_since_s:
+            self._owes_since_s = now_s
+        beat = now_s >= self.beat_at_s or (owes and now_s >= self._owes_since_s + COMMIT_LAG_S)
+        if beat or news:
+            self._sent_commit, self._sent_index, self._owes_since_s = self.commit_index, self.log.last_index, 0.0
+        self.replicate(beat=beat)
+
+    @property
+    def owes_commit(self) -> bool:
+        """Whether the others do not know yet what is committed."""
+        return self.is_leader and self.commit_index != self._sent_commit
 
     @property
     def has_more(self) -> bool:
