@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent_api.cli.failure import report
@@ -13,6 +14,7 @@ from runtime.errors import RuntimeFault
 
 if TYPE_CHECKING:
     from evals.bench.dataplane import Result
+    from evals.bench.store import Result as StoreResult
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,9 +31,65 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     dataplane.add_argument("--ray-python", default="", metavar="PATH", help="a Python that has ray[serve]")
     dataplane.add_argument("--json", action="store_true")
+    _add_store(subjects.add_parser("store", help="the consensus store beside etcd: writes, reads, failover, snapshots"))
+
+
+def _add_store(store: argparse.ArgumentParser) -> None:
+    store.add_argument("--seconds", type=float, default=2.0, metavar="S", help="of each run (default 2)")
+    store.add_argument("--rounds", type=int, default=5, metavar="N", help="medians of so many (default 5)")
+    store.add_argument("--nodes", type=int, action="append", default=[], metavar="N", help="3 or 5; default both")
+    store.add_argument(
+        "--only", action="append", default=[], metavar="GROUP", help="rounds, single or loaded; default all"
+    )
+    store.add_argument("--keys", type=int, default=100_000, metavar="N", help="of the single figures (default 100000)")
+    store.add_argument("--kills", type=int, default=20, metavar="N", help="of loaded leaders (default 20)")
+    store.add_argument("--loaded-minutes", type=float, default=10.0, metavar="M", help="without a kill (default 10)")
+    store.add_argument("--dir", type=Path, metavar="DIR", help="on which disk (default: the temporary directory)")
+    store.add_argument("--without-etcd", action="store_true", help="ours alone; there are no ratios then")
+    store.add_argument(
+        "--quick", action="store_true", help="two minutes instead of twenty: for a look, not for a claim"
+    )
+    store.add_argument("--json", action="store_true")
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Exit codes: 0 measured, 1 refused."""
+    return (_run_store if arguments.subject == "store" else _run_dataplane)(arguments)
+
+
+def _run_store(arguments: argparse.Namespace) -> int:
+    import anyio
+
+    from evals.bench.store import measure
+    from evals.bench.store import table as store_table
+    from evals.bench.store_runs import GROUPS, Plan
+
+    quick = arguments.quick
+    plan = Plan(
+        seconds=1.0 if quick else arguments.seconds,
+        rounds=2 if quick else arguments.rounds,
+        sizes=tuple(arguments.nodes) or ((3,) if quick else (3, 5)),
+        groups=tuple(arguments.only) or GROUPS,
+        keys=20_000 if quick else arguments.keys,
+        kills=3 if quick else arguments.kills,
+        loaded_s=10.0 if quick else arguments.loaded_minutes * 60,
+        with_etcd=not arguments.without_etcd,
+        directory=arguments.dir,
+        apps=tuple(ROOT / "examples" / name for name in EXAMPLES),
+    )
+
+    async def measured() -> StoreResult:
+        return await measure(plan, lambda line: print(line, file=sys.stderr, flush=True))
+
+    try:
+        result = anyio.run(measured, backend_options={"use_uvloop": True})
+    except RuntimeFault as fault:
+        return report("bench", fault)
+    print(json.dumps(result.as_json(), indent=2) if arguments.json else "\n".join(store_table(result)))
+    return 0
+
+
+def _run_dataplane(arguments: argparse.Namespace) -> int:
     import anyio
 
     from evals.bench.dataplane import GROUPS, measure
