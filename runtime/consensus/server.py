@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Final, Protocol
+from functools import partial
+from typing import Final, Protocol, runtime_checkable
 
 import msgspec
 
@@ -27,6 +28,11 @@ class MemberEngine(Engine, Protocol):
     async def remove_member(self, node: str) -> None: ...
 
     def members(self) -> dict[str, str]: ...
+
+
+@runtime_checkable
+class Submits(Protocol):
+    """An engine that takes a change without a task that waits for it."""
 
     def submit(self, command: bytes, told: Callable[[c.Result | e.StoreFault], None]) -> None:
         """As `propose`, but `told` is called with what that returns or raises, unless this raises it."""
@@ -52,7 +58,10 @@ class StoreServer:
             w.STATUS: self._status,
             w.MEMBERS: self._members,
         }
-        handlers.direct[w.COMMAND] = self._command
+        if isinstance(self._engine, Submits) and self._peer is not None:
+            handlers.direct[w.COMMAND] = partial(self._submit, self._engine, self._peer)
+        else:
+            handlers.unary[w.COMMAND] = self.on_leader(self._command)
         handlers.streams |= {w.WATCH: self._watch, w.LEADERSHIP: self._leadership}
 
     def on_leader(
@@ -105,22 +114,24 @@ class StoreServer:
             )
         )
 
-    def _command(self, call: IncomingCall) -> None:
+    async def _command(self, raw: bytes) -> bytes:
+        return w.encode(await self._store.command(w.decode_command(raw)))
+
+    def _submit(self, engine: Submits, peer: Callable[[str], Connection | None], call: IncomingCall) -> None:
         """Without a task: what the client encoded goes into the log as it is, and the result to the client."""
         leader = self._engine.leader()
         try:
             if leader and leader != self._engine.node and call.context.principal != w.FORWARDED:
-                self._forward_command(leader, call)
+                self._forward_command(leader, peer(leader), call)
                 return
             w.decode_command(call.payload)
-            self._engine.submit(call.payload, lambda outcome: _answer(call, outcome))
+            engine.submit(call.payload, lambda outcome: _answer(call, outcome))
         except msgspec.DecodeError as error:
             _answer(call, e.InvalidRequest(f"{call.target}: {error}"))
         except e.StoreFault as fault:
             _answer(call, fault)
 
-    def _forward_command(self, leader: str, call: IncomingCall) -> None:
-        connection = self._peer(leader)
+    def _forward_command(self, leader: str, connection: Connection | None, call: IncomingCall) -> None:
         if connection is None:
             call.fail(NotStarted(f"the leader {leader} is not connected"))
             return
