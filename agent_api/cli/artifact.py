@@ -82,7 +82,7 @@ def _list(api: ApiClient, *, as_json: bool) -> int:
         print(json.dumps(rows, indent=2))
         return 0
     for row in rows:
-        slices = ", ".join(f"{contract['name']} {contract['version']}" for contract in row.get("slices", []))
+        slices = ", ".join(row.get("slices", []))
         print(f"{row['name']}=={row['version']}  {row['size_bytes']:>10} bytes  {row['sha256'][:12]}…  {slices}")
     if not rows:
         print("no artifacts; upload one: aether artifact upload WHEEL")

@@ -59,7 +59,7 @@ class Session:
                 progress=self._progress,
             )
             async with forge:
-                self._announce(forge)
+                await self._announce(forge)
                 await self._hold(forge)
             outer.cancel_scope.cancel()
         self._say("ended", "everything that was started has ended")
@@ -132,10 +132,10 @@ class Session:
     def _progress(self, line: str) -> None:
         self._say("progress", f"{time.monotonic() - self._began:5.1f} s  {line}")
 
-    def _announce(self, forge: Forge) -> None:
+    async def _announce(self, forge: Forge) -> None:
         ready_s = time.monotonic() - self._began
         if not self._json:
-            print(welcome(forge, ready_s), flush=True)
+            print(welcome(forge, ready_s, await forge.api.routes()), flush=True)
             return
         nodes = [{"node": name, **msgspec.to_builtins(node.addresses)} for name, node in forge.nodes.items()]
         first = forge.nodes[forge.names[0]]

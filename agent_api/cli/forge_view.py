@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Final
 
 from rich.console import Console, Group
@@ -9,9 +11,12 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from evals.forge.app import App
+from evals.forge.cluster_api import RouteRow
 from evals.forge.forge import Forge
 from evals.forge.status import Status
 
+ROUTES_SHOWN_MAX: Final = 6
 STYLES: Final = {"running": "green", "paused": "yellow", "down": "red"}
 _JSON: Final = "-H 'content-type: application/json'"
 _CURLS: Final = {
@@ -28,7 +33,7 @@ _CURLS: Final = {
 }
 
 
-def welcome(forge: Forge, ready_s: float) -> str:
+def welcome(forge: Forge, ready_s: float, routes: Sequence[RouteRow]) -> str:
     """Where everything is, and what to try first."""
     rows = [f"\nready after {ready_s:.1f} s; nodes in {forge.state.path}\n"]
     for name, node in forge.nodes.items():
@@ -37,9 +42,19 @@ def welcome(forge: Forge, ready_s: float) -> str:
     rows.append(f"  admin key  {first.admin_key_file}\n")
     http = first.addresses.http
     for app in forge.apps:
-        rows += [f"  {line.format(http=http)}" for line in _CURLS.get(app.blueprint, ())]
+        known = _CURLS.get(app.blueprint)
+        lines = [line.format(http=http) for line in known] if known else to_try(app, routes, http)
+        rows += [f"  {line}" for line in lines]
     rows.append("\ntype `help` for what can be broken; Ctrl-C ends everything\n")
     return "\n".join(rows)
+
+
+def to_try(app: App, routes: Sequence[RouteRow], http: str) -> list[str]:
+    """A project's first routes: as curl lines where a request needs no body. A parameter's name is its value."""
+    names = {name for name, _ in app.slices}
+    mine = sorted((route for route in routes if route.slice in names), key=lambda route: route.method != "GET")
+    urls = [(route.method, f"http://{http}{re.sub(r'[{}]', '', route.path)}") for route in mine[:ROUTES_SHOWN_MAX]]
+    return [f"curl -i {url}" if method == "GET" else f"{method} {url}" for method, url in urls]
 
 
 def plain_line(status: Status) -> str:

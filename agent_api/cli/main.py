@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from typing import Final, Protocol, cast
 
@@ -39,7 +40,7 @@ class Command(Protocol):
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 130 interrupted."""
+    """Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 130 interrupted, 141 nobody reads the output any more."""
     words = sys.argv[1:] if argv is None else argv
     if not words or words[0] in ("-h", "--help", "help"):
         print(_overview())
@@ -54,6 +55,9 @@ def main(argv: list[str] | None = None) -> int:
         return command.run(parser.parse_args(words[1:]))
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains again at its end
+        return 141
 
 
 def _overview() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import keyword
+import os
 import sys
 from pathlib import Path
 from string import Template
@@ -125,12 +126,17 @@ _README: Final = Template("""\
 
 One Aether slice, `src/$module/service.py`.
 
+`aether` and `pytest` are those of the checkout: CHECKOUT/aether and CHECKOUT/.venv/bin/pytest.
+
+    pytest                                # its test, in one process, without a cluster
+    aether forge --app .                  # builds it, starts a cluster, deploys it, prints URLs
+    curl http://NODE/$name/Ada
+
+On a cluster that runs already:
+
     aether build .                        # makes dist/$module-1.0.0-py3-none-any.whl
     aether artifact upload dist/$module-1.0.0-py3-none-any.whl
     aether blueprint apply blueprint.toml
-    curl http://NODE/$name/Ada
-
-Tests: `pytest`.
 """)
 
 
@@ -148,8 +154,18 @@ def run(arguments: argparse.Namespace) -> int:
         return 1
     project = directory / name
     write_project(name, project)
-    print(f"made {project}/ with one slice and its test; next: cd {project} && aether build .")
+    print(f"made {project}/ with one slice and its test\n\n{next_steps(project)}")
     return 0
+
+
+def next_steps(project: Path) -> str:
+    """Commands that work as they stand, wherever the checkout is."""
+    environment = Path(sys.prefix)
+    launcher = environment.parent / "aether"
+    aether = os.path.relpath(launcher, project) if launcher.is_file() else "aether"
+    pytest = os.path.relpath(environment / "bin" / "pytest", project)
+    steps = ((pytest, "its test, without a cluster"), (f"{aether} forge --app .", "a cluster that serves it"))
+    return "\n".join([f"  cd {project}", *(f"  {command:<28}  # {what}" for command, what in steps)])
 
 
 def refuse(name: str, directory: Path) -> str:

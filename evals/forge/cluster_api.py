@@ -45,6 +45,12 @@ class InstanceRow(msgspec.Struct, frozen=True, kw_only=True):
     last_failure: str = ""
 
 
+class RouteRow(msgspec.Struct, frozen=True, kw_only=True):
+    method: str
+    path: str
+    slice: str
+
+
 class ClusterApi:
     """Reads ask one node after the other; a change is sent again elsewhere only while it has not been sent."""
 
@@ -72,6 +78,10 @@ class ClusterApi:
 
     async def instances(self, *, node: str = "") -> list[InstanceRow]:
         return msgspec.convert(_rows(await self.read("/v1/instances", node=node), "instances"), list[InstanceRow])
+
+    async def routes(self) -> list[RouteRow]:
+        """Those of slices that are served now."""
+        return msgspec.convert(_rows(await self.read("/v1/routes"), "routes"), list[RouteRow])
 
     async def upload(self, wheel: Path) -> None:
         body = wheel.read_bytes()

@@ -231,13 +231,13 @@ class StoreCluster:
         stand = "; ".join(str(status) for status in (await self.statuses()).values())
         raise NotThere(f"not seen in {timeout_s:.0f} s: {what}. {stand or 'no member answers'}")
 
-    async def leader(self, *, among: tuple[str, ...] = (), timeout_s: float = END_S) -> str:
-        """Whom those (all that are awake) agree on, and who is one of them. Raises NotThere."""
+    async def leader(self, *, timeout_s: float = END_S) -> str:
+        """Whom all that are awake agree on, and who is one of them. Raises NotThere."""
         found = ""
 
         async def agreed() -> bool:
             nonlocal found
-            nodes = among or self.awake
+            nodes = self.awake
             seen = await self.statuses(nodes)
             leaders = {status.leader for status in seen.values()}
             found = next(iter(leaders), "")
@@ -265,20 +265,25 @@ class StoreCluster:
         await self.until("every member well", well, timeout_s=timeout_s)
         return time.monotonic() - began_s
 
-    async def check_equal(self) -> list[MemberDigest]:
-        """All members' digests at one entry of the log. Raises PromiseBroken when they differ."""
+    async def check_equal(self, *, timeout_s: float) -> None:
+        """All members' states at one entry of the log. Raises PromiseBroken when they differ, NotThere when some member
+        does not say in time."""
         layout = self.layout(self.names[0])
         operator = Operator(layout, read_identity(layout.identity))
-        try:
+        digests: list[MemberDigest] = []
+
+        async def all_say() -> bool:
+            nonlocal digests
             digests = await operator.check()
+            return len(digests) == len(self.names) and all(each.digest is not None for each in digests)
+
+        try:
+            if not await came_true(all_say, timeout_s=timeout_s, look_s=LOOK_S):
+                raise NotThere(f"no digest of every member in {timeout_s:.0f} s: {digests}")
         finally:
             await operator.close()
-        silent = [f"{each.node}: {each.error}" for each in digests if each.digest is None]
-        if silent or len(digests) < len(self.names):
-            raise NotThere(f"no digest of every member: {'; '.join(silent)}")
         if differing(digests):
             raise PromiseBroken(f"members have different states at one entry of the log: {digests}")
-        return digests
 
 
 def _identity(node: str, port: int, addresses: dict[str, str]) -> NodeIdentity:

@@ -10,7 +10,7 @@ import asyncio
 import os
 import random
 from collections.abc import Callable, Iterable
-from contextlib import AsyncExitStack, suppress
+from contextlib import suppress
 from typing import Final
 
 import anyio
@@ -40,7 +40,6 @@ class Links:
         self._cut: set[Way] = set()
         self._delays_s: dict[Way, tuple[float, float]] = {}
         self._changed = asyncio.Event()
-        self.passed_bytes = 0
 
     async def listen(self, tasks: TaskGroup, node: str, target_port: int) -> int:
         """The port that carries to `target_port` of that node."""
@@ -82,10 +81,6 @@ class Links:
         self._delays_s.clear()
         self._wake()
 
-    @property
-    def cuts(self) -> tuple[Way, ...]:
-        return tuple(sorted(self._cut))
-
     # -- carrying ------------------------------------------------------------------------------------------------------
 
     def _wake(self) -> None:
@@ -125,14 +120,12 @@ class Links:
     async def _give(
         self, out: MemoryObjectReceiveStream[_Piece], target: SocketStream, way: Way, tasks: TaskGroup
     ) -> None:
-        async with AsyncExitStack() as stack:
-            await stack.enter_async_context(out)
+        async with out:
             with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
                 async for due_s, piece in out:
                     if due_s > anyio.current_time():
                         await anyio.sleep_until(due_s)
                     await self._whole(way)
                     await target.send(piece)
-                    self.passed_bytes += len(piece)
         await self._whole(way)  # that the connection ended is news, too
         tasks.cancel_scope.cancel()

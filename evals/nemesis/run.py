@@ -176,7 +176,7 @@ class Run:
         self._accounts.append(trial.account)
         for account in self._accounts:
             await account.check(store)
-        await self.cluster.check_equal()
+        await self.cluster.check_equal(timeout_s=WELL_S)
         now = (await store.get("_")).revision
         for watcher in self._watchers:
             await watcher.until(now, timeout_s=WELL_S)

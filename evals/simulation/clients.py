@@ -5,20 +5,50 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 
+from evals.linearizability.history import (
+    Answer,
+    Change,
+    Changed,
+    Done,
+    Found,
+    Granted,
+    History,
+    Listed,
+    ReadKey,
+    ReadRange,
+)
+from evals.linearizability.recording import Recorder
 from evals.simulation.invariants import Violation
 from evals.simulation.world import World
 from runtime.consensus import commands as c
 from runtime.consensus import errors as e
+from runtime.consensus.engine import EngineStore
 from runtime.consensus.raft.engine import LEASE_TICK_MS_MAX
-from runtime.consensus.store import GetResult, KeyValue, LeaseId, Put, Revision, unchanged
+from runtime.consensus.store import (
+    NOW,
+    Delete,
+    Get,
+    GetResult,
+    KeyValue,
+    LeaseId,
+    Operation,
+    Put,
+    RangeResult,
+    Revision,
+    present,
+    unchanged,
+)
+
+T = TypeVar("T")
 
 ANSWER_S: Final = 1.5
 GIVE_UP_S: Final = 12.0
 SHARED_KEYS: Final = 6
+PAIRS: Final = 4
 LEASE_TTL_MS: Final = 2_000
 CLOCK_ERROR_S: Final = 0.001  # the simulated clocks differ by one in ten thousand
 
@@ -36,6 +66,7 @@ class Account:
     leases: int = 0
     reads: int = 0
     highest: dict[str, int] = field(default_factory=dict)  # counter → highest value whose write was acknowledged
+    history: History = field(default_factory=History)  # of all clients, for the check at the end
 
 
 class Client:
@@ -45,6 +76,7 @@ class Client:
         self.world = world
         self.name = name
         self.account = account
+        self._recorder = Recorder(account.history, world.loop.time)
         self._rng = world.rng
         self._numbers = itertools.count(1)
         self._session = 0
@@ -57,6 +89,8 @@ class Client:
             self._increment,
             self._read,
             self._lease,
+            self._pair,
+            self._look_around,
         ]
         while True:
             await asyncio.sleep(self._rng.expovariate(1 / 0.04))
@@ -130,23 +164,59 @@ class Client:
         if item.lease != lease:
             raise Violation(f"{key} has lease {item.lease}, not {lease}")
 
+    async def _pair(self) -> None:
+        """Two keys in one transaction, on a condition about one of them."""
+        one, other = (f"pair/{self._rng.randrange(PAIRS)}/{side}" for side in "ab")
+        value = str(next(self._numbers)).encode()
+        writes: list[Operation] = [Put(key=one, value=value), Put(key=other, value=value)]
+        if self._rng.random() < 0.2:
+            writes = [Delete(key=one.rpartition("/")[0], prefix=True)]
+        compare = (present(one),) if self._rng.random() < 0.3 else ()
+        await self._change(c.Txn(compare, (Get(key=one), *writes), (Put(key=one, value=value), Get(key=other))))
+
+    async def _look_around(self) -> None:
+        """Reads of all kinds; whether they are right is found out at the end."""
+        key = f"pair/{self._rng.randrange(PAIRS)}/a"
+        match self._rng.randrange(4):
+            case 0:
+                await self._range(key.removesuffix("/a"))
+            case 1:
+                await self._get(key, stale_ok=True)
+            case 2:
+                found = await self._get(key)
+                if found is not None and found.revision > 1:
+                    await self._get(key, at_revision=Revision(found.revision - self._rng.randrange(5)))
+            case _:
+                await self._get(key)
+
     # -- asking --------------------------------------------------------------------------------------------------------
 
-    async def _get(self, key: str) -> GetResult | None:
+    async def _get(self, key: str, *, at_revision: Revision = NOW, stale_ok: bool = False) -> GetResult | None:
+        def ask(store: EngineStore) -> Awaitable[GetResult]:
+            return store.get(key, at_revision=at_revision, stale_ok=stale_ok)
+
+        request = ReadKey(key, at_revision, stale_ok)
+        return await self._recorder.record(self.name, request, self._read_by(ask), _found)
+
+    async def _range(self, prefix: str) -> RangeResult | None:
+        asking = self._read_by(lambda store: store.range(prefix))
+        return await self._recorder.record(self.name, ReadRange(prefix), asking, _listed)
+
+    async def _read_by(self, ask: Callable[[EngineStore], Awaitable[T]]) -> T | None:
         try:
             async with asyncio.timeout(ANSWER_S):
                 store = self.world.store(self._choose())
                 await self._travel()
                 if store is None:
                     return None
-                found = await store.get(key)
+                found = await ask(store)
                 await self._travel()
         except (TimeoutError, e.StoreFault):
             self._node = ""
             return None
         return found
 
-    async def _change(self, command: c.Command) -> c.Applied | None:
+    async def _change(self, command: Change) -> c.Applied | None:
         """Repeats until it is answered or given up; None: whether it was applied is not known, or its lease is gone."""
         if not self._session:
             opened = await self._until_answered(c.Envelope(c.OpenSession()))
@@ -155,7 +225,8 @@ class Client:
             self._session = opened.session
         number = next(self._numbers)
         self.account.commands += 1
-        return await self._until_answered(c.Envelope(command, self._session, number, number))
+        asking = self._until_answered(c.Envelope(command, self._session, number, number))
+        return await self._recorder.record(self.name, command, asking, lambda applied: _applied(command, applied))
 
     async def _until_answered(self, envelope: c.Envelope) -> c.Applied | None:
         ends_s = self.world.loop.time() + GIVE_UP_S
@@ -241,3 +312,19 @@ class Watcher:
 
 def _counted(item: KeyValue | None) -> tuple[int, Revision]:
     return (int(item.value), item.mod_revision) if item is not None else (0, Revision(0))
+
+
+def _found(result: GetResult | None) -> Answer | None:
+    return Found(result) if result is not None else None
+
+
+def _listed(result: RangeResult | None) -> Answer | None:
+    return Listed(result) if result is not None else None
+
+
+def _applied(command: Change, applied: c.Applied | None) -> Answer | None:
+    if applied is None:
+        return None
+    if applied.txn is not None:
+        return Changed(applied.txn)
+    return Granted(applied.lease) if isinstance(command, c.Grant) else Done()

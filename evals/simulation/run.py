@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from evals.linearizability import check
 from evals.simulation.clients import Account, Client, Watcher
 from evals.simulation.faults import Faults
 from evals.simulation.invariants import Invariants, Violation
@@ -83,11 +84,18 @@ async def _run(outcome: Outcome, rounds: int) -> None:
         for name, _ in world.live():
             world.crash(name, power=False)
         await end(tasks)
+    outcome.violation = outcome.violation or _judged(account)
     outcome.simulated_s = world.loop.time() - began_s
     outcome.commands, outcome.acknowledged = account.commands, len(account.acknowledged)
     outcome.checks, outcome.elections = invariants.checks, invariants.elections
     outcome.messages, outcome.faults, outcome.trace = world.network.messages, faults.counts, world.trace
     outcome.watched = sum(watcher.events for watcher in watchers)
+
+
+def _judged(account: Account) -> str:
+    """What is wrong with all that clients were told, taken together; nothing, if one order explains it."""
+    verdict = check(account.history)
+    return "" if verdict.ok else str(verdict)
 
 
 def _stop(main: asyncio.Task[None], context: dict[str, object]) -> None:

@@ -42,6 +42,12 @@ class EnvironmentFailed(ArtifactFault):
     code, retryable = "environment_failed", True
 
 
+class DiskRefused(ArtifactFault):
+    """The node's disk is full or fails while code or an environment is put there."""
+
+    code, retryable = "disk_refused", True
+
+
 class ArtifactInUse(ArtifactFault):
     code = "artifact_in_use"
 

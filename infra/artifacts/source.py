@@ -8,6 +8,7 @@ import anyio
 from anyio import to_thread
 
 from infra.artifacts.environment import Environments
+from infra.artifacts.errors import DiskRefused
 from infra.artifacts.manifest import dependency_set
 from infra.artifacts.unpacking import clear_unfinished, is_intact, unpack
 from infra.artifacts.wheel import read_wheel
@@ -32,15 +33,24 @@ class DiskArtifactSource:
         self._environments.open()
 
     async def prepare(self, sha256: Sha256) -> PreparedArtifact:
-        """Raises ContentNotFound, WheelInvalid or EnvironmentFailed; each says what can be done.
+        """Raises ContentNotFound, WheelInvalid, EnvironmentFailed or DiskRefused; each says what can be done.
 
         Every call verifies the wheel and the unpacked files again; a directory that was altered is made anew.
         """
+        try:
+            return await self._prepare(sha256)
+        except OSError as error:  # a full or failing disk is this instance's reason, not the end of control
+            raise DiskRefused(
+                f"the node's disk did not take the artifact's files: {error}",
+                f"Free space below {self._code.parent}, or move the node's data; the instance starts again by itself.",
+            ) from error
+
+    async def _prepare(self, sha256: Sha256) -> PreparedArtifact:
         wheel = await self._content.get(sha256)
         _, manifest = await to_thread.run_sync(read_wheel, wheel)
         code = self._code / sha256
         async with self._preparing.setdefault(sha256, anyio.Lock()):
-            if not await to_thread.run_sync(is_intact, code):
+            if not await to_thread.run_sync(is_intact, code, wheel):
                 await to_thread.run_sync(unpack, wheel, code)
         packages = ""
         name = dependency_set(manifest.pins)

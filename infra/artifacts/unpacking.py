@@ -31,22 +31,21 @@ def unpack(wheel: Path, target: Path) -> None:
         shutil.rmtree(beside, ignore_errors=True)
 
 
-def is_intact(directory: Path) -> bool:
-    """Whether the unpacked files still have the hashes of their RECORD. Compiled files are not looked at."""
-    records = list(directory.glob("*.dist-info/RECORD"))
-    if len(records) != 1:
+def is_intact(directory: Path, wheel: Path) -> bool:
+    """Whether the unpacked files are still those of the verified wheel. Compiled files are not looked at."""
+    with zipfile.ZipFile(wheel) as archive:
+        name = next(name for name in archive.namelist() if name.endswith(".dist-info/RECORD"))
+        record = archive.read(name)
+    try:
+        if (directory / name).read_bytes() != record:
+            return False
+        return all(
+            told == f"sha256={record_hash(hashlib.sha256((directory / path).read_bytes()).digest())}"
+            for path, told, *_ in csv.reader(record.decode().splitlines())
+            if told
+        )
+    except OSError:
         return False
-    with records[0].open(newline="") as file:
-        for name, told, *_ in csv.reader(file):
-            if not told:
-                continue
-            try:
-                found = record_hash(hashlib.sha256((directory / name).read_bytes()).digest())
-            except OSError:
-                return False
-            if told != f"sha256={found}":
-                return False
-    return True
 
 
 def beside_of(target: Path) -> Path:

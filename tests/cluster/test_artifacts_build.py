@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,7 +12,7 @@ import anyio
 import pytest
 
 from infra.artifacts.building import build
-from infra.artifacts.errors import ArtifactFault, BuildFailed, EnvironmentFailed, PinsClash, WheelInvalid
+from infra.artifacts.errors import ArtifactFault, BuildFailed, DiskRefused, EnvironmentFailed, PinsClash, WheelInvalid
 from infra.artifacts.source import DiskArtifactSource
 from infra.artifacts.wheel import read_wheel
 from runtime.content.disk import DiskContent
@@ -153,6 +155,26 @@ async def test_code_that_was_altered_on_disk_is_unpacked_anew(tmp_path: Path, co
     service.write_text("raise SystemExit")
     assert await source.prepare(sha256) == prepared
     assert service.read_text() == SLICE_CODE
+
+
+async def test_a_full_disk_is_the_instances_reason_and_nothing_half_made_stays(
+    tmp_path: Path, content: OneNodeContent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anything but a fault with a reason would end the node's control, and with it every other slice's care."""
+    built = build(write_project(tmp_path / "p"), tmp_path / "out")
+    sha256 = await content.put(file_pieces(built.path))
+    source = source_of(tmp_path, content)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("infra.artifacts.unpacking.shutil.copyfileobj", full)
+        with pytest.raises(DiskRefused, match="No space left") as caught:
+            await source.prepare(sha256)
+    assert caught.value.retryable
+    assert list((tmp_path / "environments" / "code").iterdir()) == []
+    assert (await source.prepare(sha256)).slices == built.slices
 
 
 @pytest.mark.parametrize(

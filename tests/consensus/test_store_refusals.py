@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import copy
 import os
 import shutil
 import time
@@ -24,15 +26,28 @@ AS_FILES_SAY = (  # root may write everywhere unless it gives that up
 )
 
 
-@pytest.fixture
-async def stopped(tmp_path: Path) -> StoreGroup:
-    """A group whose one member has a log with something in it."""
-    group = StoreGroup(tmp_path, voters=("n1",))
-    group.start("n1")
-    await group.client("n1").txn([], [Put(key="k", value=b"kept")])
-    await group.close()
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> StoreGroup:
+    """A group whose one member has a log with something in it, made once."""
+    group = StoreGroup(tmp_path_factory.mktemp("template"), voters=("n1",))
+
+    async def fill() -> None:
+        group.start("n1")
+        await group.client("n1").txn([], [Put(key="k", value=b"kept")])
+        await group.close()
+
+    asyncio.run(fill())
     group.processes.clear()
     group.clients.clear()
+    return group
+
+
+@pytest.fixture
+def stopped(template: StoreGroup, tmp_path: Path) -> StoreGroup:
+    """A copy of it to spoil."""
+    shutil.copytree(template.base, tmp_path / "group", ignore=shutil.ignore_patterns("run", "logs"))
+    group = copy.copy(template)
+    group.base, group.processes, group.clients = tmp_path / "group", {}, {}
     return group
 
 

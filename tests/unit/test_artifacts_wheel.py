@@ -124,14 +124,18 @@ def test_any_bytes_are_a_wheel_or_refused(raw: bytes, tmp_path_factory: pytest.T
 def test_an_unpacked_wheel_is_intact_until_a_file_is_altered_or_gone(tmp_path: Path) -> None:
     path = write_wheel(tmp_path, "pkg", "1.0", GOOD)
     unpack(path, tmp_path / "code")
-    assert is_intact(tmp_path / "code")
+    assert is_intact(tmp_path / "code", path)
     service = tmp_path / "code" / "pkg" / "service.py"
     service.write_text(SLICE_CODE + "\nevil = 1\n")
-    assert not is_intact(tmp_path / "code")
+    assert not is_intact(tmp_path / "code", path)
     unpack(path, tmp_path / "code")
-    assert is_intact(tmp_path / "code")
+    assert is_intact(tmp_path / "code", path)
     service.unlink()
-    assert not is_intact(tmp_path / "code")
+    assert not is_intact(tmp_path / "code", path)
+    unpack(path, tmp_path / "code")
+    (record,) = (tmp_path / "code").glob("*.dist-info/RECORD")
+    record.write_bytes(b"")  # as a crash may leave it
+    assert not is_intact(tmp_path / "code", path)
 
 
 def test_unpacking_a_bad_wheel_leaves_nothing(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from agent_api.cli import new_slice
 
-GUIDE = Path(__file__).resolve().parents[2] / "docs" / "guides" / "slices.md"
+ROOT = Path(__file__).resolve().parents[2]
+GUIDE = ROOT / "docs" / "guides" / "slices.md"
 
 
 def run_pytest(directory: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -56,6 +57,19 @@ def test_a_scaffolded_project_passes_its_own_test(tmp_path: Path) -> None:
     done = run_pytest(tmp_path / "order-history")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 passed" in done.stdout
+
+
+def test_the_readme_shows_what_the_scaffold_makes(tmp_path: Path) -> None:
+    new_slice.write_project("greeting", tmp_path / "greeting")
+    made = (tmp_path / "greeting" / "src" / "greeting" / "service.py").read_text().splitlines()
+    (shown,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert [line for line in shown.splitlines() if line not in made] == []
+
+
+def test_the_next_steps_name_commands_that_are_there(tmp_path: Path) -> None:
+    enter, *commands = new_slice.next_steps(tmp_path).splitlines()
+    assert enter.split() == ["cd", str(tmp_path)]
+    assert [(tmp_path / command.split()[0]).is_file() for command in commands] == [True, True]
 
 
 @pytest.mark.parametrize(
