@@ -117,7 +117,7 @@ async def connect_unix(
         async with asyncio.timeout(connect_s):
             _, connection = await loop.create_unix_connection(lambda: Connection(handlers, admit=_uid_of), str(path))
     except (OSError, TimeoutError) as error:
-        raise NotStarted(f"cannot connect to {path.name}: {error or 'no answer in time'}") from error
+        raise NotStarted(f"cannot connect to {path.name}: {str(error) or 'no answer in time'}") from error
     return _checked(connection, on_lost)
 
 
@@ -148,7 +148,7 @@ async def connect_tls(
     except ssl.SSLError as error:
         raise PeerRefused(f"{host}:{port} is not of this cluster: {error.reason or error}") from error
     except (OSError, TimeoutError) as error:
-        raise NotStarted(f"cannot connect to {host}:{port}: {error or 'no answer in time'}") from error
+        raise NotStarted(f"cannot connect to {host}:{port}: {str(error) or 'no answer in time'}") from error
     return _checked(connection, on_lost)
 
 
