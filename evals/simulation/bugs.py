@@ -42,7 +42,7 @@ def believe_any_acknowledgement(self: Replication, node: Any, message: m.Appende
     if self.is_leader and node in self.peers:
         self.heard_s[node] = self.clock()
         if message.ok:
-            self.match_index[node] = self.log.last_index if message.term != self.term else message.index
+            self.match_index[node] = min(message.index, self.log.last_index)
             self.next_index[node] = message.index + 1
         else:
             self.next_index[node] = min(message.index, self.log.last_index + 1)

@@ -1,4 +1,4 @@
-"""The log's bytes: records with a checksum, in batches that were synced together. Pure; docs/decisions/0009."""
+"""The log's bytes: records with a checksum, in batches that were synced together. Pure; docs/decisions/0010."""
 
 from __future__ import annotations
 
