@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from runtime.consensus.decoding import decoder
 from runtime.consensus.store import NO_LEASE, Compare, LeaseId, Operation, Revision, TxnResult
 
 
@@ -84,7 +85,7 @@ class Failed(msgspec.Struct, frozen=True, array_like=True, tag="f"):
 Result = Applied | Failed
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
-_DECODER: Final = msgspec.msgpack.Decoder(Envelope)
+_decode: Final = decoder(Envelope)
 
 
 def encode(envelope: Envelope) -> bytes:
@@ -93,4 +94,4 @@ def encode(envelope: Envelope) -> bytes:
 
 def decode(raw: bytes) -> Envelope:
     """Raises msgspec.DecodeError."""
-    return _DECODER.decode(raw)
+    return _decode(raw)

@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from runtime.consensus.decoding import decoder
 from runtime.consensus.raft.protocol import PROTOCOL as RAFT_PROTOCOL
 from runtime.invocation.connection import Connection
 from runtime.invocation.errors import PeerRefused
@@ -24,6 +25,9 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
     raft_protocol: int
     cluster: str
     node: str
+
+
+_read: Final = decoder(Hello)
 
 
 class StoreRefused(PeerRefused):
@@ -53,7 +57,7 @@ def greeting(dial: Callable[[], Awaitable[Connection]], *, cluster: str = "") ->
         connection, well = await dial(), False
         try:
             raw = await connection.call(HELLO, deadline_s=HELLO_S)
-            check_hello(msgspec.msgpack.decode(raw, type=Hello), cluster=cluster)
+            check_hello(_read(raw), cluster=cluster)
             well = True
         except msgspec.DecodeError as error:
             raise StoreRefused(f"a store's greeting cannot be read: {error}") from error

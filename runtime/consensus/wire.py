@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from runtime.consensus.commands import Envelope
+from runtime.consensus.decoding import decoder
 from runtime.consensus.store import NOW, RANGE_LIMIT_MAX, Leadership, Revision, WatchBatch
 
 GET: Final = "store/get"
@@ -58,10 +59,10 @@ class Members(msgspec.Struct, frozen=True, array_like=True):
 
 
 encode: Final = msgspec.msgpack.Encoder().encode
-decode_get: Final = msgspec.msgpack.Decoder(GetRequest).decode
-decode_range: Final = msgspec.msgpack.Decoder(RangeRequest).decode
-decode_command: Final = msgspec.msgpack.Decoder(Envelope).decode
-decode_watch: Final = msgspec.msgpack.Decoder(WatchRequest).decode
-decode_member: Final = msgspec.msgpack.Decoder(MemberRequest).decode
-decode_batches: Final = msgspec.msgpack.Decoder(WatchBatch).decode
-decode_leadership: Final = msgspec.msgpack.Decoder(Leadership).decode
+decode_get: Final = decoder(GetRequest)
+decode_range: Final = decoder(RangeRequest)
+decode_command: Final = decoder(Envelope)
+decode_watch: Final = decoder(WatchRequest)
+decode_member: Final = decoder(MemberRequest)
+decode_batches: Final = decoder(WatchBatch)
+decode_leadership: Final = decoder(Leadership)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
 
+from runtime.consensus.decoding import decoder
 from runtime.consensus.raft.core import EntryT
 from runtime.consensus.raft.protocol import PROTOCOL
 
@@ -117,7 +119,7 @@ Message = (
 
 _VERSION: Final = bytes((PROTOCOL,))
 _encode: Final = msgspec.msgpack.Encoder().encode
-_decoder: Final[msgspec.msgpack.Decoder[Message]] = msgspec.msgpack.Decoder(Message)
+_decode: Final[Callable[[memoryview], Message]] = decoder(Message)  # type: ignore[arg-type]  # a union is no type
 
 
 def encode(message: Message) -> bytes:
@@ -130,6 +132,6 @@ def decode(raw: bytes) -> Message:
         found = raw[0] if raw else None
         raise MessageUnreadable(f"it speaks raft protocol {found}, this member speaks {PROTOCOL}")
     try:
-        return _decoder.decode(memoryview(raw)[1:])
+        return _decode(memoryview(raw)[1:])
     except msgspec.DecodeError as error:
         raise MessageUnreadable(f"a message cannot be read: {error}") from None

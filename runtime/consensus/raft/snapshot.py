@@ -14,6 +14,7 @@ import crc32c
 import msgspec
 import zstandard
 
+from runtime.consensus.decoding import decoder
 from runtime.consensus.errors import StoreDamaged
 from runtime.consensus.machine import StateBlock
 from runtime.consensus.raft.disk import Disk
@@ -47,6 +48,11 @@ class Trailer(msgspec.Struct, frozen=True, kw_only=True):
 
     blocks: int
     digest: str
+
+
+_header: Final = decoder(Header)
+_trailer: Final = decoder(Trailer)
+_state: Final = decoder(StateBlock)
 
 
 class SnapshotWriter:
@@ -98,9 +104,9 @@ def read_any_snapshot(raw: bytes) -> tuple[Header, list[StateBlock]]:
     try:
         packed = list(_packed_blocks(raw))
         plain = [_plain(block) for block in packed]
-        header = msgspec.msgpack.decode(plain[0], type=Header)
-        trailer = msgspec.msgpack.decode(plain[-1], type=Trailer)
-        blocks = [msgspec.msgpack.decode(block, type=StateBlock) for block in plain[1:-1]]
+        header = _header(plain[0])
+        trailer = _trailer(plain[-1])
+        blocks = [_state(block) for block in plain[1:-1]]
     except (msgspec.DecodeError, zstandard.ZstdError, IndexError) as error:
         raise SnapshotDamaged(f"the snapshot cannot be read: {error}") from error
     digest = hashlib.sha256()
@@ -126,5 +132,10 @@ def _packed_blocks(raw: bytes) -> Iterator[bytes]:
 
 
 def _plain(packed: bytes) -> bytes:
-    """Never more than a block may hold, whatever its own head says."""
+    """Never more than a block may hold: zstandard would believe the block's own head."""
+    size = zstandard.get_frame_parameters(packed).content_size
+    if size > BLOCK_BYTES_MAX:
+        raise SnapshotDamaged(
+            f"a block of the snapshot says that it holds {size} bytes; the limit is {BLOCK_BYTES_MAX}"
+        )
     return zstandard.ZstdDecompressor().decompress(packed, max_output_size=BLOCK_BYTES_MAX)
