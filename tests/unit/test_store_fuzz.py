@@ -142,7 +142,7 @@ records = st.builds(Record, st.sampled_from((1, 2, 3, 4, 5)), st.just(1), number
 @settings(max_examples=40)
 @given(st.lists(records, min_size=1, max_size=5), st.binary(max_size=40))
 def test_records_read_back_and_what_follows_them_is_cut(batch: list[Record], torn: bytes) -> None:
-    raw = pack_batch(batch)
+    raw = pack_batch(batch, 1)
     found = scan(raw + torn, name="log", batch=0, newest=True)
     assert (found.records, found.good, found.batch) == (batch, len(raw), 1)
 
