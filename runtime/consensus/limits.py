@@ -8,11 +8,13 @@ from runtime.consensus import commands as c
 from runtime.consensus.errors import InvalidRequest, TooLarge
 from runtime.consensus.store import (
     KEY_BYTES_MAX,
+    LEADER_KEY,
     TXN_BYTES_MAX,
     TXN_OPERATIONS_MAX,
     VALUE_BYTES_MAX,
     Compare,
     Delete,
+    Get,
     Operation,
     Put,
 )
@@ -27,6 +29,8 @@ def check_txn(txn: c.Txn) -> None:
     for branch in (txn.then, txn.otherwise):
         if len(branch) > 1:
             _check_written_once(branch)
+        for operation in branch:
+            _check_fence(operation)
     size = sum(_operation_bytes(operation) for operation in (*txn.then, *txn.otherwise))
     size += sum(_compare_bytes(compare) for compare in txn.compare)
     if size > TXN_BYTES_MAX:
@@ -42,6 +46,15 @@ def _check_written_once(branch: tuple[Operation, ...]) -> None:
     prefixes = tuple(operation.key for operation in branch if isinstance(operation, Delete) and operation.prefix)
     if prefixes and (len(prefixes) > len(set(prefixes)) or any(key.startswith(prefixes) for key in keys)):
         raise InvalidRequest("a transaction writes a key and deletes its prefix")
+
+
+def _check_fence(operation: Operation) -> None:
+    """Only a leader's first command writes the key that fences it."""
+    if isinstance(operation, Get):
+        return
+    takes = LEADER_KEY.startswith if isinstance(operation, Delete) and operation.prefix else LEADER_KEY.__eq__
+    if takes(operation.key):
+        raise InvalidRequest(f"{LEADER_KEY} is written by leaders alone; name a prefix that does not cover it")
 
 
 def _operation_bytes(operation: Operation) -> int:

@@ -118,7 +118,9 @@ class Machine:
     def _txn(self, txn: c.Txn) -> TxnResult:
         check_txn(txn)
         succeeded = all(self.holds(compare) for compare in txn.compare)
-        gets = self._write(txn.then if succeeded else txn.otherwise)
+        branch = txn.then if succeeded else txn.otherwise
+        self._admit(branch)
+        gets = self._write(branch)
         return TxnResult(succeeded=succeeded, revision=self.revision, gets=gets)
 
     def holds(self, compare: Compare) -> bool:
@@ -135,8 +137,7 @@ class Machine:
         return smaller if compare.op == "<" else not smaller and found != compare.operand
 
     def _write(self, operations: Sequence[Operation]) -> tuple[KeyValue | None, ...]:
-        """All or nothing: what could be refused is checked before anything changes."""
-        self._admit(operations)
+        """All of it: what could be refused was checked before."""
         revision = Revision(self.revision + 1)
         events: list[WatchEvent] = []
         gets: list[KeyValue | None] = []

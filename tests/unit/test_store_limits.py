@@ -14,14 +14,16 @@ from runtime.consensus import server as server_module
 from runtime.consensus import wire as w
 from runtime.consensus.client import StoreClient
 from runtime.consensus.engine import EngineStore
-from runtime.consensus.errors import Overloaded, TooManyWatchers
+from runtime.consensus.errors import InvalidRequest, Overloaded, TooManyWatchers
 from runtime.consensus.leases import LEASES_MAX, Leases
+from runtime.consensus.memory import MemoryStore
 from runtime.consensus.raft import engine as engine_module
 from runtime.consensus.raft.engine import RaftEngine
 from runtime.consensus.server import StoreServer
-from runtime.consensus.store import Put, Revision
+from runtime.consensus.store import LEADER_KEY, Delete, Put, Revision
 from runtime.invocation.incoming import Handlers
 from runtime.invocation.listener import connect_unix, serve_unix
+from runtime.state.quotas import TOTAL_BYTES_MAX
 from tests.unit.test_store_engines import raft_of_one
 
 pytestmark = pytest.mark.anyio
@@ -90,3 +92,25 @@ async def test_a_watch_of_what_does_not_change_is_told_how_far_it_has_come(tmp_p
         assert (notice.revision, notice.events) == (done.revision, ())
         assert notice.revision > first.revision
         await watch.aclose()
+
+
+@pytest.mark.parametrize(
+    "operation", [Put(key=LEADER_KEY, value=b"me"), Delete(key=LEADER_KEY), Delete(key="", prefix=True)]
+)
+async def test_no_client_touches_the_key_that_fences_leaders(operation: Put | Delete) -> None:
+    """Whoever could would depose a leader, or let an old one write."""
+    store = MemoryStore()
+    before = (await store.get(LEADER_KEY)).item
+    with pytest.raises(InvalidRequest, match=LEADER_KEY):
+        await store.txn([], [operation])
+    assert (await store.get(LEADER_KEY)).item == before
+
+
+async def test_a_full_store_still_takes_a_new_leader() -> None:
+    """Its fence is what lets it make room."""
+    store = MemoryStore()
+    store.engine.machine.keys.bytes_total = TOTAL_BYTES_MAX
+    store.engine.lead("a-leader-with-a-longer-name")
+    item = (await store.get(LEADER_KEY)).item
+    assert item is not None
+    assert item.value == b"a-leader-with-a-longer-name"
