@@ -7,6 +7,7 @@ import errno
 import random
 from dataclasses import dataclass, field
 
+from runtime.consensus.raft.disk import LOG_SUFFIX
 from runtime.consensus.raft.writer import Batch, Done
 
 SECTOR_BYTES = 512
@@ -78,8 +79,10 @@ class SimulatedDisk:
             else:
                 self._durable.pop(name, None)
         self._moves.clear()
-        for file in self._durable.values():
+        for name, file in self._durable.items():
             file.data = self._torn(file)
+            if name.endswith(LOG_SUFFIX):  # room that was made for more
+                file.data += bytes(self._rng.choice([0, 10, 3_000]))
             file.synced = len(file.data)
         self._files = dict(self._durable)
         self.full = False

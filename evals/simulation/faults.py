@@ -13,6 +13,7 @@ from runtime.consensus import errors as e
 from runtime.consensus.raft.membership import Members, Peer
 
 MOST_NODES: Final = 7
+CHANGE_S: Final = 3.0
 
 
 class Faults:
@@ -289,12 +290,13 @@ class Faults:
                 if engine is None:
                     continue
                 try:
-                    if kind == "add":
-                        await engine.add_member(name, f"{name}:1")
-                    else:
-                        await engine.remove_member(name)
-                except e.StoreFault as error:
-                    self.world.say(f"{kind} {name} at {leader}: {error}")
+                    async with asyncio.timeout(CHANGE_S):  # the member that was asked may be gone
+                        if kind == "add":
+                            await engine.add_member(name, f"{name}:1")
+                        else:
+                            await engine.remove_member(name)
+                except (TimeoutError, e.StoreFault) as error:
+                    self.world.say(f"{kind} {name} at {leader}: {error!r}")
                 else:
                     return True
             await asyncio.sleep(0.25)

@@ -25,6 +25,7 @@ class Invariants:
         self._chains: dict[tuple[str, int], dict[int, str]] = defaultdict(dict)  # per boot: index → chain digest
         self._seen: dict[tuple[str, int], tuple[int, int]] = {}  # per boot: (log position, applied)
         self.committed: dict[int, tuple[int, bytes]] = {}  # index → (term, command)
+        self._hashed: dict[str, int] = {}  # the last applied index at which each one's state was compared
         self._states: dict[int, str] = {}  # applied index → digest of the state
         self._votes: dict[tuple[str, int], str] = {}  # (node, term) → whom it voted for, as far as its disk says
         self._led: dict[tuple[str, int], tuple[int, float]] = {}  # per boot: the term that it leads, and since when
@@ -119,7 +120,8 @@ class Invariants:
             known = self.committed.setdefault(index, (term, command))
             if known != (term, command):
                 raise Violation(f"{name} committed another entry {index}: term {term}, where {known[0]} was committed")
-        if member.applied_index % 16 == 0:
+        if member.applied_index % 16 == 0 and member.applied_index > self._hashed.get(name, 0):
+            self._hashed[name] = member.applied_index
             digest = engine.machine.full_hash()
             known_state = self._states.setdefault(member.applied_index, digest)
             if known_state != digest:

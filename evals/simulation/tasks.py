@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Sequence
+from typing import Final
+
+RUN_S_MAX: Final = 900.0  # ten times a long run
 
 Work = Coroutine[object, object, None]
 
@@ -14,8 +17,10 @@ def start(work: Work) -> asyncio.Task[None]:
 
 
 async def first_of(tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Returns when the first one ends; raises what it raised."""
-    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    """Returns when the first one ends; raises what it raised, and TimeoutError when none does."""
+    done, _ = await asyncio.wait(tasks, timeout=RUN_S_MAX, return_when=asyncio.FIRST_COMPLETED)
+    if not done:
+        raise TimeoutError(f"the run did not end in {RUN_S_MAX:.0f} simulated seconds")
     for task in done:
         task.result()
 
