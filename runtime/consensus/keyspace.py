@@ -9,6 +9,11 @@ from runtime.consensus.store import KeyValue, Revision
 from runtime.state.quotas import quota_of
 
 
+def key_bytes(key: str) -> int:
+    """As UTF-8, which is what limits and quotas count."""
+    return len(key) if key.isascii() else len(key.encode())
+
+
 class Keyspace:
     """Keys in sorted order; the index is sorted lazily so that a run of inserts costs one sort."""
 
@@ -37,7 +42,7 @@ class Keyspace:
         else:
             self._past.setdefault(item.key, []).append(before)
         self._items[item.key] = item
-        self._weigh(item.key, len(item.value) - (len(before.value) if before else -len(item.key)))
+        self._weigh(item.key, len(item.value) - (len(before.value) if before else -key_bytes(item.key)))
         return len(before.value) if before else 0
 
     def delete(self, key: str, revision: Revision) -> KeyValue | None:
@@ -46,7 +51,7 @@ class Keyspace:
         if item is not None:
             self._order()
             del self._sorted[bisect.bisect_left(self._sorted, key)]
-            self._weigh(key, -len(item.value) - len(key))
+            self._weigh(key, -len(item.value) - key_bytes(key))
             gone = KeyValue(key=key, value=b"", create_revision=Revision(0), mod_revision=revision, version=0)
             self._past.setdefault(key, []).extend((item, gone))
         return item

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from runtime.consensus.errors import QuotaExceeded
-from runtime.consensus.keyspace import Keyspace
+from runtime.consensus.keyspace import Keyspace, key_bytes
 from runtime.consensus.store import Operation, Put
 from runtime.state.quotas import TOTAL_BYTES_MAX, quota_of
 
@@ -17,7 +17,7 @@ def check_quotas(keys: Keyspace, operations: Sequence[Operation]) -> None:
         if not isinstance(operation, Put):
             continue
         item = keys.get(operation.key)
-        added = len(operation.value) - len(item.value) if item else len(operation.value) + len(operation.key)
+        added = len(operation.value) - len(item.value) if item else len(operation.value) + key_bytes(operation.key)
         part, limit = quota_of(operation.key)
         growth[part] = growth.get(part, 0) + added
         if growth[part] > 0 and keys.weight(part) + growth[part] > limit:
