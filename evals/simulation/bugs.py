@@ -19,9 +19,12 @@ from runtime.consensus.raft.membership import Change, Members, Peer, check_chang
 from runtime.consensus.raft.reads import ReadRounds
 from runtime.consensus.raft.replica import Replica
 from runtime.consensus.raft.replication import Replication
-from runtime.consensus.raft.snapshot import NAME, OWN, Header, SnapshotWriter
+from runtime.consensus.raft.snapshot import NAME, OWN, SnapshotWriter
 from runtime.consensus.sessions import Session, Sessions
 from runtime.consensus.store import LeaseId, Revision, WatchBatch
+
+_on_appended, _receive = Replication.on_appended, Installs._receive  # as they are without a bug
+
 
 # -- replication -------------------------------------------------------------------------------------------------------
 
@@ -37,15 +40,11 @@ def cut_without_conflict(self: Replication, entries: list[Any]) -> None:
 
 
 def believe_any_acknowledgement(self: Replication, node: Any, message: m.Appended) -> None:
-    """Neither its term nor its order counts."""
-    self.follow_term(message.term)
-    if self.is_leader and node in self.peers:
-        self.heard_s[node] = self.clock()
-        if message.ok:
-            self.match_index[node] = min(message.index, self.log.last_index)
-            self.next_index[node] = message.index + 1
-        else:
-            self.next_index[node] = min(message.index, self.log.last_index + 1)
+    """One of an earlier term counts, for as much as the log has now."""
+    if message.term >= self.term or not message.ok:
+        _on_appended(self, node, message)
+    elif self.is_leader and node in self.peers:
+        self.match_index[node] = self.log.last_index
 
 
 def acknowledge_everything(self: Replication, node: Any, message: m.Append) -> None:
@@ -126,7 +125,7 @@ def lead_alone(_self: Elections) -> None:
 # -- log and snapshots -------------------------------------------------------------------------------------------------
 
 
-def trust_every_byte(_data: object) -> int:
+def trust_every_byte(_data: object, _before: int = 0) -> int:
     """The checksum that is expected is whatever is found: zero here, and zero is written."""
     return 0
 
@@ -142,14 +141,11 @@ def publish_unsynced(self: Installs, written: SnapshotWriter) -> None:
     self._published(written.header, written.bytes)
 
 
-def publish_older(self: Installs, header: Header, _size: int) -> None:
-    """An own snapshot that was begun before another was installed replaces it."""
-    self._publishing = False
-    self.snapshot, self.snapshot_at_s = header, self.clock()
-    self.base_members, self.base_members_index = header.members, header.index
-    keep = header.index - self._kept
-    if keep > self.log.base_index:
-        self.log.forget_to(keep)
+def keep_own_snapshot(self: Installs, node: Any, receiving: Any, message: m.Install) -> None:
+    """An own snapshot that was begun before goes on, and replaces the newer one that was received."""
+    own = self._writing
+    _receive(self, node, receiving, message)
+    self._writing = own
 
 
 def snapshot_without_leases(self: Machine) -> Iterator[StateBlock]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Final
@@ -10,6 +11,7 @@ from typing import Final
 from evals.simulation.network import Weather
 from evals.simulation.world import World
 from runtime.consensus import errors as e
+from runtime.consensus.raft.engine import RaftEngine
 from runtime.consensus.raft.membership import Members, Peer
 
 MOST_NODES: Final = 7
@@ -43,9 +45,11 @@ class Faults:
             "damaged disk": self._damage,
             "member added": self._add_member,
             "member removed": self._remove_member,
+            "leader cut off amid changes": self._change_alone,
             "leadership handed over": self._hand_over,
             "snapshot while one is away": self._away,
             "death during a snapshot": self._die_in_snapshot,
+            "own snapshot late": self._snapshot_late,
         }
 
     async def round(self) -> None:
@@ -96,14 +100,18 @@ class Faults:
         await self._down([name for name, _ in self.world.live()], power=True)
 
     async def _die_young(self) -> None:
-        """Whoever begins to lead goes, before or just after its first entries got anywhere."""
+        """Whoever begins to lead goes, before or just after its first entries got anywhere; what was on its way to or
+        from it may arrive in a later term."""
         down: list[str] = []
-        for _ in range(self._rng.randrange(2, 6)):
+        slow = self._rng.random() < 0.5
+        if slow:
+            self.world.network.weather = Weather(least=0.001, most=0.2, reorders=True)
+        for _ in range(self._rng.randrange(2, 8)):
             for _ in range(100):
                 if self.world.leaders():
                     break
                 await asyncio.sleep(0.02)
-            await asyncio.sleep(self._rng.expovariate(1 / 0.03))
+            await asyncio.sleep(self._rng.expovariate(1 / (0.15 if slow else 0.03)))
             for name in self.world.leaders():
                 self.world.crash(name, power=self._rng.random() < 0.5)
                 down.append(name)
@@ -159,12 +167,20 @@ class Faults:
 
     async def _partition(self) -> None:
         names = sorted(self.world.nodes)
+        if len(names) < 2:
+            return
+        if len(names) < 2:
+            return
         self._rng.shuffle(names)
         at = self._rng.randrange(1, len(names))
         self.world.network.partition(set(names[:at]), set(names[at:]))
         await asyncio.sleep(self._rng.uniform(0.3, 5.0))
 
     async def _one_way(self) -> None:
+        if len(self.world.nodes) < 2:
+            return
+        if len(self.world.nodes) < 2:
+            return
         one, other = self._rng.sample(sorted(self.world.nodes), 2)
         self.world.network.cut.add((one, other))
         await asyncio.sleep(self._rng.uniform(0.3, 5.0))
@@ -205,13 +221,16 @@ class Faults:
         node = self.world.nodes[name]
         if len(self.world.live()) < len(self.world.nodes) or len(self.world.nodes) < 3:
             return
+        held = node.engine.log.durable_index if node.engine is not None else 0
         self.world.crash(name, power=False)
         if not node.disk.flip_bit(self._rng.choice([".wal", "snapshot"])):
             self._start(name)
             return
         self.world.damages += 1
-        if self.world.start(name):
-            return  # what was damaged is not needed any more
+        if self.world.start(name):  # what was damaged is not needed any more
+            if node.engine is not None and node.engine.log.last_index < held:
+                raise AssertionError(f"{name} starts from a damaged log, without entries that it had acknowledged")
+            return
         self._lost.add(name)
         await self._replace(name)
 
@@ -245,6 +264,25 @@ class Faults:
             self.world.crash(name, power=False)
             self.world.nodes.pop(name, None)
 
+    async def _change_alone(self) -> None:
+        """A leader that nobody hears is asked to remove everybody else, all at once."""
+        for leader in self.world.leaders():
+            engine = self.world.nodes[leader].engine
+            others = sorted(set(self.world.nodes) - {leader})
+            if engine is None:
+                continue
+            self.world.network.partition({leader}, set(others))
+            await asyncio.gather(*(self._try_to_remove(engine, name) for name in others))
+            await asyncio.sleep(self._rng.uniform(0.3, 2.0))
+        self.world.network.cut.clear()
+        await self._disturbing(2.0)
+        self.take_away_removed()
+
+    async def _try_to_remove(self, engine: RaftEngine, name: str) -> None:
+        with contextlib.suppress(TimeoutError, e.StoreFault):
+            async with asyncio.timeout(CHANGE_S):
+                await engine.remove_member(name)
+
     async def _hand_over(self) -> None:
         for leader in self.world.leaders():
             engine = self.world.nodes[leader].engine
@@ -267,6 +305,24 @@ class Faults:
                     await self._down([name], power=True)
                     return
             await asyncio.sleep(0.005)
+
+    async def _snapshot_late(self) -> None:
+        """A member cut off with a slow disk, amid its own snapshot, gets a newer one before that is done."""
+        name = self._any()
+        node = self.world.nodes[name]
+        node.slow.least, node.slow.most = 0.5, 1.5
+        self.world.disturbances += 1
+        for _ in range(200):
+            if node.engine is not None and node.engine.member.is_between_snapshots:
+                break
+            await asyncio.sleep(0.02)
+        self.world.network.partition({name}, set(self.world.nodes) - {name})
+        await asyncio.sleep(self._rng.uniform(2.0, 4.0))
+        self.world.network.cut.clear()
+        await asyncio.sleep(self._rng.uniform(1.0, 3.0))
+        node.slow.least, node.slow.most = 0.0002, 0.004
+        self.world.disturbances -= 1
+        self.world.disturb()
 
     async def _disturbing(self, seconds: float) -> None:
         self.world.disturbances += 1

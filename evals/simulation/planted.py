@@ -76,7 +76,7 @@ PLANTS: Final = {
     "publish-unsynced": Plant(
         "a snapshot is synced before the log is cut", Installs, "_publish", bugs.publish_unsynced
     ),
-    "publish-older": Plant("no older snapshot over a newer one", Installs, "_published", bugs.publish_older),
+    "keep-own-snapshot": Plant("no older snapshot over a newer one", Installs, "_receive", bugs.keep_own_snapshot),
     "snapshot-without-leases": Plant("all of the state in it", Machine, "snapshot", bugs.snapshot_without_leases),
     "apply-again": Plant("sessions: a repeated command is applied once", Sessions, "admit", bugs.apply_again),
     "apply-twice": Plant("every entry is applied once", Member, "_applied", bugs.apply_twice_where_answered),
