@@ -86,6 +86,14 @@ class SessionLost(StoreFault):
     """Whether the change was sent more than once; else it was not applied."""
 
 
+class EtcdUntrusted(StoreUnavailable):
+    code = "etcd_untrusted"
+    remedy = (
+        "Check store_etcd_authority (the CA of etcd), store_etcd_certificate and store_etcd_key (from a CA that etcd "
+        "trusts), and that each of store_etcd_endpoints is named in the certificate of that member."
+    )
+
+
 class NotOnThisEngine(StoreFault):
     """The verb is of the built-in engine; here etcd's own tools do it."""
 
@@ -138,6 +146,7 @@ _BY_CODE: dict[str, type[StoreFault]] = {
         Overloaded,
         TooManyWatchers,
         SessionLost,
+        EtcdUntrusted,
         NotOnThisEngine,
     )
 }

@@ -18,8 +18,8 @@ _OPTIONS: Final = (
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
-    ("grpc.lb_policy_name", "round_robin"),
 )
+_UNTRUSTED: Final = ("Tls handshake failed", "Unwrap failed", "Verification Check failed")
 Answer = TypeVar("Answer")
 
 
@@ -35,26 +35,52 @@ class EtcdAddress:
 
 
 class Channel:
-    """Opened inside the loop that uses it."""
+    """Opened inside the loop that uses it. One connection per member, because a member's certificate names itself;
+    calls go to one of them for as long as it is connected."""
 
     def __init__(self, address: EtcdAddress) -> None:
-        target = "ipv4:" + ",".join(address.endpoints) if _are_numbers(address.endpoints) else address.endpoints[0]
-        if address.authority is None:
-            self._channel = grpc.aio.insecure_channel(target, options=_OPTIONS)
-        else:
-            credentials = grpc.ssl_channel_credentials(
-                root_certificates=address.authority.read_bytes(),
-                private_key=address.key.read_bytes() if address.key else None,
-                certificate_chain=address.certificate.read_bytes() if address.certificate else None,
-            )
-            self._channel = grpc.aio.secure_channel(target, credentials, options=_OPTIONS)
-        self.kv = stubs.KVStub(self._channel)
-        self.lease = stubs.LeaseStub(self._channel)
-        self.watch = stubs.WatchStub(self._channel)
-        self.maintenance = stubs.MaintenanceStub(self._channel)
+        self._channels = [_opened(address, endpoint) for endpoint in address.endpoints]
+        self._at = 0
+
+    def _current(self) -> grpc.aio.Channel:
+        count = len(self._channels)
+        if self._channels[self._at].get_state() is grpc.ChannelConnectivity.TRANSIENT_FAILURE:
+            others = [(self._at + step) % count for step in range(1, count)]
+            states = {each: self._channels[each].get_state(try_to_connect=True) for each in others}
+            ready = (each for each in others if states[each] is grpc.ChannelConnectivity.READY)
+            self._at = next(ready, (self._at + 1) % count)
+        return self._channels[self._at]
+
+    @property
+    def kv(self) -> stubs.KVStub:
+        return stubs.KVStub(self._current())
+
+    @property
+    def lease(self) -> stubs.LeaseStub:
+        return stubs.LeaseStub(self._current())
+
+    @property
+    def watch(self) -> stubs.WatchStub:
+        return stubs.WatchStub(self._current())
+
+    @property
+    def maintenance(self) -> stubs.MaintenanceStub:
+        return stubs.MaintenanceStub(self._current())
 
     async def close(self) -> None:
-        await self._channel.close()
+        for each in self._channels:
+            await each.close()
+
+
+def _opened(address: EtcdAddress, endpoint: str) -> grpc.aio.Channel:
+    if address.authority is None:
+        return grpc.aio.insecure_channel(endpoint, options=_OPTIONS)
+    credentials = grpc.ssl_channel_credentials(
+        root_certificates=address.authority.read_bytes(),
+        private_key=address.key.read_bytes() if address.key else None,
+        certificate_chain=address.certificate.read_bytes() if address.certificate else None,
+    )
+    return grpc.aio.secure_channel(endpoint, credentials, options=_OPTIONS)
 
 
 async def asked(call: Awaitable[Answer]) -> Answer:
@@ -84,8 +110,6 @@ def fault_of(error: grpc.aio.AioRpcError) -> e.StoreFault:
         return e.Overloaded("etcd has too many changes waiting")
     if "no leader" in detail or "timed out" in detail:
         return e.NoQuorum(f"etcd has no majority: {detail}")
+    if any(sign in detail for sign in _UNTRUSTED):
+        return e.EtcdUntrusted(f"etcd and this node do not trust each other's certificates: {detail}")
     return e.StoreUnavailable(f"etcd did not answer: {code.name.lower()}, {detail}")
-
-
-def _are_numbers(endpoints: tuple[str, ...]) -> bool:
-    return all(each.replace(".", "").replace(":", "").isdigit() for each in endpoints)
