@@ -10,7 +10,7 @@ from agent_api.control_api.ports import ApiParts
 from agent_api.control_api.problems import ApiFault, BodyTooLarge, nearest
 from agent_api.control_api.reads import known_slices
 from runtime.consensus.store import Compare, Delete, Operation, Put, unchanged
-from runtime.deployment.blueprint import TEXT_BYTES_MAX, check_against, parse
+from runtime.deployment.blueprint import TEXT_BYTES_MAX, check_against, check_still_met, parse
 from runtime.deployment.errors import (
     BlueprintInvalid,
     BlueprintNotFound,
@@ -22,7 +22,7 @@ from runtime.deployment.errors import (
 from runtime.names import BlueprintId, NodeId, Sha256, SliceName, Version
 from runtime.sdk.contract import SliceContract
 from runtime.state import keys
-from runtime.state.values import BlueprintRecord, NodeRecord, SliceTarget, encode
+from runtime.state.values import BlueprintRecord, BlueprintSlice, NodeRecord, SliceTarget, encode
 
 JSON_BYTES_MAX = 64 * 1024
 
@@ -49,7 +49,9 @@ class Changes:
         if request.query_params.get("dry_run") == "true":
             return answer({"blueprint": record.blueprint, "valid": True})
         key = keys.blueprint(record.blueprint)
-        compare, operations = [self._as_read(key)], [Put(key=key, value=encode(record))]
+        turn, take_turn = self._turn()
+        compare, operations = [turn, self._as_read(key)], [take_turn, Put(key=key, value=encode(record))]
+        compare += [self._as_read(each) for each in self._artifact_keys(record)]
         targets = self._targets_of(record)
         for target_key, target in targets.items():
             compare.append(self._as_read(target_key))
@@ -69,8 +71,10 @@ class Changes:
         if self._view.cache.get(key) is None:
             hint = nearest(name, [record.blueprint for record in self._view.blueprints()])
             raise BlueprintNotFound(f"there is no blueprint {name!r}{hint}")
-        operations: list[Operation] = [Delete(key=key), *(Delete(key=each) for each in self._keys_of(name))]
-        await self._commit([self._as_read(key)], operations)
+        check_still_met(self._others(name), before=self._slices_of(name), after=())
+        turn, take_turn = self._turn()
+        operations: list[Operation] = [take_turn, Delete(key=key), *(Delete(key=each) for each in self._keys_of(name))]
+        await self._commit([turn, self._as_read(key)], operations)
         return answer({"blueprint": name, "deleted": True})
 
     async def scale(self, request: Request) -> Response:
@@ -136,13 +140,30 @@ class Changes:
 
     def _checked(self, record: BlueprintRecord) -> tuple[SliceContract, ...]:
         contracts = {f"{each.name}=={each.version}": each.slices for each in self._view.artifacts()}
-        others = [
+        others = self._others(record.blueprint)
+        found = check_against(record, contracts=contracts, others=others)
+        after = [row.slice for row in record.slices]
+        check_still_met(others, before=self._slices_of(record.blueprint), after=after)
+        return found
+
+    def _others(self, blueprint: BlueprintId) -> list[tuple[BlueprintSlice, SliceContract]]:
+        return [
             (target.settings, contract)
             for target in self._view.targets()
-            if target.blueprint != record.blueprint
+            if target.blueprint != blueprint
             and (contract := self._view.contract(target.settings.slice, target.settings.version)) is not None
         ]
-        return check_against(record, contracts=contracts, others=others)
+
+    def _slices_of(self, blueprint: BlueprintId) -> list[SliceName]:
+        return [each.settings.slice for each in self._view.targets() if each.blueprint == blueprint]
+
+    def _turn(self) -> tuple[Compare, Put]:
+        """Validation reads all blueprints, so a change of any other since then must undo this one's."""
+        return self._as_read(keys.BLUEPRINTS_TURN), Put(key=keys.BLUEPRINTS_TURN, value=b"")
+
+    def _artifact_keys(self, record: BlueprintRecord) -> list[str]:
+        named = {row.artifact for row in record.slices}
+        return [keys.artifact(name, version) for name, _, version in (each.partition("==") for each in sorted(named))]
 
     def _targets_of(self, record: BlueprintRecord) -> dict[str, SliceTarget]:
         hashes = {f"{each.name}=={each.version}": each.sha256 for each in self._view.artifacts()}

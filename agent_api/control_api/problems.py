@@ -15,6 +15,7 @@ from runtime.errors import RuntimeFault
 STATUS: Final = {
     "blueprint_invalid": 422,
     "blueprint_not_found": 404,
+    "blueprint_required": 409,
     "slice_not_found": 404,
     "node_not_found": 404,
     "artifact_not_found": 404,

@@ -9,8 +9,9 @@ from anyio import to_thread
 from infra.artifacts.errors import ArtifactExists, ArtifactInUse, ArtifactNotFound
 from infra.artifacts.wheel import read_wheel
 from runtime.clock import Clock
-from runtime.consensus.store import Delete, KeyValue, Put, Store, absent, unchanged
+from runtime.consensus.store import Delete, KeyValue, Put, Revision, Store, absent, unchanged
 from runtime.content.port import ContentStore
+from runtime.deployment.errors import ChangedMeanwhile
 from runtime.names import Sha256
 from runtime.state import keys
 from runtime.state.values import ArtifactRecord, SliceTarget, decode, encode
@@ -64,6 +65,7 @@ class ArtifactShelf:
 
     async def drop(self, name: str, version: str) -> ArtifactRecord:
         """Forgets an artifact that nothing wanted runs. Its bytes go with the next collection."""
+        turn = (await self._store.get(keys.BLUEPRINTS_TURN)).item
         item = await self._item(name, version)
         record = decode(item.value, ArtifactRecord)
         for target in await self._range(keys.TARGETS):
@@ -73,7 +75,12 @@ class ArtifactShelf:
                     f"{name}=={version} is used by slice {wanted.settings.slice} of blueprint {wanted.blueprint}",
                     f"Delete or change that blueprint first: aether blueprint delete {wanted.blueprint}",
                 )
-        await self._store.txn([unchanged(item.key, item.mod_revision)], [Delete(key=item.key)])
+        as_read = [
+            unchanged(item.key, item.mod_revision),
+            unchanged(keys.BLUEPRINTS_TURN, turn.mod_revision if turn is not None else Revision(0)),
+        ]
+        if not (await self._store.txn(as_read, [Delete(key=item.key)])).succeeded:
+            raise ChangedMeanwhile("a blueprint or the artifact changed while this was decided")
         await self._content.unpin(record.sha256, _owner(name, version))
         return record
 

@@ -10,10 +10,10 @@ from typing import Final
 
 import msgspec
 
-from runtime.deployment.errors import BlueprintInvalid
+from runtime.deployment.errors import BlueprintInvalid, BlueprintRequired
 from runtime.names import BlueprintId, is_name, is_version
 from runtime.sdk.contract import SliceContract
-from runtime.state.values import BlueprintRecord, BlueprintSlice
+from runtime.state.values import BlueprintRecord, BlueprintSlice, Isolation
 
 TEXT_BYTES_MAX: Final = 256 * 1024
 SLICES_MAX: Final = 200
@@ -150,7 +150,26 @@ def check_against(
         _check_dependencies(row, contract, index, text, available)
     _check_cycles(record, found, others)
     _check_routes(record, found, others)
+    _check_memory(record, [row for row, _ in others])
     return tuple(found)
+
+
+def check_still_met(
+    others: Sequence[tuple[BlueprintSlice, SliceContract]], *, before: Iterable[str], after: Iterable[str]
+) -> None:
+    """Nothing that goes is required by a slice of another blueprint. Raises BlueprintRequired, which names who does.
+
+    before, after: the slices that one blueprint deploys before and after a change.
+    """
+    gone = set(before) - set(after) - {row.slice for row, _ in others}
+    found = [
+        f"{row.slice} {row.version} requires {needed}"
+        for row, contract in others
+        for needed in requirements(row, contract)
+        if needed in gone
+    ]
+    if found:
+        raise BlueprintRequired(f"other blueprints need what would go: {'; '.join(sorted(found))}")
 
 
 def _contract_of(
@@ -238,6 +257,26 @@ def _check_routes(
                     key=f"slices[{index}].slice",
                     remedy="Give one of the two slices another path.",
                 )
+
+
+def _check_memory(record: BlueprintRecord, others: Sequence[BlueprintSlice]) -> None:
+    """The slices of one artifact share a worker on a node, so they must agree on its limit."""
+    first: dict[str, BlueprintSlice] = {}
+    for row in others:
+        if row.isolation is Isolation.WORKER:
+            first.setdefault(row.artifact, row)
+    for index, row in enumerate(record.slices):
+        if row.isolation is not Isolation.WORKER:
+            continue
+        known = first.setdefault(row.artifact, row)
+        if known.memory_mb_max != row.memory_mb_max:
+            raise BlueprintInvalid(
+                f"{row.memory_mb_max} MB, but {known.slice} of the same artifact has {known.memory_mb_max} MB, and"
+                " both run in one worker",
+                line=line_of(record.source, "memory_mb_max", index),
+                key=f"slices[{index}].memory_mb_max",
+                remedy="Give all slices of one artifact the same memory_mb_max.",
+            )
 
 
 def _shapes(contract: SliceContract) -> dict[tuple[str, str], str]:

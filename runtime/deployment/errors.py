@@ -31,6 +31,13 @@ class BlueprintNotFound(DeploymentFault):
     remedy = "List what is applied: aether blueprint list."
 
 
+class BlueprintRequired(DeploymentFault):
+    """Slices of other blueprints require what would go."""
+
+    code = "blueprint_required"
+    remedy = "Delete or change the blueprints that require it first, or make the dependency optional there."
+
+
 class SliceNotFound(DeploymentFault):
     code = "slice_not_found"
     remedy = "List what is deployed: aether slice list."

@@ -29,6 +29,7 @@ PREFIXES: Final = (
     keys.NODES,
     keys.NODES_LIVE,
     keys.BLUEPRINTS,
+    keys.BLUEPRINTS_TURN,
     keys.TARGETS,
     keys.INSTANCES,
     keys.INSTANCE_STATES,

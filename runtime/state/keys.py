@@ -10,6 +10,7 @@ CLUSTER: Final = "cluster/info"
 NODES: Final = "node/"
 NODES_LIVE: Final = "node-live/"
 BLUEPRINTS: Final = "blueprint/"
+BLUEPRINTS_TURN: Final = "blueprints-turn"  # written by each change of any blueprint, which compares it: one at a time
 TARGETS: Final = "slice-target/"
 INSTANCES: Final = "instance/"
 INSTANCE_STATES: Final = "instance-state/"
