@@ -70,9 +70,7 @@ async def test_without_a_majority_changes_are_refused_and_stale_reads_answer(tmp
     async with three_stores(tmp_path) as stores:
         await put(stores.client("n1"), "k")
         async for batch in stores.client("n1").watch("k", from_revision=Revision(1)):
-            if (
-                batch.events
-            ):  # this member itself knows by now that it is committed; a stale read shows no more than that
+            if batch.events:  # this member knows by itself now that it is committed; stale reads show no more
                 break
         stores.kill("n2", "n3")
         hasty = stores.open("n1", deadline_s=2.5)
