@@ -142,6 +142,12 @@ async def test_a_rolling_restart_loses_nothing(forge: Forge, log: Path) -> None:
     assert executed_twice(log) == {}
 
 
+async def says_who_is_silent(forge: Forge, asked: str, path: str, silent: str) -> None:
+    answer = await forge.api.read(path, node=asked)
+    assert isinstance(answer, dict)
+    assert answer["silent"] == [silent], path
+
+
 async def test_a_paused_node_is_passed_over(forge: Forge) -> None:
     """Its own gateway cannot answer; the others do, also for slices that had an instance there."""
     leader = await forge.until_leader()
@@ -150,6 +156,9 @@ async def test_a_paused_node_is_passed_over(forge: Forge) -> None:
     await links_mix(forge)
     await chaos.do(f"pause {paused}")
     try:
+        async with anyio.create_task_group() as tasks:  # at once: soon it is known to be down, and not asked any more
+            for path in ("/v1/logs", "/v1/traces", "/v1/slices/shortener/window"):
+                tasks.start_soon(says_who_is_silent, forge, leader, path, paused)
         await chaos.until(f"node {paused} down")
         for name in forge.running():
             answers = [await forge.http(name).request("GET", f"/s/page-{number}") for number in range(4)]
