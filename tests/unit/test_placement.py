@@ -29,7 +29,13 @@ def node(
 
 
 def target(
-    wanted: int, *, name: str = "tea", spread: str = "node", weight: int = 100, zones: tuple[str, ...] = ()
+    wanted: int,
+    *,
+    name: str = "tea",
+    spread: str = "node",
+    weight: int = 100,
+    zones: tuple[str, ...] = (),
+    min_available: int = 1,
 ) -> SliceTarget:
     settings = BlueprintSlice(
         slice=SliceName(name),
@@ -39,6 +45,7 @@ def target(
         min=0,
         max=99,
         weight=weight,
+        min_available=min_available,
         placement=Placement(spread=spread, zones=zones),  # type: ignore[arg-type]
     )
     return SliceTarget(blueprint=BlueprintId("b"), settings=settings, artifact_sha256=Sha256("s"), wanted=wanted)
@@ -115,6 +122,15 @@ def test_a_leaving_node_keeps_its_instances_until_others_serve() -> None:
     assert not place([target(2)], leaving, waiting).delete
     ready = after(before, first, serving=True)
     assert {each.node for each in place([target(2)], leaving, ready).delete} == {"n2"}
+
+
+def test_a_leaving_node_that_nobody_can_replace_waits_for_min_available() -> None:
+    """Else a node could never leave a cluster that is full, or would take the last instances with it."""
+    before = settled([target(2)], [node("n1"), node("n2")])
+    full = [node("n1", cordoned=True), node("n2", leaving=True)]
+    one_is_enough = place([target(2, min_available=1)], full, before)
+    assert {each.node for each in one_is_enough.delete} == {"n2"}
+    assert not place([target(2, min_available=2)], full, before).delete
 
 
 def test_scaling_down_takes_from_the_fullest_node_and_what_does_not_serve_first() -> None:
