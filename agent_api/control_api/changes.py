@@ -9,6 +9,7 @@ from starlette.responses import Response
 from agent_api.control_api.ports import ApiParts
 from agent_api.control_api.problems import ApiFault, BodyTooLarge, nearest
 from agent_api.control_api.reads import known_slices
+from runtime.cluster.leaving import mark_leaving
 from runtime.consensus.store import Compare, Delete, Operation, Put, unchanged
 from runtime.deployment.blueprint import TEXT_BYTES_MAX, check_against, check_still_met, parse
 from runtime.deployment.errors import (
@@ -19,7 +20,7 @@ from runtime.deployment.errors import (
     OutOfBounds,
     SliceNotFound,
 )
-from runtime.names import BlueprintId, NodeId, Sha256, SliceName, Version
+from runtime.names import BlueprintId, Sha256, SliceName, Version
 from runtime.sdk.contract import SliceContract
 from runtime.state import keys
 from runtime.state.values import BlueprintRecord, BlueprintSlice, NodeRecord, SliceTarget, encode
@@ -117,7 +118,7 @@ class Changes:
     async def drain(self, request: Request) -> Response:
         """Marks the node as leaving: the leader moves its instances away."""
         record = self._node(request)
-        await mark_leaving(self._parts, record)
+        await mark_leaving(self._store, self._view, record.node)
         return answer({"node": record.node, "leaving": True}, status=202)
 
     async def forget_node(self, request: Request) -> Response:
@@ -219,11 +220,6 @@ class Changes:
         if not result.succeeded:
             raise ChangedMeanwhile("the state changed while this was decided")
         await self._view.cache.wait_for(result.revision)
-
-
-async def mark_leaving(parts: ApiParts, record: NodeRecord) -> None:
-    key = keys.node(NodeId(record.node))
-    await parts.store.txn((), [Put(key=key, value=encode(msgspec.structs.replace(record, leaving=True)))])
 
 
 async def body_of(request: Request, most: int) -> bytes:

@@ -9,6 +9,7 @@ import msgspec
 from runtime.cluster.membership import Lines, Membership
 from runtime.consensus.errors import StoreFault
 from runtime.consensus.store import Put, Store, unchanged
+from runtime.deployment.errors import ChangedMeanwhile
 from runtime.deployment.view import StateView
 from runtime.errors import RuntimeFault
 from runtime.invocation.incoming import IncomingCall, UnaryHandler
@@ -18,6 +19,7 @@ from runtime.state.values import encode
 
 DRAIN: Final = "_control/drain"
 LEAVE: Final = "_control/leave"
+MARK_TRIES_MAX: Final = 8  # each lost try is somebody else's change of the same record: a person's, or one a second
 
 
 class NotMember(RuntimeFault):
@@ -31,6 +33,22 @@ class NowhereToGo(RuntimeFault):
 
     code = "nowhere_to_go"
     remedy = "Start or uncordon another node first; or stop this one without moving its instances."
+
+
+async def mark_leaving(store: Store, view: StateView, node: NodeId) -> None:
+    """Returns once this node's cache shows the mark. What was read is compared, and read again when it changed, so that
+    a cordon or a registration at the same moment is not undone. Raises NotMember or ChangedMeanwhile."""
+    key = keys.node(node)
+    for _ in range(MARK_TRIES_MAX):
+        record, item = view.node(node), view.cache.get(key)
+        if record is None or item is None:
+            raise NotMember("this node has not registered yet")
+        if record.leaving:
+            return
+        leaving = msgspec.structs.replace(record, leaving=True)
+        result = await store.txn([unchanged(key, item.mod_revision)], [Put(key=key, value=encode(leaving))])
+        await view.cache.wait_for(result.revision)
+    raise ChangedMeanwhile(f"the record of node {node} kept changing while it was marked as leaving")
 
 
 class Leaving:
@@ -48,13 +66,8 @@ class Leaving:
 
     async def _drain(self, _call: IncomingCall) -> bytes:
         """Answers once nothing is assigned here any more; the caller's deadline bounds it."""
-        cache, key = self._view.cache, keys.node(self._node)
-        record, item = self._view.node(self._node), cache.get(key)
-        if record is None or item is None:
-            raise NotMember("this node has not registered yet")
-        if not record.leaving:
-            leaving = msgspec.structs.replace(record, leaving=True)
-            await self._store.txn([unchanged(key, item.mod_revision)], [Put(key=key, value=encode(leaving))])
+        cache = self._view.cache
+        await mark_leaving(self._store, self._view, self._node)
         self._log.info("drain_began")
         while True:
             seen = cache.revision

@@ -11,7 +11,7 @@ import anyio
 
 from runtime.clock import Clock
 from runtime.consensus.errors import LeaseNotFound, StoreFault
-from runtime.consensus.store import NO_LEASE, Delete, LeaseId, Operation, Put, Store
+from runtime.consensus.store import NO_LEASE, Delete, LeaseId, Operation, Put, Store, absent, unchanged
 from runtime.state import keys
 from runtime.state.values import NODE_LEASE_MS, NodeLive, NodeRecord, decode, encode
 
@@ -139,14 +139,16 @@ class Membership:
 
     async def _register(self) -> None:
         """Writes the node's record, unless it stands already; a mark of leaving from an earlier stop is taken off."""
-        key = keys.node(self._record.node)
-        found = (await self._store.get(key)).item
-        record = self._record
-        if found is not None:
-            known = decode(found.value, NodeRecord)
-            record = _with_cordon(record, cordoned=known.cordoned)
-        if found is None or found.value != encode(record):
-            await self._store.txn((), [Put(key=key, value=encode(record))])
+        key, written = keys.node(self._record.node), False
+        while not written:  # what was read is compared: somebody may cordon the node at this moment
+            found = (await self._store.get(key)).item
+            record = self._record
+            if found is not None:
+                record = _with_cordon(record, cordoned=decode(found.value, NodeRecord).cordoned)
+                if found.value == encode(record):
+                    return
+            as_read = unchanged(key, found.mod_revision) if found is not None else absent(key)
+            written = (await self._store.txn([as_read], [Put(key=key, value=encode(record))])).succeeded
 
     async def _keep(self, lease: LeaseId) -> None:
         while not self._lost.is_set():
