@@ -25,6 +25,7 @@ from evals.forge.load.generator import LoadGenerator
 from evals.forge.load.profile import Profile
 from evals.forge.load.requests import scenario_for
 from evals.forge.status import LoadWindow, read_status
+from runtime.cluster.ports import ports_of
 from runtime.errors import RuntimeFault
 
 STATUS_S: Final = 1.0
@@ -137,7 +138,10 @@ class Session:
         if not self._json:
             print(welcome(forge, ready_s, await forge.api.routes()), flush=True)
             return
-        nodes = [{"node": name, **msgspec.to_builtins(node.addresses)} for name, node in forge.nodes.items()]
+        nodes = [
+            {"node": name, **msgspec.to_builtins(node.addresses), "ports": ports_of(node.listen)}
+            for name, node in forge.nodes.items()
+        ]
         first = forge.nodes[forge.names[0]]
         started = {
             "event": "started",

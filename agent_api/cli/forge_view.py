@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from rich.console import Console, Group
@@ -15,6 +15,8 @@ from evals.forge.app import App
 from evals.forge.cluster_api import RouteRow
 from evals.forge.forge import Forge
 from evals.forge.status import Status
+from runtime.cluster.identity import Listen
+from runtime.cluster.ports import PURPOSES, addresses_of, ports_of
 
 ROUTES_SHOWN_MAX: Final = 6
 STYLES: Final = {"running": "green", "paused": "yellow", "down": "red"}
@@ -36,10 +38,9 @@ _CURLS: Final = {
 def welcome(forge: Forge, ready_s: float, routes: Sequence[RouteRow]) -> str:
     """Where everything is, and what to try first."""
     rows = [f"\nready after {ready_s:.1f} s; nodes in {forge.state.path}\n"]
-    for name, node in forge.nodes.items():
-        rows.append(f"  {name:<4} application http://{node.addresses.http}   API http://{node.addresses.api}")
+    rows += port_lines({name: node.listen for name, node in forge.nodes.items()})
     first = forge.nodes[forge.names[0]]
-    rows.append(f"  admin key  {first.admin_key_file}\n")
+    rows.append(f"\n  admin key  {first.admin_key_file}\n")
     http = first.addresses.http
     for app in forge.apps:
         known = _CURLS.get(app.blueprint)
@@ -47,6 +48,21 @@ def welcome(forge: Forge, ready_s: float, routes: Sequence[RouteRow]) -> str:
         rows += [f"  {line}" for line in lines]
     rows.append("\ntype `help` for what can be broken; Ctrl-C ends everything\n")
     return "\n".join(rows)
+
+
+def port_lines(nodes: Mapping[str, Listen]) -> list[str]:
+    """Every port of every node, one line a node; an arrow leads from a proxy's port to the one behind it."""
+    table = [["node", *PURPOSES.values()]]
+    for name, listen in nodes.items():
+        bound, reached = ports_of(listen), addresses_of(listen)
+        cells = [name]
+        for purpose in PURPOSES:
+            host, _, port = getattr(reached, purpose).rpartition(":")
+            shown = f"http://{host}:{port}" if purpose in ("http", "api") else port or "–"
+            cells.append(f"{shown} → {bound[purpose]}" if port and int(port) != bound[purpose] else shown)
+        table.append(cells)
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return ["  " + "   ".join(map(str.ljust, row, widths)).rstrip() for row in table]
 
 
 def to_try(app: App, routes: Sequence[RouteRow], http: str) -> list[str]:

@@ -64,12 +64,13 @@ def differs(arguments: argparse.Namespace, listen: Listen) -> bool:
 
 
 def address_lines(listen: Listen) -> str:
-    """One line for each port; those of people as URLs."""
-    addresses = addresses_of(listen)
+    """One line for each port; those of people as URLs, and where others know it by another address, that as well."""
+    bound = addresses_of(msgspec.structs.replace(listen, advertised={}))
     rows = []
     for name in ports_of(listen):
-        address = getattr(addresses, name)
-        rows.append(f"  {PURPOSES[name]:<17} {'http://' if name in ('http', 'api') else ''}{address}")
+        url = "http://" if name in ("http", "api") else ""
+        advertised = f", for others {url}{listen.advertised[name]}" if name in listen.advertised else ""
+        rows.append(f"  {PURPOSES[name]:<17} {url}{getattr(bound, name)}{advertised}")
     return "\n".join(rows)
 
 

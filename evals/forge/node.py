@@ -17,7 +17,7 @@ from evals.forge.errors import ApiUnreachable, CommandFailed, NodeEnded, NotReac
 from evals.forge.http_client import HttpClient
 from evals.forge.processes import NodeProcess, ended, family, processes_of, send
 from evals.forge.waiting import came_true
-from runtime.cluster.identity import read_identity
+from runtime.cluster.identity import Listen, read_identity
 from runtime.cluster.layout import NodeLayout
 from runtime.cluster.ports import addresses_of
 from runtime.state.values import Addresses
@@ -37,9 +37,14 @@ class ForgeNode:
         self._lifeline: int | None = None
 
     @property
+    def listen(self) -> Listen:
+        """What it binds. The node's directory must stand."""
+        return read_identity(NodeLayout(self.data).identity).listen
+
+    @property
     def addresses(self) -> Addresses:
-        """As others reach it. The node's directory must stand."""
-        return addresses_of(read_identity(NodeLayout(self.data).identity).listen)
+        """As others reach it."""
+        return addresses_of(self.listen)
 
     @property
     def admin_key_file(self) -> Path:

@@ -156,5 +156,23 @@ def test_status_and_stop_of_a_node_that_does_not_run_say_so(node: Path, capsys: 
     assert "is not running" in capsys.readouterr().out
 
 
+def test_start_and_status_print_every_port(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = str(tmp_path / "n1")
+    assert main(["cluster", "init", data, "--advertise", "peer=203.0.113.5:9000"]) == 0
+    listen = json.loads((tmp_path / "n1" / "node.json").read_text())["listen"]
+    expected = [f"127.0.0.1:{listen[name]}" for name in ("http", "api", "peer", "control", "store")]
+    expected.append("for others 203.0.113.5:9000")
+    capsys.readouterr()
+    assert main(["node", "status", "--data", data]) == 1
+    said = capsys.readouterr().out
+    assert [part for part in expected if part not in said] == []
+    monkeypatch.setattr("os.execv", lambda *_: None)
+    main(["node", "start", "--data", data])
+    said = capsys.readouterr().out
+    assert [part for part in expected if part not in said] == []
+
+
 def test_status_of_a_directory_without_a_node_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "holds no node" in refused(capsys, "node", "status", "--data", str(tmp_path))

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from agent_api.cli.forge_view import port_lines
 from evals.forge.app import AppUnusable, read_app
 from evals.forge.errors import StateUnusable
 from evals.forge.state_dir import Manifest, StateDir
+from runtime.cluster.identity import Listen
 
 MADE = Manifest(cluster_id="c", nodes=("n1",))
 
@@ -71,3 +73,12 @@ def test_a_project_without_a_blueprint_says_so(tmp_path: Path) -> None:
     (tmp_path / "blueprint.toml").write_bytes(b"\xff")
     with pytest.raises(AppUnusable):
         read_app(tmp_path)
+
+
+def test_every_port_of_every_node_is_printed() -> None:
+    core = Listen(http=7400, api=7401, peer=7402, control=7403, store=7404, advertised={"peer": "127.0.0.1:40001"})
+    heading, first, second = port_lines({"n1": core, "n2": Listen(http=7410, api=7411, peer=7412, control=7413)})
+    assert heading.split("   ")[0].strip() == "node"
+    assert [part in first for part in ("http://127.0.0.1:7400", "http://127.0.0.1:7401", "7403", "7404")] == [True] * 4
+    assert "40001 → 7402" in first
+    assert second.split() == ["n2", "http://127.0.0.1:7410", "http://127.0.0.1:7411", "7412", "7413", "–"]
