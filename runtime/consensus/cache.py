@@ -9,7 +9,7 @@ from typing import Final
 
 from runtime.consensus.errors import Compacted, StoreFault, StoreUnavailable
 from runtime.consensus.signal import Signal
-from runtime.consensus.store import LEADER_KEY, KeyValue, Revision, Store, WatchBatch, WatchEvent
+from runtime.consensus.store import LEADER_KEY, NOW, KeyValue, Revision, Store, WatchBatch, WatchEvent
 
 RETRY_S: Final = 0.2
 FRESH_S: Final = 3.0  # an election takes half of this; after it, old state is better than none
@@ -19,8 +19,12 @@ RECENT_MAX: Final = 4_096  # batches that a slow reader of `changes` may lag beh
 class StoreCache:
     """Readable at any time once `ready`, without awaiting. `run` keeps it current and never returns."""
 
-    def __init__(self, store: Store, prefixes: Sequence[str]) -> None:
+    def __init__(
+        self, store: Store, prefixes: Sequence[str], *, recent_max: int = RECENT_MAX, retry_s: float = RETRY_S
+    ) -> None:
         self._store = store
+        self._recent_max = recent_max
+        self._retry_s = retry_s
         self._prefixes = tuple(prefixes)
         self._items: dict[str, KeyValue] = {}
         self._sorted: list[str] = []
@@ -42,7 +46,7 @@ class StoreCache:
             except StoreFault:
                 self.stale = True
                 self._signal.fire()
-                await asyncio.sleep(RETRY_S)
+                await asyncio.sleep(self._retry_s)
 
     async def ready(self) -> None:
         while not self._is_ready:
@@ -78,40 +82,47 @@ class StoreCache:
             await self._signal.after(self._signal.count)
         return self.revision
 
-    async def changes(self) -> AsyncIterator[WatchBatch]:
-        """Every change from now on. After a re-read the differences come as one batch."""
-        position = self._dropped + len(self._recent)
+    def changes(self) -> AsyncIterator[WatchBatch]:
+        """Every change from this call on, with no gap. After a re-read the differences come as one batch.
+
+        Raises Compacted in a reader that lags too far behind: call `changes` again, then read `items` anew.
+        """
+        return self._changes(self._dropped + len(self._recent))
+
+    # -- inside --------------------------------------------------------------------------------------------------------
+
+    async def _changes(self, position: int) -> AsyncIterator[WatchBatch]:
         while True:
             seen = self._signal.count
             while position < self._dropped + len(self._recent):
-                at = max(0, position - self._dropped)
-                position = self._dropped + at + 1
-                yield self._recent[at]
+                if position < self._dropped:
+                    raise Compacted(self._recent[0].revision)
+                batch = self._recent[position - self._dropped]
+                position += 1
+                yield batch
             await self._signal.after(seen)
-
-    # -- inside --------------------------------------------------------------------------------------------------------
 
     async def _load_freshest(self) -> Revision:
         """The present state while there is a quorum: a member that just started does not know yet what it has."""
         try:
             async with asyncio.timeout(FRESH_S):
                 return await self._load(stale_ok=False)
+        except Compacted:
+            raise
         except (StoreFault, TimeoutError):
             return await self._load(stale_ok=True)
 
     async def _load(self, *, stale_ok: bool) -> Revision:
+        """One picture: every page is read at the first one's revision. Raises Compacted when that went meanwhile."""
         found: dict[str, KeyValue] = {}
-        oldest: Revision | None = None
+        revision = NOW
         for prefix in self._prefixes:
-            after = ""
-            while True:
-                page = await self._store.range(prefix, after=after, stale_ok=stale_ok)
-                oldest = page.revision if oldest is None else min(oldest, page.revision)
+            after, more = "", True
+            while more:
+                page = await self._store.range(prefix, after=after, at_revision=revision, stale_ok=stale_ok)
+                revision = revision or page.revision
                 found.update({item.key: item for item in page.items})
-                if not page.more:
-                    break
-                after = page.items[-1].key
-        revision = oldest or Revision(0)
+                after, more = page.items[-1].key if page.more else "", page.more
         if revision < self.revision:  # another member answered, one that is behind what was seen here already
             raise StoreUnavailable(f"the store is at revision {revision}, before {self.revision}")
         self._replace(found, revision)
@@ -141,30 +152,26 @@ class StoreCache:
         """One watch over all prefixes: their changes come in one order."""
         async for batch in self._store.watch(self._prefixes, from_revision=Revision(revision + 1)):
             self.stale = False
-            fresh = tuple(event for event in batch.events if self._take(event))
-            self._note(WatchBatch(revision=batch.revision, events=fresh))
+            for event in batch.events:
+                self._take(event)
+            self._note(batch)
 
-    def _take(self, event: WatchEvent) -> bool:
-        """False for what the range had already seen."""
-        item = event.item
-        before = self._items.get(item.key)
-        if before is not None and before.mod_revision >= item.mod_revision:
-            return False
+    def _take(self, event: WatchEvent) -> None:
+        key, before = event.item.key, self._items.get(event.item.key)
         if event.kind == "put":
             if before is None:
-                bisect.insort(self._sorted, item.key)
-            self._items[item.key] = item
+                bisect.insort(self._sorted, key)
+            self._items[key] = event.item
         elif before is not None:
-            del self._items[item.key]
-            del self._sorted[bisect.bisect_left(self._sorted, item.key)]
-        return True
+            del self._items[key]
+            del self._sorted[bisect.bisect_left(self._sorted, key)]
 
     def _note(self, batch: WatchBatch) -> None:
         self.revision = Revision(max(self.revision, batch.revision))
         if batch.events:
             self._changed_at = Revision(max(self._changed_at, batch.revision))
             self._recent.append(batch)
-            if len(self._recent) > RECENT_MAX:
+            if len(self._recent) > self._recent_max:
                 surplus = len(self._recent) // 2
                 del self._recent[:surplus]
                 self._dropped += surplus

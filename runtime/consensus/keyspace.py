@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import heapq
 from collections.abc import Iterator
 
 from runtime.consensus.store import KeyValue, Revision
@@ -95,9 +96,9 @@ class Keyspace:
         return None
 
     def below_at(self, prefix: str, revision: Revision, *, after: str = "") -> Iterator[KeyValue]:
-        """As `below`, as it stood then."""
-        gone = {key for key in self._past if key.startswith(prefix) and key > after and key not in self._items}
-        for key in sorted(gone.union(item.key for item in self.below(prefix, after=after))):
+        """As `below`, as it stood then. A page costs what it gives, and a look at each key that history names."""
+        gone = sorted(key for key in self._past if key not in self._items and key.startswith(prefix) and key > after)
+        for key in heapq.merge((item.key for item in self.below(prefix, after=after)), gone):
             item = self.get_at(key, revision)
             if item is not None:
                 yield item
