@@ -92,7 +92,9 @@ class Parts:
             node=identity.node, disk=self.disk, store=self.store, peers=ConnectedPeers(self.connect)
         )
         self.shelf = ArtifactShelf(content=self.content, store=self.store, clock=self.clock)
-        self.source = DiskArtifactSource(layout.environments, content=self.content)
+        self.source = DiskArtifactSource(
+            layout.environments, content=self.content, find_links=settings.artifact_find_links
+        )
         self.publisher = Publisher(self.store)
         self.record = NodeRecord(
             node=identity.node, role=identity.role, zone=identity.zone, addresses=addresses_of(identity.listen)

@@ -132,7 +132,7 @@ def read_settings(data: Path) -> NodeSettings:
         raise ConfigInvalid(f"{path} is longer than {FILE_BYTES_MAX // 1024} KiB")
     try:
         return msgspec.convert(tomllib.loads(raw.decode()), NodeSettings)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, a number of 4300 digits, or nested too deeply
         raise ConfigInvalid(f"{path} is no TOML: {error}") from error
     except msgspec.ValidationError as error:
         raise ConfigInvalid(f"{path}: {error}") from error

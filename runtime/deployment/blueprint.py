@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -18,8 +19,9 @@ from runtime.state.values import BlueprintRecord, BlueprintSlice, Isolation
 TEXT_BYTES_MAX: Final = 256 * 1024
 SLICES_MAX: Final = 200
 INSTANCES_MAX: Final = 1_000
+CONFIG_INTS: Final = range(-(2**63), 2**63)  # TOML's, and what goes over the wire
 _PATH: Final = re.compile(r"`\$\.?(.*?)`")
-
+_LONG_NUMBER: Final = re.compile(r"[\d_]{4300,}")
 
 _SLICE_KEYS: Final = tuple(BlueprintSlice.__struct_fields__)
 _TOP_KEYS: Final = ("id", "slices")
@@ -36,10 +38,15 @@ def parse(raw: bytes) -> BlueprintRecord:
         raise BlueprintInvalid("the text is not UTF-8", line=line) from error
     try:
         table = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except tomllib.TOMLDecodeError as error:
         found = re.search(r"\(at line (\d+)", str(error))
-        problem = str(error).partition(" (at line")[0] or "nested too deeply"
-        raise BlueprintInvalid(problem, line=int(found[1]) if found else 0) from error
+        raise BlueprintInvalid(str(error).partition(" (at line")[0], line=int(found[1]) if found else 0) from error
+    except RecursionError as error:
+        raise BlueprintInvalid("nested too deeply") from error
+    except ValueError as error:  # from int(), which takes 4300 digits at most
+        digits = _LONG_NUMBER.search(text)
+        line = text[: digits.start()].count("\n") + 1 if digits else 0
+        raise BlueprintInvalid("a number is too long", line=line) from error
     return _record(table, text)
 
 
@@ -102,8 +109,18 @@ def _first_problem(found: BlueprintSlice) -> tuple[str, str] | None:
         ("optional", all(map(is_name, found.optional)), "lists names of slices"),
         ("requires", found.slice not in found.requires, "a slice cannot require itself"),
         ("slice", not found.slice.startswith("aether-"), "names that begin with aether- are the system's own"),
+        *(("config", False, problem) for problem in _config_problems(found.config)),
     )
     return next(((key, problem) for key, holds, problem in rules if not holds), None)
+
+
+def _config_problems(config: Mapping[str, str | int | float | bool]) -> Iterator[str]:
+    """What TOML allows but neither the store's JSON nor the wire can hold."""
+    for name, value in config.items():
+        if isinstance(value, int) and value not in CONFIG_INTS:
+            yield f"{name} has more than 64 bits"
+        elif isinstance(value, float) and not math.isfinite(value):
+            yield f"{name} is not finite"
 
 
 def _check_keys(table: Mapping[str, object], known: Sequence[str], text: str, index: int) -> None:

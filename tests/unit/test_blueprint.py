@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +14,7 @@ from runtime.deployment.blueprint import check_against, parse, requirements
 from runtime.deployment.errors import BlueprintInvalid
 from runtime.names import SliceName, Version
 from runtime.sdk.contract import DependencyContract, MethodContract, RouteContract, SliceContract
-from runtime.state.values import BlueprintSlice
+from runtime.state.values import BlueprintRecord, BlueprintSlice, decode, encode
 
 GOOD = """\
 id = "shop"
@@ -90,6 +92,9 @@ def test_a_good_blueprint_becomes_a_record() -> None:
         ('id = "shop"', 'id = "a shop"', "give a name", 1),
         ('id = "shop"', 'id = "shop"\nid = "again"', "Cannot overwrite", 2),
         ("max = 6", "max = 6\nmaxi = 7", "did you mean 'max'", 10),
+        ('currency = "EUR"', "factor = inf", "factor is not finite", 15),
+        ('currency = "EUR"', "big = 18446744073709551616", "big has more than 64 bits", 15),
+        ("instances = 2", "instances = " + "2" * 5_000, "a number is too long", 7),
         (
             'version = "1.0.0"\nartifact = "shop==1.0.0"\ninstances = 2',
             'artifact = "shop==1.0.0"\ninstances = 2',
@@ -124,12 +129,26 @@ def test_whatever_the_bytes_only_a_refusal_comes_out(raw: bytes) -> None:
 pieces = st.sampled_from(
     [*GOOD.splitlines(keepends=True), "[[slices]]\n", "[slices]\n", "max = 1e400\n", '"" = 1\n', "a = [[[]]]\n"]
 )
+values = st.one_of(st.integers(-(2**70), 2**70), st.floats(), st.text(max_size=5), st.booleans())
 
 
 @given(st.lists(pieces, max_size=30))
 def test_shuffled_lines_of_a_blueprint_are_read_or_refused(lines: list[str]) -> None:
     with contextlib.suppress(BlueprintInvalid):
         parse("".join(lines).encode())
+
+
+@given(values)
+def test_what_is_accepted_can_be_kept_and_sent(value: float | str | bool) -> None:
+    """A record that the store gives back unreadable is as good as lost, and nobody would be told."""
+    written = json.dumps(value).replace("NaN", "nan").replace("Infinity", "inf")
+    try:
+        record = parse(GOOD.replace('"EUR"', written).encode())
+    except BlueprintInvalid:
+        return
+    assert decode(encode(record), BlueprintRecord) == record
+    config = record.slices[0].config
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(config)) == config
 
 
 def test_it_is_checked_against_what_artifacts_offer() -> None:

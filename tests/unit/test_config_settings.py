@@ -22,6 +22,12 @@ def test_every_setting_has_a_meaning_and_says_when_it_applies() -> None:
     assert not [setting.name for setting in declared() if not setting.summary or not setting.applies]
 
 
+def test_every_setting_is_read_where_a_process_is_wired() -> None:
+    """One that nobody reads is a promise that is not kept."""
+    wiring = "".join(path.read_text() for path in (ROOT / "agent_api" / "assemble").glob("*.py"))
+    assert not [setting.name for setting in declared() if f"settings.{setting.name}" not in wiring]
+
+
 def test_without_a_file_every_default_holds(tmp_path: Path) -> None:
     assert read_settings(tmp_path) == NodeSettings()
 
@@ -40,6 +46,9 @@ def test_a_file_changes_what_it_names(tmp_path: Path) -> None:
         ("drain = 3", "drain"),
         ('log_level = "loud"', "log_level"),
         ("= 3", "no TOML"),
+        ("artifact_size_max_mib = " + "1" * 5_000, "no TOML"),
+        ("log_level = " + "[" * 5_000, "no TOML"),
+        ("drain_s = nan", "drain_s"),
         ("[log]\nlevel = 1", "log"),
     ],
 )
