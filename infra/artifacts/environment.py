@@ -17,7 +17,11 @@ from infra.artifacts.unpacking import beside_of, clear_unfinished, compile_direc
 
 INSTALL_TIMEOUT_S: Final = 600.0  # a set with PyTorch over a slow line
 PIP: Final = (sys.executable, "-P", "-m", "pip")
-PIP_OPTIONS: Final = ("--quiet", "--no-input", "--disable-pip-version-check", "--only-binary", ":all:")
+PIP_OPTIONS: Final = ("--no-input", "--disable-pip-version-check", "--only-binary", ":all:")
+
+CONFLICT: Final = "The conflict is caused by:"  # pip's words, on its standard output and not among its errors
+CONSTRAINT: Final = "The user requested (constraint)"
+REASON_CHARACTERS_MAX: Final = 500
 
 
 class Environments:
@@ -74,7 +78,7 @@ def install(pins: tuple[str, ...], target: Path, *, find_links: tuple[str, ...],
     finally:
         requirements.unlink(missing_ok=True)
     for path in target.iterdir():
-        if why := reserved(path.name.removesuffix(".py")):
+        if why := reserved(path.name.partition(".")[0]):
             raise EnvironmentFailed(
                 f"a dependency owns the top-level name {path.name!r}, and {why}", "Use another package for it."
             )
@@ -98,13 +102,18 @@ def run_pip(words: list[str]) -> str:
         ) from None
     if done.returncode != 0:
         raise EnvironmentFailed(
-            f"pip could not install the dependencies: {_reason(done.stderr)}",
+            f"pip could not install the dependencies: {_reason(done.stdout, done.stderr)}",
             "Check the package index that pip is configured for, or bundle the wheels: aether build PATH --with-deps.",
         )
     return done.stdout
 
 
-def _reason(stderr: str) -> str:
+def _reason(stdout: str, stderr: str) -> str:
+    """Which demands conflict, ours first, if that is why; else pip's last error."""
+    _, _, conflict = stdout.partition(CONFLICT)
+    demands = [line.strip() for line in conflict.lstrip("\n").partition("\n\n")[0].splitlines()]
+    if demands:
+        return "; ".join(sorted(demands, key=lambda line: CONSTRAINT not in line))[:REASON_CHARACTERS_MAX]
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR")]
-    return (errors or lines or ["it gave none"])[-1][:500]
+    return (errors or lines or ["it gave none"])[-1][:REASON_CHARACTERS_MAX]

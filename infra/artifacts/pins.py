@@ -10,7 +10,7 @@ from typing import Final
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from infra.artifacts.environment import PIP, PIP_OPTIONS, run_pip
+from infra.artifacts.environment import CONSTRAINT, PIP, PIP_OPTIONS, run_pip
 from infra.artifacts.errors import EnvironmentFailed, PinsClash
 from infra.artifacts.manifest import SHARED_PACKAGES
 
@@ -50,7 +50,7 @@ def resolve(requirements: tuple[Requirement, ...], *, work: Path, find_links: tu
     try:
         run_pip([*words, *(str(requirement) for requirement in requirements)])
     except EnvironmentFailed as error:
-        shared = next((name for name in SHARED_PACKAGES if f"{name}==" in str(error)), "")
+        shared = next((name for name in SHARED_PACKAGES if f"{CONSTRAINT} {name}==" in str(error)), "")
         if shared:
             raise PinsClash(
                 f"a dependency needs another {shared} than {version(shared)}, which every worker runs: {error}",

@@ -204,6 +204,28 @@ async def test_a_project_that_cannot_work_is_refused_with_place_and_remedy(
     assert not list(tmp_path.glob("out/*.whl"))
 
 
+@pytest.mark.parametrize(
+    ("dependencies", "kind", "sentence"),
+    [
+        (("needs-old",), PinsClash, r"needs another msgspec than .*needs-old 1\.0 depends on msgspec<0\.1"),
+        (("tinylib==1.0", "needs-two"), EnvironmentFailed, r"needs-two 1\.0 depends on tinylib==2\.0"),
+        (("shadows",), EnvironmentFailed, r"owns the top-level name 'msgspec.cpython.so'"),
+    ],
+)
+async def test_dependencies_that_clash_are_refused_naming_who_wants_what(
+    tmp_path: Path, libraries: Path, dependencies: tuple[str, ...], kind: type[ArtifactFault], sentence: str
+) -> None:
+    """Found where it is built, by the words that say what to change, and not when an instance loads."""
+    write_wheel(libraries, "needs_old", "1.0", {"needs_old.py": ""}, requires=("msgspec<0.1",))
+    write_wheel(libraries, "needs_two", "1.0", {"needs_two.py": ""}, requires=("tinylib==2.0",))
+    write_wheel(libraries, "shadows", "1.0", {"msgspec.cpython.so": ""})
+    with pytest.raises(kind, match=sentence) as caught:
+        build(
+            write_project(tmp_path / "p", dependencies=dependencies), tmp_path / "out", find_links=(str(libraries),)
+        )
+    assert caught.value.problem()["remedy"]
+
+
 async def test_a_directory_without_a_project_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BuildFailed, match=r"no pyproject\.toml"):
         build(tmp_path, tmp_path / "out")
