@@ -16,6 +16,7 @@ from runtime.telemetry.segments import SUFFIX
 LIMIT_MAX: Final = 1_000
 READ_BYTES_MAX: Final = 64 * 1024 * 1024  # of the newest segments; older matches are not looked for
 CHUNK_BYTES: Final = 256 * 1024
+QUIET_S: Final = 600.0  # a process that wrote nothing for so long is gone, or begins a new segment
 _decode: Final = msgspec.json.Decoder(dict[str, object]).decode
 
 
@@ -78,8 +79,8 @@ def merge(parts: list[list[dict[str, object]]], limit: int) -> list[dict[str, ob
 
 
 def prune(directory: Path, *, bytes_max: int, age_s_max: float) -> int:
-    """Deletes the oldest segments beyond the size, and those that are too old; gives the bytes freed. Segments that
-    are being written are the newest of their process and stay."""
+    """Deletes the oldest segments beyond the size, and those that are too old; gives the bytes freed. The newest of a
+    process stays while it is being written."""
     newest: dict[str, str] = {}
     files = []
     for path in directory.glob(f"*{SUFFIX}"):
@@ -92,8 +93,9 @@ def prune(directory: Path, *, bytes_max: int, age_s_max: float) -> int:
         files.append((status.st_mtime, status.st_size, path, source))
     total, freed, now_s = sum(size for _, size, _, _ in files), 0, time.clock_gettime(time.CLOCK_REALTIME)
     for modified_s, size, path, source in sorted(files):
-        too_old = now_s - modified_s > age_s_max
-        if (total - freed > bytes_max or too_old) and (path.name != newest[source] or too_old):
+        age_s = now_s - modified_s
+        in_use = path.name == newest[source] and age_s < min(QUIET_S, age_s_max)
+        if (total - freed > bytes_max or age_s > age_s_max) and not in_use:
             path.unlink(missing_ok=True)
             freed += size
     return freed

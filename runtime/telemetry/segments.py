@@ -12,7 +12,8 @@ SUFFIX: Final = ".jsonl"
 
 
 class SegmentWriter:
-    """Lines of one source go to `{source}.{number}.jsonl`. A failing disk loses lines, never raises into the caller."""
+    """Lines of one source go to `{source}.{number}.jsonl`, to a new one also when the last was pruned. A failing disk loses
+    lines, never raises into the caller."""
 
     def __init__(self, directory: Path, source: str) -> None:
         self._directory = directory
@@ -38,7 +39,7 @@ class SegmentWriter:
             return
         data = b"".join(self._buffer)
         try:
-            if self._fd is None or self._written >= SEGMENT_BYTES_MAX:
+            if self._fd is None or self._written >= SEGMENT_BYTES_MAX or not os.fstat(self._fd).st_nlink:
                 self._open_next()
             assert self._fd is not None
             self._written += os.write(self._fd, data)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import math
 import os
+import time
 from pathlib import Path
 
 import anyio
@@ -336,6 +337,29 @@ def test_pruning_takes_the_oldest_and_spares_what_is_written_now(tmp_path: Path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.00000003.jsonl", "a.00000004.jsonl"]
     lines.prune(tmp_path, bytes_max=10, age_s_max=1e9)
     assert [path.name for path in tmp_path.iterdir()] == ["a.00000004.jsonl"]
+
+
+def test_a_process_that_was_long_silent_is_heard_again(tmp_path: Path) -> None:
+    """Its segment is pruned for its age; what it writes then must not go to a file that nobody can find."""
+    writer = SegmentWriter(tmp_path, "store")
+    writer.write(b"old\n")
+    writer.flush()
+    (segment,) = tmp_path.iterdir()
+    os.utime(segment, (1, 1))
+    assert lines.prune(tmp_path, bytes_max=1_000, age_s_max=60.0) == 4
+    writer.write(b"new\n")
+    writer.close()
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"new\n"]
+
+
+def test_segments_of_processes_that_are_gone_count_as_all_others(tmp_path: Path) -> None:
+    """Each worker leaves its last segment behind; a day of deployments must not fill the disk with them."""
+    for number in range(10):
+        path = tmp_path / f"w-{number}.00000001.jsonl"
+        path.write_bytes(bytes(100))
+        os.utime(path, (time.time() - 7_200 + number,) * 2)
+    assert lines.prune(tmp_path, bytes_max=250, age_s_max=1e9) == 800
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["w-8.00000001.jsonl", "w-9.00000001.jsonl"]
 
 
 def test_only_slow_failed_and_sampled_calls_leave_a_span(tmp_path: Path) -> None:
