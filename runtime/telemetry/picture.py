@@ -9,7 +9,7 @@ import msgspec
 
 from runtime.telemetry.histogram import Histogram
 from runtime.telemetry.report import MethodReport, ProcessReport
-from runtime.telemetry.windows import Window
+from runtime.telemetry.windows import WINDOW_S, Window
 
 FRONT: Final = "gateway"
 """The process whose counts are those of the HTTP front, not of executions."""
@@ -111,6 +111,7 @@ class ClusterPicture:
     def __init__(self) -> None:
         self._nodes: dict[str, NodeFigures] = {}
         self._windows: dict[str, Window] = {}
+        self._seen_s: dict[str, int] = {}  # when each window's slice was last on a node
 
     def take(self, figures: NodeFigures) -> None:
         known = self._nodes.get(figures.node)
@@ -122,12 +123,17 @@ class ClusterPicture:
         return tuple(each for each in self._nodes.values() if now_s - each.at_s <= STALE_S)
 
     def close_second(self, now_s: int) -> None:
-        """Adds the second's merged figures to each slice's window."""
+        """Adds the second's merged figures to each slice's window; a window that shows nothing any more goes."""
         merged: dict[str, list[SliceFigures]] = {name: [] for name in self._windows}
         for node in self.nodes(now_s):
             for name, figures in node.slices.items():
                 merged.setdefault(name, []).append(figures)
         for name, parts in merged.items():
+            if parts:
+                self._seen_s[name] = now_s
+            elif now_s - self._seen_s[name] > WINDOW_S:
+                del self._windows[name], self._seen_s[name]
+                continue
             self._windows.setdefault(name, Window()).put(now_s, _row(parts))
 
     def window(self, slice_name: str) -> Window | None:

@@ -13,6 +13,7 @@ FINE_S: Final = 1
 FINE_COUNT: Final = 600
 COARSE_S: Final = 10
 COARSE_COUNT: Final = 720
+WINDOW_S: Final = COARSE_S * COARSE_COUNT
 SERIES: Final = ("calls", "errors", "rejected", "p50_ms", "p95_ms", "p99_ms", "instances")
 # 7 series x (600 + 720) x 4 bytes = 37 kB a slice
 MEANS: Final = frozenset({"p50_ms", "p95_ms", "p99_ms", "instances"})  # the others are counts: they add up

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import time
+import tracemalloc
 from pathlib import Path
 
 import anyio
@@ -40,7 +41,7 @@ from runtime.telemetry.picture import ClusterPicture, NodeMeter
 from runtime.telemetry.recorder import Recorder
 from runtime.telemetry.segments import SegmentWriter
 from runtime.telemetry.spans import SpanWriter
-from runtime.telemetry.windows import COARSE_S, Window, merged
+from runtime.telemetry.windows import COARSE_S, SERIES, WINDOW_S, Window, merged
 
 durations = st.lists(st.integers(0, 10**9), min_size=1, max_size=200)
 
@@ -102,8 +103,16 @@ def test_rejected_calls_count_without_a_duration() -> None:
     assert (recorder.rejected, recorder.buckets) == (1, {})
 
 
-def test_a_window_stays_within_its_memory() -> None:
-    assert Window().nbytes <= 60_000
+def test_a_full_window_stays_within_its_memory() -> None:
+    """All of it: the rings, and what Python keeps around them and for the seconds that are being gathered."""
+    tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
+    window = Window()
+    for second in range(0, WINDOW_S, 7):
+        window.put(second, dict.fromkeys(SERIES, second / 3))
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert window.nbytes < after - before <= 60_000
 
 
 def test_a_window_keeps_seconds_and_sums_tens_of_seconds() -> None:
@@ -402,6 +411,16 @@ def test_the_picture_merges_nodes_and_leaves_out_the_silent() -> None:
     assert window.fine(1)["calls"] == [2.0]
     assert window.fine(1)["instances"] == [4.0]
     assert picture.window("coffee") is None
+
+
+def test_a_slice_that_is_long_gone_takes_no_memory() -> None:
+    picture, recorder = ClusterPicture(), Recorder()
+    picture.take(NodeMeter("n1").take((recorder.report("w"),), {"tea": 1}, 100))
+    picture.close_second(100)
+    picture.close_second(100 + WINDOW_S)
+    assert picture.window("tea") is not None
+    picture.close_second(101 + WINDOW_S)
+    assert picture.window("tea") is None
 
 
 def test_the_exposition_is_what_prometheus_reads() -> None:
