@@ -133,6 +133,7 @@ class Parts:
             store_figures=self.store_figures,
             instances=self.instances,
             peers=self.other_nodes,
+            down=self.down_nodes,
             connect=self.connect,
             is_leader=lambda: self.leadership.leader == identity.node,
             clock=self.clock,
@@ -192,6 +193,10 @@ class Parts:
 
     def other_nodes(self) -> list[NodeId]:
         return [record.node for record in self.view.live_nodes() if record.node != self.identity.node]
+
+    def down_nodes(self) -> list[NodeId]:
+        known = {record.node for record in self.view.nodes()} - {record.node for record in self.view.live_nodes()}
+        return sorted(known - {self.identity.node})
 
     async def connect(self, node: NodeId) -> Connection:
         """The connection to another node's control. Raises NotStarted."""

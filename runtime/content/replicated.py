@@ -82,20 +82,25 @@ class ReplicatedContent:
     async def fetch(self, sha256: Sha256, *, source: NodeId | None = None) -> None:
         """Copies the bytes here from `source` or from whoever has them. Raises ContentNotFound."""
         lock = self._fetching.setdefault(sha256, anyio.Lock())
-        async with lock:
-            self._fetching.pop(sha256, None)  # whoever waits holds the lock object itself
-            if self._disk.has(sha256):
-                return
-            tried: list[str] = []
-            for node in (source,) if source else await self._sources(sha256):
-                try:
-                    await self._disk.put(self._peers.read(node, sha256), expected=sha256)
-                except RuntimeFault as error:
-                    tried.append(f"{node}: {error}")
-                    continue
-                await self._record(sha256)
-                return
-            raise ContentNotFound(sha256, "; ".join(tried))
+        try:
+            async with lock:
+                if not self._disk.has(sha256):
+                    await self._fetch(sha256, (source,) if source else await self._sources(sha256))
+        finally:
+            if not lock.locked():
+                self._fetching.pop(sha256, None)
+
+    async def _fetch(self, sha256: Sha256, sources: tuple[NodeId, ...]) -> None:
+        tried: list[str] = []
+        for node in sources:
+            try:
+                await self._disk.put(self._peers.read(node, sha256), expected=sha256)
+            except RuntimeFault as error:
+                tried.append(f"{node}: {error}")
+                continue
+            await self._record(sha256)
+            return
+        raise ContentNotFound(sha256, "; ".join(tried))
 
     async def repair_forever(self) -> None:
         """Makes lost copies anew and collects, every `REPAIR_EVERY_S`. No quorum or a failing disk delays it only."""

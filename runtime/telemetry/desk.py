@@ -65,11 +65,13 @@ class TelemetryDesk:
         store_figures: Callable[[], Awaitable[StoreFigures | None]],
         instances: Callable[[], dict[str, int]],
         peers: Callable[[], Sequence[NodeId]],
+        down: Callable[[], Sequence[NodeId]],
         connect: Callable[[NodeId], Awaitable[Connection]],
         is_leader: Callable[[], bool],
         clock: Clock,
     ) -> None:
-        """peers: the other live nodes. store_figures: of the node's own store, if it has one."""
+        """peers: the other live nodes. down: those that belong to the cluster and do not live. store_figures: of the
+        node's own store, if it has one."""
         self._node = node
         self._store = store
         self._prefixes = (LEADER_KEY, *prefixes)
@@ -79,6 +81,7 @@ class TelemetryDesk:
         self._store_now: StoreFigures | None = None
         self._instances = instances
         self._peers = peers
+        self._down = down
         self._connect = connect
         self._is_leader = is_leader
         self._clock = clock
@@ -170,7 +173,7 @@ class TelemetryDesk:
 
     async def window(self, slice_name: str) -> dict[str, object] | None:
         """Each second for ten minutes and each ten seconds for two hours, oldest first; null is missing. `silent` are
-        live nodes that did not answer, or whose figures of the last seconds are not in it."""
+        nodes that did not answer, or whose figures of the last seconds are not in it."""
         copies, silent = await self._ask_peers(WINDOW, slice_name.encode(), _decode_window)
         own = self._picture.window(slice_name)
         found = [own.copy() if own is not None else None, *copies]
@@ -223,9 +226,9 @@ class TelemetryDesk:
     async def _ask_peers(
         self, target: str, payload: bytes, decode: Callable[[bytes], AnswerT]
     ) -> tuple[list[AnswerT], list[str]]:
-        """All other live nodes at once: their answers, and the names of those that gave none."""
+        """All other live nodes at once: their answers, and the names of those that gave none, or could not."""
         answers: list[AnswerT] = []
-        silent: list[str] = []
+        silent: list[str] = list(self._down())
 
         async def ask(node: NodeId) -> None:
             try:

@@ -12,8 +12,8 @@ SUFFIX: Final = ".jsonl"
 
 
 class SegmentWriter:
-    """Lines of one source go to `{source}.{number}.jsonl`, to a new one also when the last was pruned. A failing disk loses
-    lines, never raises into the caller."""
+    """Lines of one source go to `{source}.{number}.jsonl`, to a new one also when the last was pruned. A failing disk
+    loses lines, never raises into the caller."""
 
     def __init__(self, directory: Path, source: str) -> None:
         self._directory = directory

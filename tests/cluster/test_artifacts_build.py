@@ -220,9 +220,7 @@ async def test_dependencies_that_clash_are_refused_naming_who_wants_what(
     write_wheel(libraries, "needs_two", "1.0", {"needs_two.py": ""}, requires=("tinylib==2.0",))
     write_wheel(libraries, "shadows", "1.0", {"msgspec.cpython.so": ""})
     with pytest.raises(kind, match=sentence) as caught:
-        build(
-            write_project(tmp_path / "p", dependencies=dependencies), tmp_path / "out", find_links=(str(libraries),)
-        )
+        build(write_project(tmp_path / "p", dependencies=dependencies), tmp_path / "out", find_links=(str(libraries),))
     assert caught.value.problem()["remedy"]
 
 

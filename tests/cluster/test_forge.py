@@ -156,10 +156,11 @@ async def test_a_paused_node_is_passed_over(forge: Forge) -> None:
     await links_mix(forge)
     await chaos.do(f"pause {paused}")
     try:
-        async with anyio.create_task_group() as tasks:  # at once: soon it is known to be down, and not asked any more
+        async with anyio.create_task_group() as tasks:  # at once: soon it is known to be down, and not even asked
             for path in ("/v1/logs", "/v1/traces", "/v1/slices/shortener/window"):
                 tasks.start_soon(says_who_is_silent, forge, leader, path, paused)
         await chaos.until(f"node {paused} down")
+        await says_who_is_silent(forge, leader, "/v1/logs", paused)
         for name in forge.running():
             answers = [await forge.http(name).request("GET", f"/s/page-{number}") for number in range(4)]
             assert [answer.status for answer in answers] == [302] * 4

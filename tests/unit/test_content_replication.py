@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import anyio
+import anyio.lowlevel
 import pytest
 
 from runtime.consensus.memory import MemoryStore
@@ -34,6 +36,7 @@ class Nodes:
         self.disks: dict[NodeId, DiskContent] = {}
         self.contents: dict[NodeId, ReplicatedContent] = {}
         self.lying: set[NodeId] = set()
+        self.reads = 0
         for number in range(1, count + 1):
             node = NodeId(f"n{number}")
             self.disks[node] = DiskContent(root / node)
@@ -50,6 +53,7 @@ class Nodes:
     async def read(self, node: NodeId, sha256: Sha256) -> AsyncIterator[bytes]:
         if node in self.down:
             raise Unreachable(f"{node} is down")
+        self.reads += 1
         async for piece in self.disks[node].read(sha256):
             yield piece[:-1] + b"!" if node in self.lying else piece
 
@@ -89,6 +93,18 @@ async def test_a_node_that_lacks_the_bytes_fetches_and_verifies_them(tmp_path: P
     await nodes.contents[NodeId("n1")].put(body())
     lacking = next(iter(nodes.disks.keys() - nodes.having()))
     assert (await nodes.contents[lacking].get(NAME)).read_bytes() == BODY
+
+
+async def test_bytes_that_several_ask_for_at_once_are_fetched_once(tmp_path: Path) -> None:
+    """A node that starts ten instances of one artifact would otherwise read 256 MiB ten times."""
+    nodes = await made(tmp_path, 5)
+    await nodes.contents[NodeId("n1")].put(body())
+    lacking = next(iter(nodes.disks.keys() - nodes.having()))
+    async with anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(nodes.contents[lacking].get, NAME)
+            await anyio.lowlevel.checkpoint()
+    assert nodes.reads == 3, "the two other keepers, and the one that lacked it"
 
 
 async def test_a_peer_that_gives_other_bytes_is_passed_over(tmp_path: Path) -> None:
