@@ -10,7 +10,7 @@ from infra.artifacts.errors import ArtifactExists, ArtifactInUse, ArtifactNotFou
 from infra.artifacts.wheel import read_wheel
 from runtime.clock import Clock
 from runtime.consensus.store import Delete, KeyValue, Put, Revision, Store, absent, unchanged
-from runtime.content.port import ContentStore
+from runtime.content.port import ContentStore, pin_key
 from runtime.deployment.errors import ChangedMeanwhile
 from runtime.names import Sha256
 from runtime.state import keys
@@ -43,14 +43,13 @@ class ArtifactShelf:
             pins=manifest.pins,
             uploaded_unix_ms=self._clock.unix_ms(),
         )
-        await self._content.pin(sha256, _owner(record.name, record.version))
         key = keys.artifact(record.name, record.version)
-        if (await self._store.txn([absent(key)], [Put(key=key, value=encode(record))])).succeeded:
+        changes = [Put(key=key, value=encode(record)), Put(key=_pin(record), value=b"")]
+        if (await self._store.txn([absent(key)], changes)).succeeded:
             return record
         known = await self.find(record.name, record.version)
         if known.sha256 == sha256:
             return known
-        await self._content.unpin(sha256, _owner(record.name, record.version))
         raise ArtifactExists(
             f"{contents.coordinate} is already kept with other bytes ({known.sha256[:12]}…)",
             "Raise the version in pyproject.toml and build again, or delete the old artifact first.",
@@ -79,9 +78,8 @@ class ArtifactShelf:
             unchanged(item.key, item.mod_revision),
             unchanged(keys.BLUEPRINTS_TURN, turn.mod_revision if turn is not None else Revision(0)),
         ]
-        if not (await self._store.txn(as_read, [Delete(key=item.key)])).succeeded:
+        if not (await self._store.txn(as_read, [Delete(key=item.key), Delete(key=_pin(record))])).succeeded:
             raise ChangedMeanwhile("a blueprint or the artifact changed while this was decided")
-        await self._content.unpin(record.sha256, _owner(name, version))
         return record
 
     async def _item(self, name: str, version: str) -> KeyValue:
@@ -101,5 +99,6 @@ class ArtifactShelf:
                 return found
 
 
-def _owner(name: str, version: str) -> str:
-    return f"artifact {name}=={version}"
+def _pin(record: ArtifactRecord) -> str:
+    """Comes and goes in one transaction with the record, so that never one is there without the other."""
+    return pin_key(record.sha256, f"artifact {record.name}=={record.version}")

@@ -5,8 +5,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import quote
 
 from runtime.names import Sha256
+from runtime.state import keys
+
+
+def pin_key(sha256: Sha256, owner: str) -> str:
+    """The pin in the store, for who must set or lift it in one transaction with what it stands for."""
+    return keys.content_pin(sha256, quote(owner, safe=""))
 
 
 class ContentStore(Protocol):

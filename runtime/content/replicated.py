@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final, Protocol
-from urllib.parse import quote
 
 import anyio
 
@@ -14,6 +13,7 @@ from runtime.consensus.store import Delete, Put, Store, absent
 from runtime.content.disk import DiskContent
 from runtime.content.errors import ContentFault, ContentNotFound
 from runtime.content.placement import COPIES, keepers, wanted_copies
+from runtime.content.port import pin_key
 from runtime.errors import RuntimeFault
 from runtime.names import NodeId, Sha256
 from runtime.state import keys
@@ -64,10 +64,10 @@ class ReplicatedContent:
         return await self._disk.verify(sha256)
 
     async def pin(self, sha256: Sha256, owner: str) -> None:
-        await self._store.txn([], [Put(key=keys.content_pin(sha256, quote(owner, safe="")), value=b"")])
+        await self._store.txn([], [Put(key=pin_key(sha256, owner), value=b"")])
 
     async def unpin(self, sha256: Sha256, owner: str) -> None:
-        await self._store.txn([], [Delete(key=keys.content_pin(sha256, quote(owner, safe="")))])
+        await self._store.txn([], [Delete(key=pin_key(sha256, owner))])
 
     async def collect(self) -> int:
         """What nobody pins goes from this node, once it is old enough that nobody is about to pin it."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +16,7 @@ from infra.artifacts.manifest import Manifest
 from infra.artifacts.wheel import inspect_wheel
 from runtime.clock import SystemClock
 from runtime.consensus.memory import MemoryStore
-from runtime.consensus.store import Delete, Put
+from runtime.consensus.store import Delete, Put, TxnResult
 from runtime.content.disk import DiskContent
 from runtime.content.replicated import ReplicatedContent
 from runtime.names import BlueprintId, NodeId, Sha256, SliceName, Version
@@ -40,8 +42,8 @@ async def pieces(path: Path) -> AsyncIterator[bytes]:
 
 
 class Shelf:
-    def __init__(self, root: Path) -> None:
-        self.store = MemoryStore()
+    def __init__(self, root: Path, store: MemoryStore | None = None) -> None:
+        self.store = store or MemoryStore()
         disk = DiskContent(root)
         disk.open()
         content = ReplicatedContent(node=NodeId("n1"), disk=disk, store=self.store, peers=NoPeers())
@@ -63,6 +65,23 @@ class NoPeers:
 @pytest.fixture
 def kept(tmp_path: Path) -> Shelf:
     return Shelf(tmp_path / "content")
+
+
+class PairedStore(MemoryStore):
+    """Looks after every change whether each artifact has its pin."""
+
+    async def txn(self, *changes: Sequence[Any], **options: Any) -> TxnResult:
+        result = await super().txn(*changes, **options)
+        kinds = Counter(key.split("/")[0] + "/" for key in self.items)
+        assert kinds[keys.ARTIFACTS] == kinds[keys.CONTENT_PINS]
+        return result
+
+
+async def test_an_artifact_and_the_pin_of_its_bytes_come_and_go_together(tmp_path: Path) -> None:
+    """An upload while the same artifact is dropped could leave a record whose bytes are collected an hour later."""
+    kept = Shelf(tmp_path / "content", PairedStore())
+    record = await kept.shelf.take(pieces(artifact(tmp_path)))
+    await kept.shelf.drop(record.name, record.version)
 
 
 async def test_an_upload_becomes_a_record_with_contracts_and_a_pin(kept: Shelf, tmp_path: Path) -> None:
