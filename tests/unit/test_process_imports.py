@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -29,6 +33,28 @@ ALLOWED: Final[dict[str, set[str]]] = {
 }
 ALWAYS: Final = {"typing_extensions", "sitecustomize", "usercustomize", "cython_runtime"}
 
+ROOT: Final = Path(__file__).resolve().parents[2]
+PROCESS_CODE: Final = ("runtime", "infra", "agent_api/assemble", "agent_api/control_api")
+
+INDENTED: Final = re.compile(r"^\s+(import|from) |import_module\(|__import__\(", re.MULTILINE)  # parsing takes longer
+LATER: Final = {  # file: what its functions import, and in which process that happens
+    "agent_api/assemble/store.py": {"agent_api.assemble.etcd_store"},  # a store that is a door to etcd: gRPC
+    "agent_api/assemble/zygote.py": {"importlib.import_module(name)"},  # what a dependency set preloads
+    "agent_api/control_api/reads.py": {"agent_api.control_api.problems"},
+    "infra/artifacts/building.py": {"build", "build.env", "pyproject_hooks"},  # the build command
+    "infra/artifacts/wheel.py": {"runtime.names"},
+    "runtime/cluster/admission.py": {"runtime.security.authority"},  # control, when a node joins: cryptography
+    "runtime/cluster/founding.py": {"runtime.security.authority", "runtime.security.tls"},  # cluster init
+    "runtime/cluster/layout.py": {"hashlib"},
+    "runtime/consensus/raft/core.py": {"importlib.import_module('pysyncobj.syncobj')"},
+    "runtime/content/disk.py": {"runtime.clock"},
+    "runtime/hosting/modules.py": {"importlib.import_module(name)"},  # what a worker needs of ours
+    "runtime/sdk/bundle.py": {"importlib.import_module(module_name)"},  # the slices themselves
+    "runtime/sdk/call.py": {"runtime.invocation.context"},
+    "runtime/security/authority.py": {"hashlib", "hmac"},
+    "runtime/security/join.py": {"runtime.security", "runtime.security.authority"},  # a node that joins
+}
+
 
 @pytest.mark.parametrize("module", ALLOWED)
 def test_a_process_imports_only_what_it_runs(module: str) -> None:
@@ -37,3 +63,27 @@ def test_a_process_imports_only_what_it_runs(module: str) -> None:
         [sys.executable, "-P", "-c", PROBE.format(module=module)], capture_output=True, text=True, check=True
     )
     assert set(json.loads(done.stdout)) - OURS - ALWAYS <= ALLOWED[module]
+
+
+def test_what_is_imported_later_is_listed_here() -> None:
+    """A heavy package that comes with the first request costs the same memory, and the request its time."""
+    found: dict[str, set[str]] = {}
+    for folder in PROCESS_CODE:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            text = path.read_text()
+            if INDENTED.search(text) and (names := set(imported_later(ast.parse(text)))):
+                found[str(path.relative_to(ROOT))] = names
+    assert found == LATER
+
+
+def imported_later(tree: ast.AST, *, inside: bool = False) -> Iterator[str]:
+    for node in ast.iter_child_nodes(tree):
+        yield from imported_later(node, inside=inside or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+        if not inside:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__")):
+            yield ast.unparse(node)
