@@ -241,7 +241,10 @@ class Connection(asyncio.Protocol):
 
     def send_error(self, call_id: int, fault: RemoteFault) -> None:
         self._dispatch.ended(call_id)
-        self._outbox.write(f.pack(f.ERROR, call_id, encode_fault(fault)))
+        body = encode_fault(fault)
+        if len(body) > f.FRAME_BYTES_MAX - f.HEAD_BYTES:  # sent as it is, it would end the connection
+            body = encode_fault(RemoteFault(code="reply_too_large", detail=f"the error {fault.code} exceeds 2 MiB"))
+        self._outbox.write(f.pack(f.ERROR, call_id, body))
 
     def send_nack(self, call_id: int, reason: str, retry_after_ms: int = 0) -> None:
         self._dispatch.ended(call_id)

@@ -54,7 +54,8 @@ class Deadlines:
         self._timer = None
         now_s = self._loop.time()
         while self._order and (self._order[0] * STEP_S <= now_s or not self._slots[self._order[0]]):
-            for call_id in self._slots.pop(heapq.heappop(self._order)):
-                self._expire(call_id)
+            slot = self._slots.pop(heapq.heappop(self._order))
+            while slot:  # one call's end may end others of the slot
+                self._expire(slot.pop())
         if self._order and self._timer is None:
             self._arm(self._order[0])

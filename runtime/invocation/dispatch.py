@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from runtime.errors import RuntimeFault
 from runtime.invocation import frames as f
@@ -16,6 +16,9 @@ from runtime.invocation.tasks import CallTasks
 
 if TYPE_CHECKING:
     from runtime.invocation.connection import Connection
+
+FORWARDED_MAX: Final = 65_536  # raw calls in progress over one connection: as many as a caller may have
+UNFINISHED_MAX: Final = 4 * f.MESSAGE_BYTES_MAX // f.PART_BYTES  # cut messages: the first part of each is whole
 
 
 class Dispatch:
@@ -60,6 +63,8 @@ class Dispatch:
             self.call(call_id, flags & ~f.FLAG_MORE, target, instance, context, bytes(gathered))
 
     def _check_size(self) -> None:
+        if len(self._parts) > UNFINISHED_MAX:
+            raise FrameInvalid(f"more than {UNFINISHED_MAX} unfinished messages")
         if sum(len(gathered) for *_, gathered in self._parts.values()) > 4 * f.MESSAGE_BYTES_MAX:
             raise FrameInvalid("unfinished messages exceed 64 MiB")
         if any(len(gathered) > f.MESSAGE_BYTES_MAX for *_, gathered in self._parts.values()):
@@ -76,6 +81,9 @@ class Dispatch:
         handlers = self._connection.handlers
         unary = handlers.unary.get(incoming.target)
         if unary is None and (raw := handlers.direct.get(incoming.target, handlers.raw)) is not None:
+            if len(self._raw) >= FORWARDED_MAX:
+                self._connection.send_nack(incoming.call_id, "too many calls on this connection")
+                return
             self._raw[incoming.call_id] = incoming
             raw(incoming)
             return

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from runtime.invocation.errors import CallFault, StreamItemTooLarge
+from runtime.invocation.errors import CallFault, FrameInvalid, StreamItemTooLarge
 
 if TYPE_CHECKING:
     from runtime.invocation.connection import Connection
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 ITEM_BYTES_MAX: Final = 512 * 1024  # half a frame's limit, and half a window
 WINDOW_BYTES: Final = 1024 * 1024  # in flight per stream
 ITEM_OVERHEAD_BYTES: Final = 64  # so that a stream of empty items is bounded too
+UNREAD_BYTES_MAX: Final = WINDOW_BYTES + ITEM_BYTES_MAX + ITEM_OVERHEAD_BYTES  # the last item may begin within credit
 
 
 class IncomingStream:
@@ -27,6 +28,7 @@ class IncomingStream:
         self._ended = False
         self._error: CallFault | None = None
         self._taken_bytes = 0
+        self._unread_bytes = 0
 
     def __aiter__(self) -> IncomingStream:
         return self
@@ -43,6 +45,7 @@ class IncomingStream:
             finally:
                 self._waiter = None
         item = self._items.popleft()
+        self._unread_bytes -= len(item) + ITEM_OVERHEAD_BYTES
         self._taken_bytes += len(item) + ITEM_OVERHEAD_BYTES
         if self._taken_bytes >= WINDOW_BYTES // 4 and not self._ended:
             self._connection.send_credit(self._call_id, self._taken_bytes)
@@ -57,6 +60,10 @@ class IncomingStream:
         self._items.clear()
 
     def push(self, item: bytes) -> None:
+        """Raises FrameInvalid when the writer goes on without credit."""
+        self._unread_bytes += len(item) + ITEM_OVERHEAD_BYTES
+        if self._unread_bytes > UNREAD_BYTES_MAX:
+            raise FrameInvalid(f"a stream's writer sent more than {UNREAD_BYTES_MAX} bytes without credit")
         self._items.append(item)
         self._wake()
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from runtime.errors import RuntimeFault
+from runtime.invocation import dispatch
 from runtime.invocation.connection import Connection
 from runtime.invocation.context import CallContext
 from runtime.invocation.errors import (
@@ -24,6 +25,8 @@ from runtime.invocation.errors import (
 from runtime.invocation.incoming import Handlers, IncomingCall
 from runtime.invocation.link import Link
 from runtime.invocation.listener import Listener, connect_tls, connect_unix, serve_tls, serve_unix
+from runtime.invocation.outcome import Outcome
+from runtime.invocation.streams import ITEM_BYTES_MAX
 from runtime.security.authority import Authority, issue_node
 from runtime.security.tls import client_context, server_context
 
@@ -216,6 +219,56 @@ async def test_a_slow_reader_slows_the_writer_and_nobody_else(tmp_path: Path) ->
         assert side.written < 3_000
         await stream.aclose()
         await asyncio.wait_for(side.cancelled.wait(), 5)
+
+
+async def test_a_writer_that_does_not_wait_for_credit_is_cut_off(tmp_path: Path) -> None:
+    """What a reader has not taken is bounded here too, whatever the other side does."""
+    async with connected(tmp_path) as (connection, side, _):
+
+        async def flood(call: IncomingCall) -> AsyncIterator[bytes]:
+            assert call.connection is not None
+            for _ in range(20):
+                call.connection.send_chunk(call.call_id, bytes(ITEM_BYTES_MAX))
+            yield b"last"
+
+        side.handlers.streams["a/flood"] = flood
+        stream = connection.stream("a/flood")
+        await asyncio.wait_for(connection.wait_closed(), 5)
+        assert "credit" in connection.close_reason
+        with pytest.raises(ConnectionLost):
+            [item async for item in stream]
+
+
+async def test_an_error_too_large_for_a_frame_ends_its_own_call_and_no_other(tmp_path: Path) -> None:
+    async with connected(tmp_path) as (connection, side, _):
+
+        async def verbose(_call: IncomingCall) -> bytes:
+            raise RemoteFault(code="domain:verbose", detail="see the fields", payload=bytes(3_000_000))
+
+        side.handlers.unary["a/verbose"] = verbose
+        other = asyncio.ensure_future(connection.call("a/hang", deadline_s=5))
+        await asyncio.wait_for(side.started.wait(), 5)
+        with pytest.raises(RemoteFault, match="2 MiB") as caught:
+            await connection.call("a/verbose")
+        assert caught.value.code == "reply_too_large"
+        assert not other.done()
+        other.cancel()
+
+
+async def test_calls_beyond_what_one_side_takes_are_told_that_they_did_not_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "FORWARDED_MAX", 2)
+    async with connected(tmp_path) as (connection, side, _):
+        taken: list[IncomingCall] = []
+        side.handlers.raw = taken.append
+        calls = [asyncio.ensure_future(connection.call("b/any", bytes((number,)))) for number in range(3)]
+        with pytest.raises(NotStarted, match="too many"):
+            await calls[2]
+        for call in taken:
+            call.finish(Outcome(call.payload))
+        assert [await call for call in calls[:2]] == [b"\0", b"\1"]
+        assert await connection.call("a/echo", b"again") == b"again"
 
 
 async def test_bytes_that_are_no_frames_close_the_connection_at_once(tmp_path: Path) -> None:

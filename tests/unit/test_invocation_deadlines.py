@@ -78,6 +78,22 @@ def test_a_call_that_is_added_while_others_end_gets_its_own_end() -> None:
     assert ended == [1, 2]
 
 
+def test_a_call_that_another_s_end_has_ended_does_not_end_again() -> None:
+    """Both wait in one slot, and either may be first."""
+    loop, ended = _Loop(), list[int]()
+
+    def expire(call_id: int) -> None:
+        ended.append(call_id)
+        slot.discard(3 - call_id)
+
+    deadlines = Deadlines(loop, expire)
+    slot = deadlines.add(1, 1.0)
+    assert deadlines.add(2, 1.0) is slot
+    deadlines.add(4, 2.0)
+    loop.run()
+    assert sorted(ended) in ([1, 4], [2, 4])
+
+
 def test_nothing_ends_after_the_connection_has() -> None:
     loop, ended = _Loop(), list[int]()
     deadlines = Deadlines(loop, ended.append)
