@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from runtime.invocation.balancer import Backend
 from runtime.invocation.context import CallContext
-from runtime.invocation.errors import ConnectionLost, NoInstance, NotStarted
+from runtime.invocation.errors import ConnectionLost, NoInstance, NoReply, NotStarted
 from runtime.invocation.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 ATTEMPTS_MAX: Final = 4
 PARK_S_MAX: Final = 1.0  # how long a call waits for an instance that the table lists but nobody can reach yet
-PARK_STEP_S: Final = 0.02
+PARK_STEP_S_MIN: Final = 0.02
+PARK_STEP_S_MAX: Final = 0.2
 
 
 class Attempt:
@@ -31,6 +32,7 @@ class Attempt:
         "_first_s",
         "_http",
         "_node",
+        "_park_s",
         "_payload",
         "_router",
         "_target",
@@ -62,6 +64,7 @@ class Attempt:
         self._backend: Backend | None = None
         self._cancel: Callable[[], None] | None = None
         self._ended = False
+        self._park_s = PARK_STEP_S_MIN
         self._first_s = self._began_s = router.time_s()
 
     def cancel(self) -> None:
@@ -104,11 +107,13 @@ class Attempt:
         error = outcome.error
         if isinstance(error, NotStarted | ConnectionLost):
             if isinstance(error, ConnectionLost):
-                self._router.transport_failed(backend)
+                self._router.failed(backend)
             if self._may_try_again(backend, error, now_s):
                 self._tried = (*self._tried, backend)
                 self.begin()
                 return
+        elif isinstance(error, NoReply):
+            self._router.silent(backend, now_s - self._began_s)
         else:
             backend.answered(now_s - self._began_s, now_s)
         self._end(outcome)
@@ -124,14 +129,19 @@ class Attempt:
         waited_s = self._router.time_s() - self._first_s
         if not self._router.is_listed(self._target, self._node):
             self._end(Outcome(b"", NoInstance(f"no instance of {self._target} is active")))
-        elif waited_s >= PARK_S_MAX or self._router.time_s() + PARK_STEP_S >= self._context.deadline:
+        elif waited_s >= PARK_S_MAX or not self._park():
             self._end(
                 Outcome(b"", NoInstance(f"no instance of {self._target} can take the call", retry_after_ms=1_000))
             )
-        else:
-            self._tried = ()
-            timer = self._router.later(PARK_STEP_S, self._unpark)
-            self._cancel = timer.cancel
+
+    def _park(self) -> bool:
+        """Each time twice as long: many calls that wait must not keep asking the few instances there are."""
+        step_s, self._park_s = self._park_s, min(PARK_STEP_S_MAX, self._park_s * 2)
+        if self._router.time_s() + step_s >= self._context.deadline:
+            return False
+        self._tried = ()
+        self._cancel = self._router.waiting.enter(self._target.partition("/")[0], step_s, self._unpark)
+        return self._cancel is not None
 
     def _unpark(self) -> None:
         if not self._ended:

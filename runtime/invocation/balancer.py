@@ -12,6 +12,7 @@ from runtime.invocation.outcome import Outcome
 from runtime.invocation.table import InstanceRow
 
 DECAY_S: Final = 10.0  # a slow answer is half forgotten after about seven seconds
+CALLS_MAX: Final = 65_536  # in progress per instance whose contract is not known
 LATENCY_S_START: Final = 0.001  # what an instance that was never called is taken to need
 
 Random = Callable[[], float]
@@ -43,24 +44,36 @@ class Channel(Protocol):
 class Backend:
     """One instance as this gateway knows it. Source of the latency estimate: Finagle's peak EWMA."""
 
-    __slots__ = ("at_s", "channel", "ejection", "in_flight", "latency_s", "local", "row")
+    __slots__ = ("at_s", "channel", "ejection", "in_flight", "latency_s", "limit", "local", "row")
 
-    def __init__(self, row: InstanceRow, channel: Channel, *, local: bool) -> None:
+    def __init__(self, row: InstanceRow, channel: Channel, *, local: bool, limit: int = CALLS_MAX) -> None:
         self.row = row
         self.channel = channel
         self.local = local
+        self.limit = limit  # calls in progress: a stuck instance says no NACK itself
         self.ejection = Ejection()
         self.in_flight = 0
         self.latency_s = LATENCY_S_START
         self.at_s = 0.0
 
+    def moved_to(self, row: InstanceRow, channel: Channel, limit: int) -> None:
+        """What a newer table says of it. Its calls in progress go on and are counted here when they end."""
+        if channel is not self.channel:  # another process: what is known of the old one does not hold
+            self.latency_s, self.ejection = LATENCY_S_START, Ejection()
+        self.row, self.channel, self.limit = row, channel, limit
+
     def takes_calls(self, now_s: float) -> bool:
-        return self.channel.is_ready and not self.ejection.is_out(now_s)
+        return self.in_flight < self.limit and self.channel.is_ready and not self.ejection.is_out(now_s)
 
     def load(self) -> float:
         return self.latency_s * (self.in_flight + 1)
 
     def answered(self, took_s: float, now_s: float) -> None:
+        """It answered, whatever it said."""
+        self.took(took_s, now_s)
+        self.ejection.succeeded()
+
+    def took(self, took_s: float, now_s: float) -> None:
         """A peak counts at once; what is better counts slowly, so that a stall is not forgotten by one quick answer."""
         if took_s >= self.latency_s:
             self.latency_s = took_s
@@ -68,7 +81,6 @@ class Backend:
             keep = math.exp((self.at_s - now_s) / DECAY_S)
             self.latency_s = self.latency_s * keep + took_s * (1.0 - keep)
         self.at_s = now_s
-        self.ejection.succeeded()
 
 
 def choose(

@@ -20,6 +20,7 @@ from runtime.invocation.errors import (
     ConnectionLost,
     DeadlineExceeded,
     FrameInvalid,
+    NoReply,
     NotStarted,
     RemoteFault,
 )
@@ -375,7 +376,7 @@ class Connection(asyncio.Protocol):
         if pending is None:
             return
         self._outbox.write(f.pack(f.CANCEL, call_id))
-        pending.done(Outcome(b"", DeadlineExceeded("no reply before the deadline")))
+        pending.done(Outcome(b"", NoReply("no reply before the deadline")))
         self._note_idle()
 
     def _note_idle(self) -> None:

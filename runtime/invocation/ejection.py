@@ -1,9 +1,10 @@
-"""Taking an instance out of the rotation that keeps failing at the transport, and letting it back in."""
+"""Taking an instance out of the rotation that keeps failing or saying nothing, and letting it back in."""
 
 from __future__ import annotations
 
 from typing import Final
 
+SILENT_S_MIN: Final = 1.0  # a call that waited this long in vain counts as a failure; impatient clients eject nobody
 FAILURES_MAX: Final = 3  # in a row; one lost connection already takes its instances out by itself
 EJECTED_S_MIN: Final = 1.0
 EJECTED_S_MAX: Final = 30.0
@@ -27,7 +28,7 @@ class Ejection:
         self._failures = self._times = 0
 
     def failed(self, now_s: float, *, out: int, instances: int) -> bool:
-        """Counts a transport failure. True if the instance is ejected by it; `out` of `instances` are out already."""
+        """Counts a failure. True if the instance is ejected by it; `out` of `instances` are out already."""
         self._failures += 1
         if self._failures < FAILURES_MAX or out + 1 > instances * EJECTED_SHARE_MAX:
             return False

@@ -45,6 +45,10 @@ class DeadlineExceeded(CallFault):
     remedy = "Allow more time, or find what is slow: aether status."
 
 
+class NoReply(DeadlineExceeded):
+    """Nothing at all came back: so does an instance look that is stuck."""
+
+
 class ConnectionLost(CallFault):
     """The connection ended after the call was sent; whether it ran is not known."""
 

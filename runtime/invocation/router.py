@@ -7,19 +7,22 @@ from collections.abc import Awaitable, Callable, Collection
 from typing import Final
 
 from runtime.invocation.attempt import Attempt
-from runtime.invocation.balancer import Backend, Channel, Random, choose
+from runtime.invocation.balancer import CALLS_MAX, Backend, Channel, Random, choose
 from runtime.invocation.budget import RetryBudget
 from runtime.invocation.channels import LinkChannel
 from runtime.invocation.connection import Connection
 from runtime.invocation.context import CallContext
+from runtime.invocation.ejection import SILENT_S_MIN
 from runtime.invocation.errors import NotStarted
 from runtime.invocation.incoming import IncomingCall
 from runtime.invocation.link import Link
 from runtime.invocation.outcome import Outcome
 from runtime.invocation.table import InstanceRow, PeerRow, RoutingTable
 from runtime.invocation.tasks import OwnedTask
+from runtime.invocation.waiting import WaitingRoom
 
 WORKER_CONNECT_S: Final = 3.0
+RETRY_AFTER_MS: Final = 50  # for a full instance: about ten calls of a busy method end in this time
 INLINE: Final = "inline"
 
 Observe = Callable[[CallContext, str, str, float, Outcome], None]
@@ -47,7 +50,7 @@ class Router:
         self._observe = observe
         self._loop = asyncio.get_running_loop()
         self.time_s = self._loop.time
-        self.later = self._loop.call_later
+        self.waiting = WaitingRoom(self._loop.call_later)
         self._links: dict[tuple[str, str], LinkChannel] = {}  # ("worker", id) or ("peer", node@address)
         self._retiring: set[OwnedTask] = set()
         self._by_slice: dict[str, tuple[Backend, ...]] = {}
@@ -96,18 +99,19 @@ class Router:
     def _enforce(self, table: RoutingTable) -> None:
         known = {_key(backend.row): backend for backends in self._by_slice.values() for backend in backends}
         peers = {peer.node: peer for peer in table.peers}
+        limits = {(contract.name, contract.version): contract.concurrency_max for contract in table.contracts}
         by_slice: dict[str, list[Backend]] = {}
         self._local = {}
         for row in table.instances:
             channel = self._channel_of(row, table.node, peers)
             if channel is None:
                 continue
-            backend = Backend(row, channel, local=row.node == table.node)
-            if (before := known.get(_key(row))) is not None:
-                backend.in_flight, backend.latency_s = before.in_flight, before.latency_s
-                backend.at_s, backend.ejection = before.at_s, before.ejection
-                if before.row == row and before.channel is channel:
-                    backend = before
+            limit = limits.get((row.slice, row.version), CALLS_MAX)
+            backend = known.get(_key(row))
+            if backend is None:
+                backend = Backend(row, channel, local=row.node == table.node, limit=limit)
+            else:
+                backend.moved_to(row, channel, limit)
             by_slice.setdefault(row.slice, []).append(backend)
             if backend.local:
                 self._local[row.slice, row.number] = backend
@@ -189,6 +193,9 @@ class Router:
         if backend is None or not backend.channel.is_ready:
             incoming.fail(NotStarted("that instance is gone from this node"))
             return
+        if backend.in_flight >= backend.limit:
+            incoming.fail(NotStarted(f"that instance is full: {backend.limit} calls", retry_after_ms=RETRY_AFTER_MS))
+            return
         context = incoming.context.child()
         began_s = self.time_s()
         backend.in_flight += 1
@@ -256,7 +263,13 @@ class Router:
         budget = self._budgets.get(target.partition("/")[0])
         return budget is not None and budget.withdraw(self.time_s())
 
-    def transport_failed(self, backend: Backend) -> None:
+    def silent(self, backend: Backend, waited_s: float) -> None:
+        """A call's deadline passed without a reply."""
+        backend.took(waited_s, self.time_s())
+        if waited_s >= SILENT_S_MIN:
+            self.failed(backend)
+
+    def failed(self, backend: Backend) -> None:
         backends = self._by_slice.get(backend.row.slice, ())
         out = sum(other.ejection.is_out(self.time_s()) for other in backends)
         backend.ejection.failed(self.time_s(), out=out, instances=len(backends))

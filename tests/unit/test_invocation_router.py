@@ -6,18 +6,21 @@ import asyncio
 import itertools
 from collections.abc import Callable
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runtime.invocation import waiting
 from runtime.invocation.attempt import ATTEMPTS_MAX
 from runtime.invocation.balancer import Backend, choose
 from runtime.invocation.budget import RetryBudget
 from runtime.invocation.context import CallContext
 from runtime.invocation.ejection import FAILURES_MAX, Ejection
-from runtime.invocation.errors import CallFault, ConnectionLost, NoInstance, NotStarted, RemoteFault
+from runtime.invocation.errors import CallFault, ConnectionLost, NoInstance, NoReply, NotStarted, RemoteFault
+from runtime.invocation.incoming import IncomingCall
 from runtime.invocation.outcome import Outcome
-from runtime.invocation.router import Router
+from runtime.invocation.router import RETRY_AFTER_MS, Router
 from runtime.invocation.table import InstanceRow, RoutingTable
 from runtime.sdk.contract import MethodContract, SliceContract
 
@@ -45,8 +48,32 @@ async def refuse_to_dial(_row: object) -> None:
     raise NotStarted("no network in this test")
 
 
+class StuckChannel(ScriptedChannel):
+    """Answers nothing by itself."""
+
+    def __init__(self) -> None:
+        super().__init__(b"")
+        self.waiting: list[Callable] = []
+        self.came = asyncio.Semaphore(0)
+
+    def start_call(
+        self, target: str, payload: bytes, *, context: object, done: Callable, instance: int, http: bool
+    ) -> Callable[[], None]:
+        self.calls += 1
+        self.waiting.append(done)
+        self.came.release()
+        return lambda: self.waiting.remove(done)
+
+    def end_one(self, outcome: Outcome) -> None:
+        self.waiting.pop(0)(outcome)
+
+
 async def routed(
-    *channels: ScriptedChannel, idempotent: bool = False, weights: tuple[int, ...] = (), versions: tuple[str, ...] = ()
+    *channels: ScriptedChannel,
+    idempotent: bool = False,
+    weights: tuple[int, ...] = (),
+    versions: tuple[str, ...] = (),
+    limit: int = 256,
 ) -> Router:
     """A router with one local inline instance per channel."""
     numbers = itertools.cycle([0.1, 0.9, 0.4, 0.6, 0.25, 0.75])
@@ -70,7 +97,11 @@ async def routed(
     )
     contracts = tuple(
         SliceContract(
-            name="tea", version=version, entry="m:C", methods=(MethodContract(name="brew", idempotent=idempotent),)
+            name="tea",
+            version=version,
+            entry="m:C",
+            methods=(MethodContract(name="brew", idempotent=idempotent),),
+            concurrency_max=limit,
         )
         for version in {row.version for row in rows}
     )
@@ -153,6 +184,106 @@ async def test_an_instance_that_keeps_failing_is_left_out() -> None:
     for _ in range(40):
         await call(router)
     assert lost.calls == FAILURES_MAX
+
+
+async def stuck_calls(wait_s: float, count: int) -> tuple[StuckChannel, ScriptedChannel]:
+    """The local one of two instances lets every call run into its deadline, after `wait_s`."""
+    stuck, fine = StuckChannel(), ScriptedChannel(b"done")
+    router = await routed(stuck, fine)
+    router._by_slice["tea"][1].local = False
+    now_s = router.time_s()
+    router.time_s = lambda: now_s
+    for _ in range(count):
+        router.start("tea/brew", b"", CallContext.root(now_s + 10), lambda _outcome: None)
+        if stuck.waiting:
+            now_s += wait_s
+            stuck.end_one(Outcome(b"", NoReply("no reply before the deadline")))
+        now_s += 0.001
+    return stuck, fine
+
+
+@pytest.mark.anyio
+async def test_an_instance_that_says_nothing_is_left_out() -> None:
+    """A stuck local instance would have every call of its node, for local ones come first."""
+    stuck, fine = await stuck_calls(wait_s=5.0, count=40)
+    assert stuck.calls == FAILURES_MAX
+    assert fine.calls == 40 - FAILURES_MAX
+
+
+@pytest.mark.anyio
+async def test_clients_that_hardly_wait_make_nobody_look_stuck() -> None:
+    stuck, _ = await stuck_calls(wait_s=0.01, count=200)
+    assert stuck.calls > FAILURES_MAX
+
+
+@pytest.mark.anyio
+async def test_an_instance_gets_no_more_calls_than_its_contract_takes() -> None:
+    """One that is stuck cannot say NACK: without a limit here it would hold all calls of this gateway."""
+    stuck = StuckChannel()
+    router = await routed(stuck, limit=2)
+    calls = [asyncio.ensure_future(call(router)) for _ in range(3)]
+    for _ in range(2):
+        await asyncio.wait_for(stuck.came.acquire(), 5)
+    await asyncio.sleep(0)
+    assert stuck.calls == 2
+    stuck.end_one(Outcome(b"one"))
+    await asyncio.wait_for(stuck.came.acquire(), 5)
+    stuck.end_one(Outcome(b"two"))
+    stuck.end_one(Outcome(b"three"))
+    assert [await each for each in calls] == [b"one", b"two", b"three"]
+
+
+@pytest.mark.anyio
+async def test_only_so_many_calls_of_a_slice_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "WAITING_MAX", 1)
+    stuck = StuckChannel()
+    router = await routed(stuck, limit=1)
+    served, waits, refused = (asyncio.ensure_future(call(router)) for _ in range(3))
+    await asyncio.wait_for(stuck.came.acquire(), 5)
+    assert isinstance(await asyncio.wait_for(refused, 5), NoInstance)
+    assert not waits.done()
+    stuck.end_one(Outcome(b"one"))
+    await asyncio.wait_for(stuck.came.acquire(), 5)
+    stuck.end_one(Outcome(b"two"))
+    assert (await served, await waits) == (b"one", b"two")
+    gives_up = [asyncio.ensure_future(call(router)) for _ in range(2)]
+    await asyncio.sleep(0)
+    gives_up[1].cancel()
+    await asyncio.sleep(0)
+    assert not router.waiting._waiting
+
+
+@pytest.mark.anyio
+async def test_a_peer_s_call_beyond_the_limit_did_not_start() -> None:
+    stuck = StuckChannel()
+    router = await routed(stuck, limit=1)
+    told: list[tuple[int, str, int]] = []
+
+    class Peer:
+        peer = "n2"
+
+        def send_nack(self, call_id: int, reason: str, retry_after_ms: int) -> None:
+            told.append((call_id, reason, retry_after_ms))
+
+    for call_id in (1, 2):
+        context = CallContext.root(router.time_s() + 5)
+        router.take_peer_call(IncomingCall(Peer(), call_id, "tea/brew", b"", context, 1, False))  # type: ignore[arg-type]
+    assert stuck.calls == 1
+    assert told == [(2, "that instance is full: 1 calls", RETRY_AFTER_MS)]
+
+
+@pytest.mark.anyio
+async def test_calls_that_end_after_a_new_table_are_counted_out() -> None:
+    stuck = StuckChannel()
+    router = await routed(stuck, limit=2)
+    calls = [asyncio.ensure_future(call(router)) for _ in range(2)]
+    await asyncio.sleep(0)
+    row = router._by_slice["tea"][0].row
+    await router.apply(RoutingTable(revision=2, node="n1", instances=(msgspec.structs.replace(row, weight=7),)))
+    for _ in calls:
+        stuck.end_one(Outcome(b"done"))
+    await asyncio.gather(*calls)
+    assert (router._by_slice["tea"][0].row.weight, router._by_slice["tea"][0].in_flight) == (7, 0)
 
 
 @pytest.mark.anyio
