@@ -10,7 +10,9 @@ from runtime.clock import Clock
 from runtime.cluster.membership import Lines
 from runtime.consensus.errors import NotLeader
 from runtime.consensus.store import TXN_OPERATIONS_MAX, Compare, Delete, Operation, Put, Revision, Store, led_by
+from runtime.deployment.blueprint import requirements
 from runtime.deployment.placement import Changes, Placed, place
+from runtime.deployment.stop_order import CALLING, held
 from runtime.deployment.view import StateView
 from runtime.state import keys
 from runtime.state.values import NodeRecord, encode
@@ -28,6 +30,7 @@ class ClusterManager:
         self._clock = clock
         self._log = log
         self._unplaced: dict[str, int] = {}
+        self._needs: dict[str, tuple[str, ...]] = {}
 
     async def run(self, fence: Revision) -> None:
         cache = self._view.cache
@@ -36,7 +39,7 @@ class ClusterManager:
         while True:
             seen = cache.revision
             forgiving = self._clock.monotonic_s() < forgive_until_s
-            changes = place(self._view.targets(), self._nodes(forgiving=forgiving), self._view.placed())
+            changes = place(self._view.targets(), self._nodes(forgiving=forgiving), self._view.placed(), self._held())
             self._note(changes)
             if changes.write or changes.delete:
                 await cache.wait_for(await self._apply(changes, fence))
@@ -56,6 +59,20 @@ class ClusterManager:
             NodeRecord(node=record.node, role=record.role, zone=record.zone, addresses=record.addresses, cordoned=True)
             for record in absent
         )
+
+    def _held(self) -> frozenset[str]:
+        """What goes after those that require it. An assignment that is deleted takes along what its slice required, so
+        this is remembered; a new leader in between does without the order."""
+        contracts = {(each.name, each.version): each for each in self._view.contracts()}
+        wanted = [target.settings for target in self._view.targets()]
+        placed = [each.assignment.settings for each in self._view.placed()]
+        calling = {state.slice for state in self._view.instance_states() if state.phase in CALLING}
+        self._needs = {name: needs for name, needs in self._needs.items() if name in calling}
+        for each in (*wanted, *placed):
+            if (contract := contracts.get((each.slice, each.version))) is not None:
+                self._needs[each.slice] = requirements(each, contract)
+        going = calling.union(each.slice for each in placed) - {each.slice for each in wanted}
+        return held(going, self._needs, calling)
 
     async def _apply(self, changes: Changes, fence: Revision) -> Revision:
         operations: list[Operation] = [Delete(key=_key(each)) for each in changes.delete]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from runtime.names import NodeId, SliceName
@@ -28,18 +28,27 @@ class Changes:
     unplaced: Mapping[str, int] = field(default_factory=dict)
 
 
-def place(targets: Sequence[SliceTarget], nodes: Sequence[NodeRecord], placed: Sequence[Placed]) -> Changes:
+def place(
+    targets: Sequence[SliceTarget],
+    nodes: Sequence[NodeRecord],
+    placed: Sequence[Placed],
+    held: Collection[str] = frozenset(),
+) -> Changes:
     """What to write and delete so that every target has its instances, moving as little as possible.
 
     nodes: the live ones. An instance on a node that is leaving stays until enough others serve; one on a node that is
-    not listed is gone. Equal inputs give equal outputs.
+    not listed is gone; one of a slice in `held` stays although nobody wants it. Equal inputs give equal outputs.
     """
     known = {node.node: node for node in nodes}
     wanted = {(target.settings.slice, target.settings.version) for target in targets}
     load = Counter(each.node for each in placed if each.node in known)
     numbers = {(each.node, each.assignment.slice, each.assignment.number) for each in placed}
     write: list[Placed] = []
-    delete = [each for each in placed if _kind(each) not in wanted or each.node not in known]
+    delete = [
+        each
+        for each in placed
+        if each.node not in known or (_kind(each) not in wanted and each.assignment.slice not in held)
+    ]
     unplaced: dict[str, int] = {}
     for target in sorted(targets, key=lambda target: (target.settings.slice, target.settings.version)):
         kind = (target.settings.slice, target.settings.version)
