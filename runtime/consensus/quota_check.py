@@ -11,17 +11,21 @@ from runtime.state.quotas import TOTAL_BYTES_MAX, quota_of
 
 
 def check_quotas(keys: Keyspace, operations: Sequence[Operation]) -> None:
-    """Raises QuotaExceeded naming the part that is full."""
+    """Raises QuotaExceeded naming a part that would grow beyond its limit. What the same transaction deletes makes
+    room for the next one only."""
     growth: dict[str, int] = {}
+    limits: dict[str, int] = {}
     for operation in operations:
         if not isinstance(operation, Put):
             continue
         item = keys.get(operation.key)
         added = len(operation.value) - len(item.value) if item else len(operation.value) + key_bytes(operation.key)
         part, limit = quota_of(operation.key)
+        limits[part] = limit
         growth[part] = growth.get(part, 0) + added
-        if growth[part] > 0 and keys.weight(part) + growth[part] > limit:
-            raise QuotaExceeded(f"{part} may hold {limit} bytes and is full")
+    for part, added in growth.items():
+        if added > 0 and keys.weight(part) + added > limits[part]:
+            raise QuotaExceeded(f"{part} may hold {limits[part]} bytes and is full")
     total = sum(growth.values())
     if total > 0 and keys.bytes_total + total > TOTAL_BYTES_MAX:
         raise QuotaExceeded(f"the store may hold {TOTAL_BYTES_MAX} bytes and is full")
