@@ -301,9 +301,11 @@ def hold_directory(layout: NodeLayout) -> int:
     layout.data.mkdir(parents=True, exist_ok=True)
     for directory in (layout.logs, layout.run):
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if layout.run.stat().st_uid != os.getuid():
-        raise CannotRun(f"{layout.run} belongs to another user; remove it, then start again")
-    layout.run.chmod(0o700)
+    inside = layout.run.is_relative_to(layout.data.resolve())
+    for directory in (layout.run,) if inside else (layout.run.parent, layout.run):
+        if directory.stat().st_uid != os.getuid():
+            raise CannotRun(f"{directory} belongs to another user; remove it, then start again")
+        directory.chmod(0o700)
     descriptor = os.open(layout.data / "supervisor.lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -27,7 +27,7 @@ LINE_BYTES_MAX: Final = 8 * 1024  # longer output lines are cut; a log record ha
 LAST_WORDS_MAX: Final = 128
 SUPERVISOR_LIMIT_S: Final = 5.0
 READY: Final = b"ready\n"
-_WORKER_ID: Final = 40  # characters; it becomes a socket's name
+WORKER_ID_MAX: Final = 35  # characters; with ".sock" the longest name of a socket that a layout has room for
 
 
 class ZygoteLog(Protocol):
@@ -123,8 +123,11 @@ class Zygote:
     def _start(self, number: int, request: dict[str, object]) -> Reply | None:
         spec = request.get("spec")
         worker = spec.get("worker") if isinstance(spec, dict) else None
-        if not isinstance(spec, dict) or not isinstance(worker, str) or not 0 < len(worker) <= _WORKER_ID:
-            return {"ok": False, "error": f"a start needs a spec with a worker id of at most {_WORKER_ID} characters"}
+        if not isinstance(spec, dict) or not isinstance(worker, str) or not 0 < len(worker) <= WORKER_ID_MAX:
+            return {
+                "ok": False,
+                "error": f"a start needs a spec with a worker id, at most {WORKER_ID_MAX} characters",
+            }
         if worker in self._workers:
             return {"ok": False, "error": f"worker {worker} runs already"}
         try:

@@ -17,8 +17,9 @@ from infra.database import (
     QuotaExceeded,
     naming,
 )
+from infra.database.limits import ITEM_BYTES_MAX, PAGE_BYTES_MAX
 from infra.database.memory import MemoryDatabase, OpenedStore
-from infra.database.server import DatabaseSlice
+from infra.database.server import READ_AT_ONCE, DatabaseSlice
 from infra.database.serving import ItemAddress
 from runtime.consensus.memory import MemoryStore
 from runtime.consensus.store import KEY_BYTES_MAX, GetResult, Put
@@ -100,6 +101,18 @@ async def test_a_query_gives_pages_in_the_order_of_keys(database: Database) -> N
     assert len(await orders.query("cents", 1)) == 12
     assert len(await orders.query("cents", "1")) == 0
     assert len(await orders.query("note", None)) == 25
+
+
+async def test_a_page_of_large_items_ends_early_and_the_next_goes_on(database: Database) -> None:
+    """Two hundred items of 64 KiB would be 12 MiB in one reply."""
+    orders = database.collection("orders", Order, indexes=("customer",))
+    for number in range(128):
+        await orders.put(f"o{number:03}", Order(customer="ada", note="n" * 65_000))
+    first = await orders.query("customer", "ada", limit=200)
+    second = await orders.query("customer", "ada", limit=200, after=first.after)
+    assert sum(len(item.value.note or "") for item in first) <= PAGE_BYTES_MAX + READ_AT_ONCE * ITEM_BYTES_MAX
+    assert [item.key for item in (*first, *second)] == [f"o{number:03}" for number in range(128)]
+    assert (len(first) < 128, second.after) == (True, "")
 
 
 async def test_bad_keys_and_big_items_are_refused_by_name(database: Database) -> None:

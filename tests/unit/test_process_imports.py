@@ -36,7 +36,9 @@ ALWAYS: Final = {"typing_extensions", "sitecustomize", "usercustomize", "cython_
 ROOT: Final = Path(__file__).resolve().parents[2]
 PROCESS_CODE: Final = ("runtime", "infra", "agent_api/assemble", "agent_api/control_api")
 
-INDENTED: Final = re.compile(r"^\s+(import|from) |import_module\(|__import__\(", re.MULTILINE)  # parsing takes longer
+INDENTED: Final = re.compile(
+    r"^[ \t]+(import|from) |import_module\(|__import__\(", re.MULTILINE
+)  # parsing takes longer
 LATER: Final = {  # file: what its functions import, and in which process that happens
     "agent_api/assemble/store.py": {"agent_api.assemble.etcd_store"},  # a store that is a door to etcd: gRPC
     "agent_api/assemble/zygote.py": {"importlib.import_module(name)"},  # what a dependency set preloads
