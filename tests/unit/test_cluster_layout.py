@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import selectors
+import socket
 from pathlib import Path
+
+import pytest
 
 from runtime.cluster.layout import SOCKET_PATH_BYTES_MAX, NodeLayout
 from runtime.cluster.supervisor import hold_directory
+from runtime.cluster.supervisor_socket import SupervisorSocket
 from runtime.hosting.zygote import WORKER_ID_MAX
 
 
@@ -26,3 +33,23 @@ def test_sockets_outside_of_the_data_directory_are_below_a_directory_of_their_us
         assert [path.stat().st_mode & 0o777 for path in (layout.run, layout.run.parent)] == [0o700, 0o700]
     finally:
         layout.run.rmdir()
+
+
+def test_the_supervisor_s_socket_drops_processes_of_another_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    selector = selectors.DefaultSelector()
+    listening = SupervisorSocket(tmp_path / "s.sock", selector, lambda _number, _request: {"ok": True})
+    assert (tmp_path / "s.sock").stat().st_mode & 0o777 == 0o600
+    for uid, answer in ((os.getuid(), b'{"ok": true}\n'), (4_242, b"")):
+        monkeypatch.setattr(os, "getuid", lambda uid=uid: uid)
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(tmp_path / "s.sock"))
+            client.sendall(b'{"op": "list"}\n')
+            for _ in range(2):  # accepted, then read
+                for key, events in selector.select(timeout=0.01):
+                    key.data(events)
+            with contextlib.suppress(ConnectionResetError):
+                assert client.recv(100) == answer
+    listening.close()
+    selector.close()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import random
 import sys
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,6 +17,7 @@ from runtime.hosting.instance import hosted
 from runtime.hosting.memory import private_mb
 from runtime.hosting.output import LINE_CHARACTERS_MAX, CapturedStream, capture_output
 from runtime.hosting.tasks import TaskOwner
+from runtime.hosting.worker import seed_random
 from runtime.hosting.workers import explain
 from runtime.sdk.testing import CollectedLog
 
@@ -102,3 +105,14 @@ def test_this_process_has_threads_and_memory() -> None:
     assert thread_count() >= 1
     assert private_mb(os.getpid()) > 1
     assert private_mb(2**22 + 1) == 0.0
+
+
+def test_a_fork_draws_numbers_of_its_own_from_every_generator(monkeypatch: pytest.MonkeyPatch) -> None:
+    """numpy's global generator is one more than Python's, where a dependency set has preloaded numpy."""
+    seeded: list[str] = []
+    fake = SimpleNamespace(random=SimpleNamespace(seed=lambda: seeded.append("numpy")))
+    monkeypatch.setitem(sys.modules, "numpy", fake)
+    before = random.getstate()
+    seed_random()
+    assert random.getstate() != before
+    assert seeded == ["numpy"]

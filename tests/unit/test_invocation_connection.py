@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 import time
 from collections.abc import AsyncIterator
@@ -283,6 +284,19 @@ async def test_bytes_that_are_no_frames_close_the_connection_at_once(tmp_path: P
 async def test_the_socket_is_for_its_owner_only(tmp_path: Path) -> None:
     async with connected(tmp_path):
         assert (tmp_path / "s.sock").stat().st_mode & 0o777 == 0o600
+
+
+async def test_processes_of_another_user_get_no_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither as clients nor, where somebody put a socket in the place of ours, as servers."""
+    async with connected(tmp_path) as (connection, _, listener):
+        await connection.ping()
+        monkeypatch.setattr(os, "getuid", lambda: 4_242)
+        reader, writer = await asyncio.open_unix_connection(str(tmp_path / "s.sock"))
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
+        assert len(listener.connections) == 1
+        with pytest.raises(PeerRefused, match="may not connect"):
+            await connect_unix(tmp_path / "s.sock")
 
 
 async def test_a_link_comes_back_after_its_server_did(tmp_path: Path) -> None:

@@ -384,6 +384,13 @@ def test_only_slow_failed_and_sampled_calls_leave_a_span(tmp_path: Path) -> None
     assert sorted(str(span["name"]) for span in found) == ["failed", "sampled", "slow"]
 
 
+def test_one_new_trace_in_a_hundred_is_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
+    firsts = iter(range(256))
+    monkeypatch.setattr("runtime.invocation.context._Entropy.take", lambda _self, count: bytes([next(firsts)]) * count)
+    sampled = sum(CallContext.root(0).sampled for _ in range(256))
+    assert sampled / 256 == pytest.approx(0.01, abs=0.002)
+
+
 def test_cumulative_reports_become_the_figures_of_a_second_even_over_a_restart() -> None:
     recorder, meter = Recorder(), NodeMeter("n1")
     method = recorder.method("tea", "1", "brew")
