@@ -23,7 +23,7 @@ from evals.forge.errors import ForgeFault
 from evals.forge.forge import Forge
 from evals.forge.load.generator import LoadGenerator
 from evals.forge.load.profile import Profile
-from evals.forge.load.requests import scenario_for
+from evals.forge.load.requests import parsed, scenario_for
 from evals.forge.status import LoadWindow, read_status
 from runtime.cluster.ports import ports_of
 from runtime.errors import RuntimeFault
@@ -46,7 +46,8 @@ class Session:
         self._began = time.monotonic()
 
     async def run(self) -> None:
-        """Until Ctrl-C, `quit`, or the end of --duration."""
+        """Until Ctrl-C, `quit`, or the end of --duration. A load that makes no sense is refused before all else."""
+        profile = self._profile()
         async with anyio.create_task_group() as outer:
             outer.start_soon(self._end_on_signal, outer.cancel_scope)
             forge = Forge(
@@ -61,12 +62,12 @@ class Session:
             )
             async with forge:
                 await self._announce(forge)
-                await self._hold(forge)
+                await self._hold(forge, profile)
             outer.cancel_scope.cancel()
         self._say("ended", "everything that was started has ended")
 
-    async def _hold(self, forge: Forge) -> None:
-        load = await self._load(forge)
+    async def _hold(self, forge: Forge, profile: Profile | None) -> None:
+        load = await self._load(forge, profile) if profile is not None else None
         window = LoadWindow(load) if load is not None else None
         try:
             async with anyio.create_task_group() as tasks:
@@ -83,12 +84,16 @@ class Session:
             if load is not None:
                 self._report(load)
 
-    async def _load(self, forge: Forge) -> LoadGenerator | None:
+    def _profile(self) -> Profile | None:
+        """Raises ProfileInvalid or RequestInvalid."""
         if not self._arguments.load:
             return None
-        profile = Profile(shape=self._arguments.load, rps=self._arguments.rps, floor_rps=min(1.0, self._arguments.rps))
-        scenario = await scenario_for(forge, self._arguments.request)
-        return LoadGenerator(forge.targets(), scenario, profile)
+        for text in self._arguments.request:
+            parsed(text)
+        return Profile(shape=self._arguments.load, rps=self._arguments.rps, floor_rps=min(1.0, self._arguments.rps))
+
+    async def _load(self, forge: Forge, profile: Profile) -> LoadGenerator:
+        return LoadGenerator(forge.targets(), await scenario_for(forge, self._arguments.request), profile)
 
     async def _show(self, forge: Forge, window: LoadWindow | None) -> None:
         while True:

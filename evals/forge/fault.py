@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """`start` and `stop` are chaos commands; `observed` is a condition of `evals.forge.conditions`.
+    """`start` and `stop` are chaos commands; `observed` is a condition of `Chaos.until`.
 
     After `start` the run waits for `observed`, then `hold_s` seconds, then does `stop`. An empty `observed` is met at
     once, an empty `stop` mends nothing: the cluster mends itself.

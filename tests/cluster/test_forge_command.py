@@ -127,3 +127,13 @@ async def test_a_project_that_is_none_is_refused_before_anything_starts(tmp_path
     said = await refused("--app", str(tmp_path))
     assert "blueprint.toml cannot be read" in said
     assert not [name for name in os.listdir(tmp_path) if name != "blueprint.toml"]
+
+
+@pytest.mark.parametrize("wrong", [("--rps", "0"), ("--request", "FETCH /hello")])
+async def test_a_load_that_makes_no_sense_is_refused_before_anything_starts(
+    app: Path, tmp_path: Path, wrong: tuple[str, str]
+) -> None:
+    state = tmp_path / "state"
+    said = await refused("--app", str(app), "--state", str(state), "--load", "constant", *wrong)
+    assert "spike" in said or "GET /path" in said
+    assert not state.exists()
