@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-
-from anyio import to_thread
+from pathlib import Path
 
 from infra.artifacts.errors import ArtifactExists, ArtifactInUse, ArtifactNotFound
-from infra.artifacts.wheel import read_wheel
+from infra.artifacts.manifest import Manifest
+from infra.artifacts.wheel import WheelContents, read_wheel
 from runtime.clock import Clock
 from runtime.consensus.store import Delete, KeyValue, Put, Revision, Store, absent, unchanged
 from runtime.content.port import ContentStore, pin_key
@@ -28,17 +28,21 @@ class ArtifactShelf:
     async def take(self, chunks: AsyncIterator[bytes], *, expected: Sha256 | None = None) -> ArtifactRecord:
         """Keeps an uploaded wheel. The same bytes again are no error.
 
-        Raises WheelInvalid, ArtifactExists, ContentMismatch, ContentTooLarge or ContentDiskFull; what was refused is
-        pinned by nobody and so collected.
+        Raises WheelInvalid, ContentMismatch, ContentTooLarge or ContentDiskFull, and nothing stays; or ArtifactExists,
+        and what was refused is pinned by nobody and so collected.
         """
-        sha256 = await self._content.put(chunks, expected=expected)
-        path = await self._content.get(sha256)
-        contents, manifest = await to_thread.run_sync(read_wheel, path)
+        seen: list[tuple[int, WheelContents, Manifest]] = []
+
+        def look(path: Path) -> None:
+            seen.append((path.stat().st_size, *read_wheel(path, name="the upload")))
+
+        sha256 = await self._content.put(chunks, expected=expected, accept=look)
+        ((size_bytes, contents, manifest),) = seen
         record = ArtifactRecord(
             name=contents.name,
             version=contents.version,
             sha256=sha256,
-            size_bytes=path.stat().st_size,
+            size_bytes=size_bytes,
             slices=manifest.slices,
             pins=manifest.pins,
             uploaded_unix_ms=self._clock.unix_ms(),

@@ -59,20 +59,24 @@ class WheelContents(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.name}=={self.version}"
 
 
-def read_wheel(path: Path) -> tuple[WheelContents, Manifest]:
-    """The contents of a wheel that `aether build` made. Raises WheelInvalid, naming what is wrong."""
-    contents = inspect_wheel(path)
+def read_wheel(path: Path, *, name: str = "") -> tuple[WheelContents, Manifest]:
+    """The contents of a wheel that `aether build` made. Raises WheelInvalid, naming what is wrong.
+
+    name: what to call it, else by its file's name.
+    """
+    name = name or path.name
+    contents = inspect_wheel(path, name=name)
     manifest = contents.manifest
     if manifest is None:
-        raise WheelInvalid(f"{path.name} was not made by `aether build`: it has no {FILE_NAME}", _REBUILD)
+        raise WheelInvalid(f"{name} was not made by `aether build`: it has no {FILE_NAME}", _REBUILD)
     if not manifest.slices:
-        raise WheelInvalid(f"{path.name} has no slices", _REBUILD)
+        raise WheelInvalid(f"{name} has no slices", _REBUILD)
     if len(manifest.slices) != len(contents.entries):  # an entry may name a class where it is re-exported
         raise WheelInvalid("its contracts are not those of its entry points", _REBUILD)
     return contents, manifest
 
 
-def inspect_wheel(path: Path) -> WheelContents:
+def inspect_wheel(path: Path, *, name: str = "") -> WheelContents:
     """Checks every file against RECORD and returns what the metadata say. Raises WheelInvalid."""
     try:
         with zipfile.ZipFile(path) as archive:
@@ -81,7 +85,7 @@ def inspect_wheel(path: Path) -> WheelContents:
             _check_record(archive, members, dist_info)
             return _contents(archive, members, dist_info)
     except UNREADABLE as error:
-        raise WheelInvalid(f"{path.name} is no readable wheel: {error}", _REBUILD) from error
+        raise WheelInvalid(f"{name or path.name} is no readable wheel: {error}", _REBUILD) from error
 
 
 def checked_members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:

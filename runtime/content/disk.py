@@ -19,6 +19,7 @@ from typing import BinaryIO, Final, TypeVarTuple
 from anyio import to_thread
 
 from runtime.content.errors import ContentDiskFull, ContentMismatch, ContentNameInvalid, ContentTooLarge
+from runtime.content.port import Accept
 from runtime.names import Sha256
 
 SIZE_BYTES_MAX: Final = 256 * 1024 * 1024
@@ -59,8 +60,11 @@ class DiskContent:
             if len(directory.name) == 2:
                 yield from (Sha256(path.name) for path in sorted(directory.iterdir()))
 
-    async def put(self, chunks: AsyncIterator[bytes], *, expected: Sha256 | None = None) -> Sha256:
-        """The SHA-256 of what was written. Raises ContentMismatch, ContentTooLarge, ContentDiskFull; nothing stays."""
+    async def put(
+        self, chunks: AsyncIterator[bytes], *, expected: Sha256 | None = None, accept: Accept | None = None
+    ) -> Sha256:
+        """The SHA-256 of what was written. Raises ContentMismatch, ContentTooLarge, ContentDiskFull or what `accept`
+        raises; nothing stays."""
         if expected is not None:
             checked_name(expected)
         temporary = self._incoming / secrets.token_hex(8)
@@ -69,6 +73,9 @@ class DiskContent:
                 sha256 = await self._write(file, chunks)
                 if expected is not None and sha256 != expected:
                     raise ContentMismatch(expected, sha256)
+                if accept is not None:
+                    await _on_disk(file.flush)
+                    await to_thread.run_sync(accept, temporary)
                 await _on_disk(self._settle, file, temporary, sha256)
         finally:
             temporary.unlink(missing_ok=True)

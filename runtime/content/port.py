@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote
 
 from runtime.names import Sha256
 from runtime.state import keys
+
+Accept = Callable[[Path], object]
+"""Looks at a complete file, in a thread, before it is kept or sent anywhere; refuses it by raising."""
 
 
 def pin_key(sha256: Sha256, owner: str) -> str:
@@ -19,8 +22,11 @@ def pin_key(sha256: Sha256, owner: str) -> str:
 class ContentStore(Protocol):
     """Content-addressed bytes, replicated to three nodes, or to all where there are fewer."""
 
-    async def put(self, chunks: AsyncIterator[bytes], *, expected: Sha256 | None = None) -> Sha256:
-        """Keeps the bytes, atomically. Raises ContentMismatch or ContentTooLarge; then nothing stays."""
+    async def put(
+        self, chunks: AsyncIterator[bytes], *, expected: Sha256 | None = None, accept: Accept | None = None
+    ) -> Sha256:
+        """Keeps the bytes, atomically. Raises ContentMismatch, ContentTooLarge or what `accept` raises; then nothing
+        stays."""
         ...
 
     async def get(self, sha256: Sha256) -> Path:

@@ -13,7 +13,7 @@ from runtime.consensus.store import Delete, Put, Store, absent
 from runtime.content.disk import DiskContent
 from runtime.content.errors import ContentFault, ContentNotFound
 from runtime.content.placement import COPIES, keepers, wanted_copies
-from runtime.content.port import pin_key
+from runtime.content.port import Accept, pin_key
 from runtime.errors import RuntimeFault
 from runtime.names import NodeId, Sha256
 from runtime.state import keys
@@ -46,9 +46,11 @@ class ReplicatedContent:
         self._peers = peers
         self._fetching: dict[Sha256, anyio.Lock] = {}
 
-    async def put(self, chunks: AsyncIterator[bytes], *, expected: Sha256 | None = None) -> Sha256:
+    async def put(
+        self, chunks: AsyncIterator[bytes], *, expected: Sha256 | None = None, accept: Accept | None = None
+    ) -> Sha256:
         """Returns when this node and, if they answer in time, the other keepers have the bytes."""
-        sha256 = await self._disk.put(chunks, expected=expected)
+        sha256 = await self._disk.put(chunks, expected=expected, accept=accept)
         await self._record(sha256)
         with anyio.move_on_after(REPLICATE_TIMEOUT_S):
             await self._replicate(sha256)

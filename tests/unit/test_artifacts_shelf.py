@@ -103,11 +103,17 @@ async def test_other_bytes_under_a_taken_coordinate_are_refused_and_not_pinned(k
     assert len(kept.pins()) == 1
 
 
-async def test_what_is_no_artifact_is_refused_and_not_pinned(kept: Shelf, tmp_path: Path) -> None:
+async def test_what_is_no_artifact_is_refused_and_nothing_of_it_stays(kept: Shelf, tmp_path: Path) -> None:
+    """Neither here nor on the nodes that would have kept a copy: a file that was cut short may be as large as any."""
     plain = write_wheel(tmp_path, "pkg", "1.0", {"pkg.py": ""})
-    with pytest.raises(WheelInvalid):
-        await kept.shelf.take(pieces(plain))
-    assert (kept.pins(), await kept.shelf.listed()) == ([], ())
+    whole = artifact(tmp_path)
+    short = tmp_path / "short.whl"
+    short.write_bytes(whole.read_bytes()[:-100])
+    for wrong in (plain, short):
+        with pytest.raises(WheelInvalid, match="the upload"):
+            await kept.shelf.take(pieces(wrong))
+    assert [path for path in (tmp_path / "content").rglob("*") if path.is_file()] == []
+    assert kept.store.items.keys() == set()
 
 
 async def test_an_artifact_that_a_target_uses_is_not_dropped(kept: Shelf, tmp_path: Path) -> None:
