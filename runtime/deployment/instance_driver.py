@@ -75,8 +75,12 @@ class Driver:
     async def run(self) -> None:
         """Ends when the instance is unassigned and gone."""
         if self.phase is Phase.ACTIVE and self.worker is not None:
-            self._host = await self.worker.host()
-            await self._serve()
+            try:
+                self._host = await self.worker.host()
+            except RuntimeFault as error:  # it ended since it was found
+                await self._failed(str(error))
+            else:
+                await self._serve()
         while self.assignment is not None:
             self._current = self.assignment
             self.changed = anyio.Event()
@@ -145,15 +149,21 @@ class Driver:
     # -- serving -------------------------------------------------------------------------------------------------------
 
     async def _serve(self) -> None:
-        if self.phase is Phase.ACTIVE:
+        while self.phase is Phase.ACTIVE:
             await self._publish()
             await self._until_changed_or_lost()
+            if self._is_lost() or not self._takes_new_weight():
+                break
         if self.worker is not None and self.worker.lost.is_set():
             await self._failed(self.worker.reason)
         elif self._inline_lost.is_set():
             await self._failed("the gateway that hosted it ended")
         elif self.changed.is_set():
-            await self._changed()
+            await self._withdraw()
+            await self._stop()
+
+    def _is_lost(self) -> bool:
+        return self._inline_lost.is_set() or (self.worker is not None and self.worker.lost.is_set())
 
     async def _publish(self) -> None:
         """The gateway first: an endpoint that others see can be reached."""
@@ -193,16 +203,14 @@ class Driver:
             tasks.start_soon(wait_other)
             tasks.start_soon(wait_changed)
 
-    async def _changed(self) -> None:
+    def _takes_new_weight(self) -> bool:
         """Only a new weight keeps the instance as it is; everything else is a stop, and perhaps a new start."""
         after = self.assignment
-        if after is not None and self.phase is Phase.ACTIVE and _same_but_weight(self._current, after):
-            self._current = after
-            self.changed = anyio.Event()
-            await self._serve()
-            return
-        await self._withdraw()
-        await self._stop()
+        if after is None or not _same_but_weight(self._current, after):
+            return False
+        self._current = after
+        self.changed = anyio.Event()
+        return True
 
     async def _withdraw(self) -> None:
         """From the store first, then from this node's gateway: nobody is sent here who would find the door closed."""
