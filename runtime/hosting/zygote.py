@@ -24,6 +24,7 @@ from runtime.hosting.memory import private_mb
 MEMORY_LOOK_S: Final = 1.0
 READY_LIMIT_S: Final = 20.0  # a spawned worker on a busy machine imports for a second or two
 LINE_BYTES_MAX: Final = 8 * 1024  # longer output lines are cut; a log record has a limit too
+OUTPUT_READS_MAX: Final = 16  # x 64 KiB at a time of one worker: the others have their turn, and memory is looked at
 LAST_WORDS_MAX: Final = 128
 SUPERVISOR_LIMIT_S: Final = 5.0
 READY: Final = b"ready\n"
@@ -226,7 +227,9 @@ class Zygote:
             forked.waiter = -1
 
     def _read_output(self, forked: Forked) -> None:
-        while forked.output >= 0:
+        for _ in range(OUTPUT_READS_MAX):
+            if forked.output < 0:
+                return
             try:
                 received = os.read(forked.output, 65_536)
             except BlockingIOError:

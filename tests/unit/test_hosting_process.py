@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import os
 import random
 import sys
 from collections.abc import Iterator
 from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -19,6 +21,7 @@ from runtime.hosting.output import LINE_CHARACTERS_MAX, CapturedStream, capture_
 from runtime.hosting.tasks import TaskOwner
 from runtime.hosting.worker import seed_random
 from runtime.hosting.workers import explain
+from runtime.hosting.zygote import OUTPUT_READS_MAX, Forked, Zygote, ZygoteLog
 from runtime.sdk.testing import CollectedLog
 
 
@@ -99,6 +102,25 @@ def test_a_workers_end_is_told_in_one_sentence(
 
 def test_a_kill_from_outside_points_to_memory() -> None:
     assert "the worker's own limit is 512 MB" in explain(-9, "killed by SIGKILL", "", "", 512)
+
+
+def test_a_worker_that_prints_without_end_does_not_hold_its_zygote(
+    log: CollectedLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The zygote looks after the memory of all its workers, and starts new ones, in the same loop."""
+    reads = itertools.count()
+
+    def endless(_descriptor: int, count: int) -> bytes:
+        assert next(reads) < 1_000
+        return b"x" * (count - 1) + b"\n"
+
+    zygote = Zygote.__new__(Zygote)
+    zygote._log = cast(ZygoteLog, log)
+    monkeypatch.setattr("runtime.hosting.zygote.os.read", endless)
+    forked = Forked(worker="w", pid=0, ticks=0, artifact="", memory_mb_max=1, pidfd=-1, output=0, ready=-1, waiter=-1)
+    zygote._read_output(forked)
+    assert 0 < next(reads) <= OUTPUT_READS_MAX
+    assert forked.last_line.startswith("xxx")
 
 
 def test_this_process_has_threads_and_memory() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.machinery
 import importlib.util
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -39,6 +41,29 @@ def test_a_failed_install_gives_its_reason_in_one_line(launcher: ModuleType, out
     sentence = launcher.reason_of(output)
     assert reason in sentence
     assert "\n" not in sentence
+
+
+def test_a_disk_that_is_full_also_for_the_log_is_still_named(
+    launcher: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where pip finds no room there is none for what it said either, and none for the stamp."""
+    monkeypatch.setattr(launcher, "ENVIRONMENT", tmp_path)
+    script = "print('OSError: [Errno 28] No space left on device'); raise SystemExit(2)"
+    with pytest.raises(launcher.SetupError, match="the disk is full"):
+        launcher.run([sys.executable, "-c", script], Path("/dev/full"))
+
+
+def test_a_disk_that_fills_up_at_last_is_one_line(
+    launcher: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(_extras: str) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), ".venv/.aether-stamp")
+
+    monkeypatch.setattr(launcher, "ensure_environment", full)
+    assert launcher.main(["forge"]) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "the disk is full; free about 1.5 GB" in said
 
 
 def test_without_python_the_shell_part_says_what_to_install(tmp_path: Path) -> None:
