@@ -16,6 +16,7 @@ from runtime.gateway.verbs import DRAIN, STATS, DrainReply, DrainRequest
 from runtime.hosting.ports import InstanceSettings
 from runtime.hosting.remote import RemoteInstanceHost
 from runtime.invocation.connection import Connection
+from runtime.invocation.context import CallContext
 from runtime.invocation.errors import NotStarted, PeerRefused, RemoteFault
 from runtime.invocation.incoming import IncomingCall
 from runtime.invocation.listener import connect_tls, connect_unix
@@ -66,21 +67,36 @@ async def test_a_request_reaches_a_worker_of_another_node(pair: tuple[GatewayNod
     await other.push(1, msgspec.structs.replace(row, worker="w-1"), peers=(one.peer,))
     await one.push(1, row, peers=(other.peer,))
     body = os.urandom(300_000)
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
     for _ in range(3):
-        answer = await ask(one.http, "POST", "/say", body, "x-request-id: far")
-        assert (answer.status, answer.body, answer.headers["x-seen-id"]) == (200, body, "far")
+        ids = ("x-request-id: far", f"traceparent: 00-{trace}-00f067aa0ba902b7-01")
+        answer = await ask(one.http, "POST", "/say", body, *ids)
+        assert (answer.status, answer.body) == (200, body)
+        assert (answer.headers["x-seen-id"], answer.headers["x-request-id"]) == ("far", "far")
+        assert (answer.headers["x-seen-trace"], answer.headers["traceparent"].split("-")[1]) == (trace, trace)
 
 
 async def test_a_worker_calls_a_slice_of_another_node_through_its_gateway(
     pair: tuple[GatewayNode, GatewayNode],
 ) -> None:
     one, other = pair
-    await other.worker("w-1", say)
+    seen: list[CallContext] = []
+
+    async def repeat(call: IncomingCall) -> bytes:
+        seen.append(call.context)
+        return call.payload
+
+    await other.worker("w-1", repeat)
     row = InstanceRow("echo", "1.0.0", "n2", 1)
     await other.push(1, msgspec.structs.replace(row, worker="w-1"), peers=(one.peer,))
     await one.push(1, row, peers=(other.peer,))
     worker = await connect_unix(one.layout.socket("gateway"))
-    assert await worker.call("echo/say", b"\x93\x01\x02\x03") == b"\x93\x01\x02\x03"
+    context = CallContext.root(asyncio.get_running_loop().time() + 3)
+    context.request_id = "r-9"
+    assert await worker.call("echo/say", b"\x93\x01\x02\x03", context=context) == b"\x93\x01\x02\x03"
+    assert (seen[0].request_id, seen[0].trace_id) == ("r-9", context.trace_id)
+    assert seen[0].span_id != context.span_id, "each hop is a span of its own"
+    assert abs(seen[0].deadline - context.deadline) < 1, "the deadline travels as what is left of it"
     with pytest.raises(NotStarted):
         await worker.call("nobody/say", b"\x90")
     await worker.close()
