@@ -157,6 +157,8 @@ class Front:
     def _check_body(self, headers: Mapping[bytes, bytes]) -> None:
         length = headers.get(b"content-length")
         if length is None:
+            if b"transfer-encoding" in headers:
+                _check_encoding(headers)
             return
         if not length.isdigit():
             raise Refused("bad_request", "content-length is not a whole number")
@@ -164,8 +166,7 @@ class Front:
             raise Refused("body_too_large", self.too_large())
         if self.bodies_bytes + int(length) > self.limits.bodies_bytes_max:
             raise Refused("overloaded", "too many large bodies are being received at once")
-        if headers.get(b"content-encoding", b"identity") != b"identity":
-            raise Refused("encoding_not_supported", "the body is compressed", ("accept-encoding", "identity"))
+        _check_encoding(headers)
 
     def broke(self, error: BaseException) -> None:
         """Notes a fault of our own."""
@@ -182,6 +183,11 @@ class Front:
         if not wanted.isdigit() or len(wanted) > DEADLINE_DIGITS_MAX or int(wanted) == 0:
             raise Refused("bad_deadline", "x-deadline-ms is not a whole number of milliseconds above 0")
         return min(most, int(wanted))
+
+
+def _check_encoding(headers: Mapping[bytes, bytes]) -> None:
+    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        raise Refused("encoding_not_supported", "the body is compressed", ("accept-encoding", "identity"))
 
 
 def _context(headers: Mapping[bytes, bytes], deadline_s: float) -> CallContext:

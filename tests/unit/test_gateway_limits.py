@@ -33,6 +33,11 @@ __all__ = ("gateway",)  # a fixture
         (get("/orders", *["x: 1"] * 30), 431, "head_too_large"),
         (post(b"x" * 1_001), 413, "body_too_large"),
         (post(b"{}", "content-encoding: gzip"), 415, "encoding_not_supported"),
+        (
+            b"POST /orders HTTP/1.1\r\nhost: a\r\ncontent-encoding: br\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+            415,
+            "encoding_not_supported",
+        ),
         (b"POST /orders HTTP/1.1\r\nhost: a\r\ncontent-length: ten\r\n\r\n", 400, "bad_request"),
         (b"POST /orders HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\n{}", 400, "bad_request"),
         (post(b"{}", "transfer-encoding: chunked"), 400, "bad_request"),
