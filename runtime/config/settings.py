@@ -32,7 +32,7 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     http_body_max_mib: Annotated[
         int,
-        Meta(ge=1, le=64, description="Largest body of one HTTP request.", extra={"unit": "MiB", **RESTART}),
+        Meta(ge=1, le=15, description="Largest body of one HTTP request.", extra={"unit": "MiB", **RESTART}),
     ] = 4
     http_connections_max: Annotated[
         int,

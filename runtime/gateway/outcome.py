@@ -9,6 +9,7 @@ from runtime.invocation.errors import CallFault, DeadlineExceeded, NoInstance, R
 
 _CODES: Final = {  # the others carry the refusal's own code
     "congested": "overloaded",
+    "message_too_large": "body_too_large",
     "cancelled": "connection_lost",
     "call_fault": "internal",
     "peer_refused": "no_instance",

@@ -14,7 +14,7 @@ from runtime.hosting.errors import CallFailed, DependencyUnavailable, InstanceFa
 from runtime.hosting.http_plan import RoutePlan
 from runtime.hosting.method_plan import Arguments, MethodPlan, ReplyTypeWrong
 from runtime.hosting.ports import HostedInstance, InstanceSettings
-from runtime.invocation.errors import ConnectionLost, DeadlineExceeded, NotStarted
+from runtime.invocation.errors import ConnectionLost, DeadlineExceeded, MessageTooLarge, NotStarted
 from runtime.sdk.domain import DomainError
 from runtime.sdk.reading import SliceReading
 from runtime.state.values import Phase
@@ -193,6 +193,8 @@ async def run(served: ServedMethod, arguments: Arguments) -> object:
         raise served.instance.internal(served.plan.reading.name, error) from error
     except (asyncio.CancelledError, DeadlineExceeded):
         raise
+    except MessageTooLarge as error:
+        raise served.instance.internal(served.plan.reading.name, error) from error
     except (NotStarted, ConnectionLost) as error:  # of a call that the method made: this one did start
         raise served.instance.unavailable(served.plan.reading.name, error) from error
     except BaseException as error:  # the outermost frame of a slice's code: sys.exit() in it is its own affair

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from runtime.invocation.balancer import Backend
 from runtime.invocation.context import CallContext
-from runtime.invocation.errors import ConnectionLost, NoInstance, NoReply, NotStarted
+from runtime.invocation.errors import ConnectionLost, MessageTooLarge, NoInstance, NoReply, NotStarted
 from runtime.invocation.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -120,6 +120,8 @@ class Attempt:
 
     def _may_try_again(self, backend: Backend, error: NotStarted | ConnectionLost, now_s: float) -> bool:
         if len(self._tried) + 1 >= ATTEMPTS_MAX or now_s >= self._context.deadline:
+            return False
+        if isinstance(error, MessageTooLarge):
             return False
         if isinstance(error, NotStarted):
             return True

@@ -20,6 +20,7 @@ from runtime.invocation.errors import (
     ConnectionLost,
     DeadlineExceeded,
     FrameInvalid,
+    MessageTooLarge,
     NoReply,
     NotStarted,
     RemoteFault,
@@ -391,7 +392,7 @@ class Connection(asyncio.Protocol):
         if self.leaving:
             return NotStarted("the peer is leaving")
         if size > f.MESSAGE_BYTES_MAX:
-            return NotStarted(f"a message of {size} bytes; the limit is {f.MESSAGE_BYTES_MAX}")
+            return MessageTooLarge(f"a message of {size} bytes; the limit is {f.MESSAGE_BYTES_MAX}")
         if self._outbox.is_full or len(self._pending) >= CALLS_MAX:
             return Congested("too much waits to be sent on this connection")
         return None

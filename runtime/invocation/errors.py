@@ -40,6 +40,13 @@ class Congested(NotStarted):
     code = "congested"
 
 
+class MessageTooLarge(NotStarted):
+    """No connection takes a message of that size."""
+
+    code, retryable = "message_too_large", False
+    remedy = "Send less at once, or in several calls."
+
+
 class DeadlineExceeded(CallFault):
     code = "deadline_exceeded"
     remedy = "Allow more time, or find what is slow: aether status."

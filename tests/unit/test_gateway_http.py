@@ -13,6 +13,7 @@ from runtime.invocation.errors import (
     Congested,
     ConnectionLost,
     DeadlineExceeded,
+    MessageTooLarge,
     NoInstance,
     NotStarted,
     RemoteFault,
@@ -212,6 +213,12 @@ async def test_a_call_without_a_reply_becomes_a_problem(
     assert b"secret" not in reply.body
     ((event, fields),) = gateway.lines.written
     assert (event, fields["request_id"], fields["status"]) == ("request_served", "r1", status)
+
+
+async def test_a_body_that_no_connection_takes_is_the_clients_mistake(gateway: Gateway) -> None:
+    gateway.router.at_once = lambda call: call.fail(MessageTooLarge("17 MiB"))
+    reply = await gateway.ask(get("/orders"))
+    assert (reply.status, reply.code) == (413, "body_too_large")
 
 
 async def test_a_reply_that_is_none_is_a_problem_too(gateway: Gateway) -> None:

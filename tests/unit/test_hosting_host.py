@@ -18,7 +18,7 @@ from runtime.hosting.ports import InstanceSettings, PreparedArtifact
 from runtime.hosting.tasks import TaskOwner
 from runtime.invocation.connection import Connection
 from runtime.invocation.context import CallContext
-from runtime.invocation.errors import ConnectionLost, NotStarted, RemoteFault
+from runtime.invocation.errors import ConnectionLost, MessageTooLarge, NotStarted, RemoteFault
 from runtime.invocation.http import HttpReply, HttpRequest
 from runtime.invocation.incoming import IncomingCall
 from runtime.names import Sha256
@@ -293,6 +293,14 @@ async def test_a_dependency_that_is_away_never_looks_as_if_this_call_had_not_sta
     request = msgspec.msgpack.encode(HttpRequest(0, ("a",)))
     raw = await hosted.tasks.start(hosted.host.answer(incoming("shop/ask", request, http=True)), name="http")
     assert msgspec.msgpack.decode(raw, type=HttpReply).status == 503
+
+
+async def test_arguments_too_large_to_send_are_the_callers_own_error(hosted: Hosted) -> None:
+    """Else its caller would be told to try again, and nobody would look for the reason."""
+    await hosted.active("shop")
+    hosted.caller.answer = MessageTooLarge("a message of 17000000 bytes")
+    with pytest.raises(CallFailed):
+        await hosted.call("shop/ask", "a")
 
 
 async def test_deactivation_refuses_new_calls_waits_for_those_in_progress_then_stops(hosted: Hosted) -> None:

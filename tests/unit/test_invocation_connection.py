@@ -19,6 +19,7 @@ from runtime.invocation.context import CallContext
 from runtime.invocation.errors import (
     ConnectionLost,
     DeadlineExceeded,
+    MessageTooLarge,
     NotStarted,
     PeerRefused,
     RemoteFault,
@@ -123,7 +124,7 @@ async def test_small_calls_get_past_a_large_one(tmp_path: Path) -> None:
 
 async def test_a_message_over_the_limit_is_refused_before_it_is_sent(tmp_path: Path) -> None:
     async with connected(tmp_path) as (connection, _, _):
-        with pytest.raises(NotStarted, match="limit"):
+        with pytest.raises(MessageTooLarge, match="limit"):
             await connection.call("a/echo", bytes(17_000_000))
 
 

@@ -17,7 +17,15 @@ from runtime.invocation.balancer import Backend, choose
 from runtime.invocation.budget import RetryBudget
 from runtime.invocation.context import CallContext
 from runtime.invocation.ejection import FAILURES_MAX, Ejection
-from runtime.invocation.errors import CallFault, ConnectionLost, NoInstance, NoReply, NotStarted, RemoteFault
+from runtime.invocation.errors import (
+    CallFault,
+    ConnectionLost,
+    MessageTooLarge,
+    NoInstance,
+    NoReply,
+    NotStarted,
+    RemoteFault,
+)
 from runtime.invocation.incoming import IncomingCall
 from runtime.invocation.outcome import Outcome
 from runtime.invocation.router import RETRY_AFTER_MS, Router
@@ -148,6 +156,13 @@ async def test_an_answer_with_an_error_is_never_tried_again() -> None:
     router = await routed(failing, failing, idempotent=True)
     assert isinstance(await call(router), RemoteFault)
     assert failing.calls == 1
+
+
+@pytest.mark.anyio
+async def test_a_message_that_nobody_takes_is_refused_at_once() -> None:
+    channels = [ScriptedChannel(MessageTooLarge("17 MiB")) for _ in range(3)]
+    assert isinstance(await call(await routed(*channels)), MessageTooLarge)
+    assert sum(channel.calls for channel in channels) == 1
 
 
 @pytest.mark.anyio
