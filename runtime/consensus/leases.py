@@ -11,7 +11,7 @@ from runtime.consensus.errors import InvalidRequest, LeaseNotFound, QuotaExceede
 from runtime.consensus.store import LeaseId
 
 TTL_MS_MIN: Final = 500
-TTL_MS_MAX: Final = 24 * 3_600_000
+TTL_MS_MAX: Final = 48 * 3_600_000  # answers are kept for a day, and a little more
 LEASES_MAX: Final = 100_000
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import anyio
-import msgspec
 
 from runtime.deployment.blueprint import requirements
 from runtime.deployment.phases import Step, advance
+from runtime.deployment.placement import keeps_running
 from runtime.errors import RuntimeFault
 from runtime.hosting.ports import InstanceHost, InstanceSettings, PreparedArtifact
 from runtime.state.values import Endpoint, InstanceAssignment, InstanceState, Isolation, Phase
@@ -206,7 +206,7 @@ class Driver:
     def _takes_new_weight(self) -> bool:
         """Only a new weight keeps the instance as it is; everything else is a stop, and perhaps a new start."""
         after = self.assignment
-        if after is None or not _same_but_weight(self._current, after):
+        if after is None or not keeps_running(self._current, after):
             return False
         self._current = after
         self.changed = anyio.Event()
@@ -287,16 +287,3 @@ class Driver:
                 last_failure=self._last_failure,
             )
         )
-
-
-def _same_but_weight(before: InstanceAssignment, after: InstanceAssignment) -> bool:
-    settings = msgspec.structs.replace(
-        after.settings,
-        weight=before.settings.weight,
-        instances=before.settings.instances,
-        min=before.settings.min,
-        max=before.settings.max,
-        min_available=before.settings.min_available,
-        placement=before.settings.placement,
-    )
-    return settings == before.settings and after.artifact_sha256 == before.artifact_sha256

@@ -6,17 +6,21 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 from runtime.names import NodeId, SliceName
 from runtime.state.values import InstanceAssignment, NodeRecord, SliceTarget
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placed:
-    """An assignment and the node it is on. `serving` says that it is an endpoint now."""
+    """An assignment and the node it is on. `serving` says that it is an endpoint now, `settled` that it is one as the
+    assignment says, not as an earlier one did."""
 
     node: NodeId
     assignment: InstanceAssignment
     serving: bool = False
+    settled: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +57,7 @@ def place(
     for target in sorted(targets, key=lambda target: (target.settings.slice, target.settings.version)):
         kind = (target.settings.slice, target.settings.version)
         mine = [each for each in placed if _kind(each) == kind and each.node in known]
-        write += [refreshed for each in mine if (refreshed := _refreshed(each, target)) is not None]
+        write += _refresh(target, mine)
         fresh, missing = _fresh(target, nodes, mine, load, numbers)
         write += fresh
         delete += _surplus(target, mine, known, load, missing=missing)
@@ -66,23 +70,56 @@ def _kind(each: Placed) -> tuple[str, str]:
     return each.assignment.slice, each.assignment.version
 
 
-def _refreshed(each: Placed, target: SliceTarget) -> Placed | None:
-    """The same instance with the target's newer settings; None if nothing changed."""
-    old = each.assignment
-    if old.settings == target.settings and old.artifact_sha256 == target.artifact_sha256:
-        return None
-    return Placed(
-        node=each.node,
-        serving=each.serving,
-        assignment=InstanceAssignment(
-            slice=old.slice,
-            number=old.number,
-            version=old.version,
-            artifact_sha256=target.artifact_sha256,
-            settings=target.settings,
-            generation=old.generation + 1,
-        ),
+def _refresh(target: SliceTarget, mine: Sequence[Placed]) -> list[Placed]:
+    """Instances that take over the target's newer settings now. Those that keep running or do not serve
+    anyway, all at once; others, which must stop for it, only as many as `min_available` can spare, but one at least
+    while no other is on its way."""
+    outdated = [(each, _refreshed(each, target)) for each in mine if not _is_current(each.assignment, target)]
+    at_once = [new for old, new in outdated if not old.serving or keeps_running(old.assignment, new.assignment)]
+    waiting = [new for _, new in outdated if new not in at_once]
+    under_way = sum(not each.settled for each in mine)
+    serving = sum(each.settled for each in mine)
+    spare = max(serving - target.settings.min_available, 0 if under_way else 1)
+    return [*at_once, *waiting[:spare]]
+
+
+def _is_current(old: InstanceAssignment, target: SliceTarget) -> bool:
+    return (old.settings, old.artifact_sha256, old.restarts) == (
+        target.settings,
+        target.artifact_sha256,
+        target.restarts,
     )
+
+
+def keeps_running(before: InstanceAssignment, after: InstanceAssignment) -> bool:
+    """Whether an instance need not stop to become what `after` says: weight and bounds are others' affair."""
+    settings = msgspec.structs.replace(
+        after.settings,
+        weight=before.settings.weight,
+        instances=before.settings.instances,
+        min=before.settings.min,
+        max=before.settings.max,
+        min_available=before.settings.min_available,
+        placement=before.settings.placement,
+    )
+    return (settings, after.artifact_sha256, after.restarts, after.kills) == (
+        before.settings,
+        before.artifact_sha256,
+        before.restarts,
+        before.kills,
+    )
+
+
+def _refreshed(each: Placed, target: SliceTarget) -> Placed:
+    """The same instance as the target wants it now."""
+    assignment = msgspec.structs.replace(
+        each.assignment,
+        artifact_sha256=target.artifact_sha256,
+        settings=target.settings,
+        restarts=target.restarts,
+        generation=each.assignment.generation + 1,
+    )
+    return Placed(node=each.node, serving=each.serving, assignment=assignment)
 
 
 def _fresh(
@@ -138,6 +175,7 @@ def _assigned(target: SliceTarget, node: NodeId, numbers: set[tuple[NodeId, Slic
         version=target.settings.version,
         artifact_sha256=target.artifact_sha256,
         settings=target.settings,
+        restarts=target.restarts,
         generation=1,
     )
     return Placed(node=node, assignment=assignment)

@@ -40,6 +40,7 @@ class NodeRecord(Value, frozen=True, kw_only=True):
     zone: str = "default"
     addresses: Addresses
     cordoned: bool = False  # takes no new instances
+    shutdown: bool = False  # ends once its instances are gone; cleared by the next start
     leaving: bool = False  # its instances are moved away; set by a graceful stop, cleared by the next start
 
 
@@ -97,6 +98,7 @@ class SliceTarget(Value, frozen=True, kw_only=True):
     settings: BlueprintSlice
     artifact_sha256: Sha256
     wanted: int
+    restarts: int = 0  # how often its instances were asked to start anew
 
 
 class InstanceAssignment(Value, frozen=True, kw_only=True):
@@ -109,6 +111,8 @@ class InstanceAssignment(Value, frozen=True, kw_only=True):
     settings: BlueprintSlice
     generation: int
     wanted: Literal["active", "stopped"] = "active"
+    restarts: int = 0  # of its target, when this was written
+    kills: int = 0  # how often this very instance was asked to start anew
 
 
 class Phase(StrEnum):

@@ -1,0 +1,71 @@
+"""Answers under idempotency keys: found again, and written with what they answer."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+
+from controllers.gate.idempotency import (
+    DAY_MS,
+    KEY_CHARS_MAX,
+    LEASE_ROUND_MS,
+    KeptAnswer,
+    answer_key,
+    repeated,
+    request_hash,
+)
+from runtime.clock import Clock
+from runtime.consensus.store import NO_LEASE, Compare, LeaseId, Operation, Put, Store, absent
+from runtime.operations.dispatch import Applied, Proposed, Submission
+from runtime.operations.plan import Refusal
+from runtime.state.values import encode
+
+AnswerT = TypeVar("AnswerT", Applied, Proposed)
+
+
+class AnswerBook:
+    """Of the leader. Answers lie under a lease that nobody keeps alive, so that they go after a day by themselves."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._lease = NO_LEASE
+        self._granted_s = 0.0
+
+    async def find(self, submission: Submission) -> Applied | Proposed | Refusal | None:
+        """What was answered to that key before. Raises StoreFault."""
+        if not submission.idempotency_key or submission.dry_run:
+            return None
+        if len(submission.idempotency_key) > KEY_CHARS_MAX:
+            return Refusal(code="request_invalid", detail=f"an Idempotency-Key has at most {KEY_CHARS_MAX} characters")
+        item = (await self._store.get(answer_key(submission))).item
+        if item is None:
+            return None
+        kept = msgspec.json.decode(item.value, type=KeptAnswer)
+        answer = repeated(kept, submission)
+        if isinstance(answer, Refusal):
+            return answer
+        return msgspec.structs.replace(answer, revision=int(item.mod_revision))
+
+    def unanswered(self, submission: Submission) -> list[Compare]:
+        """That nobody answered the same key meanwhile."""
+        return [absent(answer_key(submission))] if submission.idempotency_key else []
+
+    async def kept(self, submission: Submission, outcome: AnswerT) -> list[Operation]:
+        """What writes the answer: its revision is that of the key."""
+        if not submission.idempotency_key:
+            return []
+        answer = KeptAnswer(request=request_hash(submission), outcome=outcome)
+        return [Put(key=answer_key(submission), value=encode(answer), lease=await self._lease_now())]
+
+    async def _lease_now(self) -> LeaseId:
+        now_s = self._clock.monotonic_s()
+        if self._lease == NO_LEASE or (now_s - self._granted_s) * 1_000 > LEASE_ROUND_MS:
+            self._lease = await self._store.grant(DAY_MS + LEASE_ROUND_MS)
+            self._granted_s = now_s
+        return self._lease
+
+    def forget_lease(self) -> None:
+        """Another store, or a restored one, may not know the lease."""
+        self._lease = NO_LEASE

@@ -1,0 +1,54 @@
+"""What the gate refuses."""
+
+from __future__ import annotations
+
+from runtime.errors import RuntimeFault
+from runtime.operations.plan import Refusal
+
+
+class GateFault(RuntimeFault):
+    code = "gate_fault"
+
+
+class PolicyInvalid(GateFault):
+    code = "policy_invalid"
+    remedy = "Correct the policy; `aether policy show --default` prints the one to begin from."
+
+
+class ProposalNotFound(GateFault):
+    code = "proposal_not_found"
+    remedy = "List what waits: aether proposals."
+
+
+class ProposalEnded(GateFault):
+    """It is applied, rejected, expired, stale or withdrawn."""
+
+    code = "proposal_ended"
+    remedy = "Propose the change again."
+
+
+class VoteRefused(GateFault):
+    """That principal's vote does not count on that proposal."""
+
+    code = "vote_refused"
+
+
+class ChangedTooOften(GateFault):
+    """The state changed again and again while a change was decided."""
+
+    code, retryable = "changed_meanwhile", True
+    remedy = "Try again."
+
+
+class SubmissionRefused(GateFault):
+    """A refusal as an error: for those who have no use for an outcome."""
+
+    code = "refused"
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.detail)
+        self.refusal = refusal
+
+    def problem(self) -> dict[str, object]:
+        given = self.refusal
+        return {"code": given.code, "detail": given.detail, "retryable": given.retryable, "remedy": given.remedy}

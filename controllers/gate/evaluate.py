@@ -1,0 +1,169 @@
+"""The decision: a pure function of policy, operation, plan, actor and circumstances."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from controllers.gate.circumstances import Circumstances
+from controllers.gate.policy import Approval, Kinds, Policy
+from controllers.gate.verdict import GateClass, Needs, Verdict
+from runtime.operations.actor import Actor, ActorKind
+from runtime.operations.operation import AnyChange, Risk
+from runtime.operations.plan import Plan
+
+MINUTE_MS: Final = 60_000
+_OPPOSITE: Final = {"out": "in", "in": "out"}
+
+
+def evaluate(policy: Policy, operation: AnyChange, plan: Plan, actor: Actor, now: Circumstances) -> Verdict:
+    """Act now, needs approvals, or refuse, and the rule that said so. No clock, no I/O; well under 100 µs."""
+    refusal = _refused(policy, operation, plan, actor, now)
+    if refusal is not None:
+        return refusal
+    kinds = _kinds(policy, actor)
+    base = _base(kinds, operation.risk)
+    raised = [(base, f"{operation.risk} risk for {_who(actor)}")]
+    raised += [(GateClass(number), why) for number, why in _raises(policy, operation, plan, actor, now)]
+    gate_class = max(number for number, _ in raised)
+    rule = next(why for number, why in raised if number == gate_class)
+    because = tuple(why for number, why in raised[1:] if why != rule and number > base)
+    if gate_class is GateClass.G3:
+        if actor.acts_as_agent or actor.kind in (ActorKind.CONTROLLER, ActorKind.PLAYBOOK):
+            return _refuse(gate_class, rule, "Ask a person to do it.", because)
+        gate_class = GateClass.G2
+    if gate_class <= kinds.acts_up_to:
+        return Verdict(gate_class=gate_class, decision="act", needs=Needs(), rule=rule, because=because)
+    approval = policy.g1 if gate_class is GateClass.G1 else policy.g2
+    return Verdict(
+        gate_class=gate_class,
+        decision="propose",
+        needs=_needs(approval),
+        rule=rule,
+        because=because,
+        expires_ms=approval.expires_min * MINUTE_MS,
+    )
+
+
+def approval_of(policy: Policy, gate_class: GateClass) -> tuple[Needs, int]:
+    """Who must approve a change of that class (G1 at least), and for how long it waits, in milliseconds."""
+    approval = policy.g1 if gate_class <= GateClass.G1 else policy.g2
+    return _needs(approval), approval.expires_min * MINUTE_MS
+
+
+def consent_of(policy: Policy, verdict: Verdict) -> tuple[Needs, int]:
+    """The same of a verdict; also of one that would have acted at once, but was asked to wait for people."""
+    if verdict.decision == "propose":
+        return verdict.needs, verdict.expires_ms
+    return approval_of(policy, verdict.gate_class)
+
+
+def _needs(approval: Approval) -> Needs:
+    return Needs(approvers=approval.approvers, role=approval.role, owner=approval.owner)
+
+
+def _refused(policy: Policy, operation: AnyChange, plan: Plan, actor: Actor, now: Circumstances) -> Verdict | None:
+    subject = plan.subject
+    if not actor.may(operation.role, subject):
+        rule = f"{operation.name} needs the role {operation.role}, and {actor.id} is {actor.role}"
+        return _refuse(GateClass.G3, rule, "Ask an admin for the role, or for a key that has it.")
+    lacking = next((each for each in actor.chain() if not each.may(operation.role, subject)), None)
+    if lacking is not None:
+        rule = f"{actor.id} acts for {lacking.id}, who may not do this"
+        return _refuse(GateClass.G3, rule, "Ask somebody who has the role.")
+    if not actor.acts_as_agent:
+        return None
+    limits, since = policy.limits, now.now_unix_ms - policy.limits.window_min * MINUTE_MS
+    lately = sum(each.by_agent and each.at_unix_ms >= since for each in now.recent)
+    if lately >= limits.changes_per_subject:
+        rule = (
+            f"agents changed {subject} {lately} times in {limits.window_min} minutes, and may"
+            f" {limits.changes_per_subject} times"
+        )
+        return _refuse(GateClass.G3, rule, "Wait, or ask a person.")
+    if now.pending >= limits.pending:
+        return _refuse(GateClass.G3, f"{now.pending} proposals of {actor.id} wait already", "Wait for decisions.")
+    if limits.one_at_a_time_per_domain and now.domain_busy:
+        return _refuse(GateClass.G3, f"another agent's change is under way there: {now.domain_busy}", "Wait for it.")
+    return None
+
+
+def _refuse(gate_class: GateClass, rule: str, remedy: str, because: tuple[str, ...] = ()) -> Verdict:
+    return Verdict(gate_class=gate_class, decision="refuse", needs=Needs(), rule=rule, because=because, remedy=remedy)
+
+
+def _kinds(policy: Policy, actor: Actor) -> Kinds:
+    if actor.acts_as_agent:
+        return policy.agents
+    if actor.kind is ActorKind.PERSON:
+        return policy.people
+    return policy.automation if actor.kind is ActorKind.AUTOMATION else policy.controllers
+
+
+def _who(actor: Actor) -> str:
+    return "an agent" if actor.acts_as_agent else f"a {actor.kind}" if actor.kind != "automation" else "a key"
+
+
+def _base(kinds: Kinds, risk: Risk) -> GateClass:
+    return GateClass(
+        {Risk.LOW: kinds.low, Risk.MEDIUM: kinds.medium, Risk.HIGH: kinds.high, Risk.CRITICAL: kinds.critical}[risk]
+    )
+
+
+def _raises(
+    policy: Policy, operation: AnyChange, plan: Plan, actor: Actor, now: Circumstances
+) -> Iterator[tuple[int, str]]:
+    """(class, why) of every circumstance that holds."""
+    raises, blast = policy.raises, plan.blast
+    least = policy.operations.get(operation.name)
+    if least is not None:
+        yield least, f"the policy puts {operation.name} at class {least}"
+    if _is_controllers_own(policy, plan, actor):
+        yield from _moment(policy, plan, now)
+        return
+    share = f"{blast.capacity_share:.0%} of the capacity goes away"
+    if blast.capacity_share > raises.capacity_share_g2:
+        yield 2, share
+    elif blast.capacity_share > raises.capacity_share_g1:
+        yield 1, share
+    if len(blast.nodes) >= raises.nodes_g2 > 0:
+        yield 2, f"{len(blast.nodes)} nodes are touched"
+    if blast.budget_left is not None and plan.blast.capacity_share > 0 and _gone(plan) > blast.budget_left:
+        yield raises.budget_exceeded, "fewer instances than min_available would serve"
+    if blast.capacity_share >= 1.0 and blast.dependants:
+        yield raises.dependants_lose_all, f"{', '.join(blast.dependants)} would be without what they need"
+    if actor.kind is ActorKind.CONTROLLER and plan.step_share > policy.limits.step_share:
+        yield 1, f"a step of {plan.step_share:.0%}; controllers act up to {policy.limits.step_share:.0%}"
+    yield from _moment(policy, plan, now)
+
+
+def _is_controllers_own(policy: Policy, plan: Plan, actor: Actor) -> bool:
+    """A controller's scaling, out or in, inside bounds, step and disruption budget: what it is there for."""
+    budget = plan.blast.budget_left
+    return (
+        actor.kind is ActorKind.CONTROLLER
+        and not actor.acts_as_agent
+        and plan.direction != "none"
+        and plan.within_bounds
+        and plan.step_share <= policy.limits.step_share
+        and (budget is None or _gone(plan) <= budget)
+    )
+
+
+def _gone(plan: Plan) -> int:
+    """Instances that stop serving at once."""
+    return 0 if plan.direction == "out" else plan.blast.instances if plan.direction == "in" else 1
+
+
+def _moment(policy: Policy, plan: Plan, now: Circumstances) -> Iterator[tuple[int, str]]:
+    raises = policy.raises
+    if now.frozen:
+        yield raises.freeze, f"changes are frozen: {now.frozen}"
+    if now.incident:
+        yield raises.incident, f"an incident is open at {plan.subject}: {now.incident}"
+    if now.tainted:
+        yield raises.tainted, "the evidence holds text from outside"
+    since = now.now_unix_ms - policy.limits.flapping_min * MINUTE_MS
+    opposite = _OPPOSITE.get(plan.direction)
+    if opposite and any(each.direction == opposite and each.at_unix_ms >= since for each in now.recent):
+        yield raises.flapping, f"the opposite was done within {policy.limits.flapping_min} minutes"

@@ -1,0 +1,45 @@
+"""Answers kept for a day under their idempotency key, so that a repeat gets the first one, also from another leader."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+import msgspec
+
+from runtime.operations.dispatch import Applied, Proposed, Submission
+from runtime.operations.plan import Refusal
+from runtime.state.values import Value
+
+PREFIX: Final = "idempotency/"
+KEY_CHARS_MAX: Final = 200
+DAY_MS: Final = 24 * 60 * 60 * 1_000
+LEASE_ROUND_MS: Final = 10 * 60 * 1_000  # one lease for all answers of ten minutes: each lives a day at least
+
+
+class KeptAnswer(Value, frozen=True, kw_only=True):
+    request: str
+    """Hash of what was asked for: the same key for something else is a mistake."""
+    outcome: Applied | Proposed
+
+
+def answer_key(submission: Submission) -> str:
+    """Of one principal's key; hashed, since both may be any text."""
+    text = f"{submission.actor.id}\n{submission.idempotency_key}".encode()
+    return f"{PREFIX}{hashlib.sha256(text).hexdigest()}"
+
+
+def request_hash(submission: Submission) -> str:
+    text = msgspec.json.encode((submission.operation, submission.request), order="sorted")
+    return hashlib.sha256(text).hexdigest()
+
+
+def repeated(kept: KeptAnswer, submission: Submission) -> Applied | Proposed | Refusal:
+    """The first answer again, or a refusal if the key was used for something else."""
+    if kept.request != request_hash(submission):
+        return Refusal(
+            code="idempotency_key_reused",
+            detail="that Idempotency-Key was used for another request",
+            remedy="Use a fresh key for each change.",
+        )
+    return msgspec.structs.replace(kept.outcome, repeated=True)

@@ -1,0 +1,173 @@
+"""A proposal: a plan that waits for people, and the table of its states."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from controllers.gate.verdict import GateClass, Needs
+from runtime.errors import InvariantBroken
+from runtime.operations.actor import Actor, Role, at_least
+from runtime.operations.dispatch import Guard
+from runtime.operations.plan import BlastRadius, Call, FieldChange
+from runtime.state.values import Value
+
+PROPOSALS: Final = "proposal/"
+LIVE: Final = "proposal-live/"
+REASON_CHARS_MAX: Final = 1_000
+VOTES_MAX: Final = 50
+
+
+def proposal_key(identity: str) -> str:
+    """Proposal: stays for its history when it has ended."""
+    return f"{PROPOSALS}{identity}"
+
+
+def live_key(identity: str) -> str:
+    """Exists under a lease for as long as the proposal may be decided and applied: it *is* the expiry."""
+    return f"{LIVE}{identity}"
+
+
+class ProposalState(StrEnum):
+    PENDING = "pending"
+    APPROVED = "approved"
+    APPLIED = "applied"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    STALE = "stale"
+    WITHDRAWN = "withdrawn"
+    REFUSED = "refused"
+    ROLLED_BACK = "rolled_back"
+
+
+class ProposalEvent(StrEnum):
+    APPROVED = "approved"
+    UNAPPROVED = "unapproved"
+    APPLIED = "applied"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    CHANGED = "changed"
+    WITHDRAWN = "withdrawn"
+    REFUSED = "refused"
+    ROLLED_BACK = "rolled_back"
+
+
+_WAITING: Final = (ProposalState.PENDING, ProposalState.APPROVED)
+
+MOVES: Final[Mapping[tuple[ProposalState, ProposalEvent], ProposalState]] = {
+    (ProposalState.PENDING, ProposalEvent.APPROVED): ProposalState.APPROVED,
+    (ProposalState.APPROVED, ProposalEvent.UNAPPROVED): ProposalState.PENDING,
+    (ProposalState.APPROVED, ProposalEvent.APPLIED): ProposalState.APPLIED,
+    (ProposalState.APPLIED, ProposalEvent.ROLLED_BACK): ProposalState.ROLLED_BACK,
+    **{(state, ProposalEvent.REJECTED): ProposalState.REJECTED for state in _WAITING},
+    **{(state, ProposalEvent.EXPIRED): ProposalState.EXPIRED for state in _WAITING},
+    **{(state, ProposalEvent.CHANGED): ProposalState.STALE for state in _WAITING},
+    **{(state, ProposalEvent.WITHDRAWN): ProposalState.WITHDRAWN for state in _WAITING},
+    **{(state, ProposalEvent.REFUSED): ProposalState.REFUSED for state in _WAITING},
+}
+
+
+class IllegalMove(InvariantBroken):
+    """An event that the table does not allow."""
+
+    def __init__(self, state: ProposalState, event: ProposalEvent) -> None:
+        super().__init__(f"a proposal that is {state} cannot take {event}")
+
+
+def advance(state: ProposalState, event: ProposalEvent) -> ProposalState:
+    """Raises IllegalMove."""
+    try:
+        return MOVES[state, event]
+    except KeyError:
+        raise IllegalMove(state, event) from None
+
+
+class Vote(msgspec.Struct, frozen=True, kw_only=True):
+    voter: Actor
+    approve: bool
+    reason: str
+    at_unix_ms: int
+
+
+class Proposal(Value, frozen=True, kw_only=True):
+    """`effect` is the hash that an approval is bound to. The request itself is the call that is planned again."""
+
+    id: str
+    call: Call
+    subject: str
+    summary: str
+    actor: Actor
+    reason: str = ""
+    evidence: tuple[str, ...] = ()
+    tainted: bool = False
+    gate_class: GateClass
+    needs: Needs
+    rule: str
+    effect: str
+    diff: tuple[FieldChange, ...] = ()
+    blast: BlastRadius = BlastRadius()
+    inverse: Call | None = None
+    guard: Guard | None = None
+    created_unix_ms: int
+    expires_unix_ms: int
+    """For people; what ends it is the lease of its live key."""
+    state: ProposalState = ProposalState.PENDING
+    votes: tuple[Vote, ...] = ()
+    ended: str = ""
+    """Why it ended as it did, in words."""
+    changed_since: tuple[FieldChange, ...] = ()
+    """Of a stale one: the diff that the same request would have now."""
+    applied_revision: int = 0
+    trace_id: str = ""
+
+    @property
+    def waits(self) -> bool:
+        return self.state in _WAITING
+
+
+def moved(proposal: Proposal, event: ProposalEvent, ended: str = "", **members: object) -> Proposal:
+    """The proposal after the event. Raises IllegalMove."""
+    state = advance(proposal.state, event)
+    return msgspec.structs.replace(proposal, state=state, ended=ended, **members)
+
+
+def with_vote(proposal: Proposal, vote: Vote) -> Proposal:
+    """A principal's newest vote replaces its earlier one."""
+    kept = tuple(each for each in proposal.votes if each.voter.id != vote.voter.id)
+    return msgspec.structs.replace(proposal, votes=(*kept, vote))
+
+
+def why_not(proposal: Proposal, voter: Actor) -> str:
+    """Why that voter's vote would not count; empty if it would."""
+    if not voter.is_human:
+        return "only people approve"
+    if voter.id in {each.id for each in proposal.actor.chain()}:
+        return "who asked for a change, or whom an agent acts for, does not decide about it"
+    if not voter.may(proposal.needs.role, proposal.subject):
+        return f"this needs the role {proposal.needs.role}"
+    return ""
+
+
+def valid_votes(proposal: Proposal, voters: Mapping[str, Actor]) -> tuple[Vote, ...]:
+    """Approvals that count, given what each voter may do now: a revoked role voids a vote."""
+    return tuple(
+        vote
+        for vote in proposal.votes
+        if vote.approve and (now := voters.get(vote.voter.id)) is not None and not why_not(proposal, now)
+    )
+
+
+def is_approved(proposal: Proposal, voters: Mapping[str, Actor]) -> bool:
+    """Enough distinct people, and an owner or admin among them where that is asked for."""
+    votes = valid_votes(proposal, voters)
+    distinct = {vote.voter.id for vote in votes}
+    return len(distinct) >= proposal.needs.approvers > 0 and (
+        not proposal.needs.owner or _has_owner(proposal, [voters[identity] for identity in distinct])
+    )
+
+
+def _has_owner(proposal: Proposal, voters: Sequence[Actor]) -> bool:
+    return any(proposal.subject in voter.owns or at_least(voter.role, Role.ADMIN) for voter in voters)

@@ -1,0 +1,144 @@
+"""The gate from any node: what is asked of one that does not lead goes to the leader's, over the control frames."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import msgspec
+
+from controllers.gate.errors import GateFault
+from controllers.gate.gate import Gate
+from controllers.gate.proposals import Proposal
+from controllers.gate.voting import Votes
+from runtime.consensus.errors import NotLeader, StoreFault
+from runtime.consensus.store import Revision
+from runtime.invocation.connection import Connection
+from runtime.invocation.errors import CallFault
+from runtime.invocation.incoming import Handlers, IncomingCall
+from runtime.names import NodeId
+from runtime.operations.actor import Actor
+from runtime.operations.dispatch import Applied, Outcome, Proposed, Refused, Submission
+
+ASK: Final = "_gate/ask"
+ASK_S: Final = 10.0
+
+
+class VoteCast(msgspec.Struct, frozen=True, kw_only=True, tag="vote"):
+    proposal: str
+    actor: Actor
+    approve: bool
+    reason: str = ""
+    trace_id: str = ""
+
+
+class Withdrawal(msgspec.Struct, frozen=True, kw_only=True, tag="withdraw"):
+    proposal: str
+    actor: Actor
+    reason: str = ""
+    trace_id: str = ""
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True, tag="submit"):
+    submission: Submission
+
+
+class Decided(msgspec.Struct, frozen=True, kw_only=True, tag="decided"):
+    """A proposal after a vote or a withdrawal."""
+
+    proposal: Proposal
+
+
+Question = Asked | VoteCast | Withdrawal
+Answer = Outcome | Decided
+
+_question: Final[msgspec.msgpack.Decoder[Question]] = msgspec.msgpack.Decoder(Question)
+_answer: Final[msgspec.msgpack.Decoder[Answer]] = msgspec.msgpack.Decoder(Answer)
+
+
+class GateLink:
+    """Implements Dispatcher on every node. `connect` gives the connection to another node's control."""
+
+    def __init__(
+        self,
+        *,
+        node: NodeId,
+        leader: Callable[[], str],
+        gate: Gate,
+        votes: Votes,
+        connect: Callable[[NodeId], Awaitable[Connection]],
+        arrived: Callable[[Revision], Awaitable[None]],
+    ) -> None:
+        """arrived: returns once this node has seen a revision, so that who changed something reads it here."""
+        self._node = node
+        self._leader = leader
+        self._gate = gate
+        self._votes = votes
+        self._connect = connect
+        self._arrived = arrived
+
+    def offer(self, handlers: Handlers) -> None:
+        handlers.unary[ASK] = self._asked
+
+    async def submit(self, submission: Submission) -> Outcome:
+        answer = await self._ask(Asked(submission=submission))
+        assert not isinstance(answer, Decided)
+        if isinstance(answer, Applied | Proposed):
+            await self._arrived(Revision(answer.revision))
+        return answer
+
+    async def vote(self, cast: VoteCast) -> Proposal | Refused:
+        return await self._decided(cast)
+
+    async def withdraw(self, withdrawal: Withdrawal) -> Proposal | Refused:
+        return await self._decided(withdrawal)
+
+    async def _decided(self, question: VoteCast | Withdrawal) -> Proposal | Refused:
+        answer = await self._ask(question)
+        if isinstance(answer, Decided):
+            return answer.proposal
+        assert isinstance(answer, Refused)
+        return answer
+
+    async def _ask(self, question: Question) -> Answer:
+        """Raises NotLeader when nobody leads or the leader cannot be reached; nothing was done then, or it was and an
+        idempotency key gives the answer again."""
+        leader = self._leader()
+        if leader == self._node:
+            return await self.answer(question)
+        if not leader:
+            raise NotLeader("")
+        try:
+            connection = await self._connect(NodeId(leader))
+            raw = await connection.call(ASK, msgspec.msgpack.encode(question), deadline_s=ASK_S)
+        except CallFault as error:
+            raise NotLeader(leader) from error
+        return _answer.decode(raw)
+
+    async def _asked(self, call: IncomingCall) -> bytes:
+        return msgspec.msgpack.encode(await self.answer(_question.decode(call.payload)))
+
+    async def answer(self, question: Question) -> Answer:
+        """On the leader; everything that is refused is an answer too."""
+        try:
+            match question:
+                case Asked(submission=submission):
+                    return await self._gate.submit(submission)
+                case VoteCast():
+                    return Decided(
+                        proposal=await self._votes.cast(
+                            question.proposal,
+                            question.actor,
+                            approve=question.approve,
+                            reason=question.reason,
+                            trace_id=question.trace_id,
+                        )
+                    )
+                case Withdrawal():
+                    return Decided(
+                        proposal=await self._votes.withdraw(
+                            question.proposal, question.actor, reason=question.reason, trace_id=question.trace_id
+                        )
+                    )
+        except (GateFault, StoreFault) as fault:
+            return Refused(code=fault.code, detail=str(fault), remedy=fault.remedy, retryable=fault.retryable)

@@ -1,0 +1,22 @@
+"""Members that many requests have, with their limits and meaning."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from msgspec import Meta
+
+NAME_PATTERN: Final = r"^[a-z]([a-z0-9-]*[a-z0-9])?$"
+
+SliceField = Annotated[str, Meta(pattern=NAME_PATTERN, max_length=63, description="Name of a slice.")]
+NodeField = Annotated[str, Meta(pattern=NAME_PATTERN, max_length=63, description="Id of a node.")]
+BlueprintField = Annotated[str, Meta(pattern=NAME_PATTERN, max_length=63, description="Id of a blueprint.")]
+VersionField = Annotated[
+    str, Meta(max_length=48, description="Version of the slice; needed only while several are deployed.")
+]
+InstancesField = Annotated[int, Meta(ge=0, le=1_000, description="How many instances.")]
+ArtifactField = Annotated[
+    str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100, description="Name of an artifact.")
+]
+CursorField = Annotated[str, Meta(max_length=400, description="`next` of the page before; empty for the first.")]
+LimitField = Annotated[int, Meta(ge=1, le=1_000, description="Most items of one page.")]

@@ -1,0 +1,89 @@
+"""Who may speak to the cluster: people and automation keys, as records of the store. Keys themselves are never kept."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from runtime.operations.actor import Actor, ActorKind, Role
+from runtime.state.values import Value
+
+PRINCIPALS: Final = "principal/"
+KEYS: Final = "api-key/"
+ADMIN: Final = "admin"
+"""The principal behind the key that the first node printed."""
+KEY_PREFIX: Final = "ae_"
+
+
+class PrincipalRecord(Value, frozen=True, kw_only=True):
+    """`owns` are subjects; `only` cuts the role down to some subjects; `disabled` ends it without forgetting it."""
+
+    id: str
+    kind: Literal["person", "automation"]
+    role: Role
+    owns: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+    is_agent: bool = False
+    disabled: bool = False
+    oidc_subject: str = ""
+    created_unix_ms: int = 0
+
+
+class KeyRecord(Value, frozen=True, kw_only=True):
+    """A key of a principal; it is found by the hash of its secret. `expires_unix_ms` 0 is never."""
+
+    principal: str
+    name: str
+    sha256: str
+    created_unix_ms: int
+    expires_unix_ms: int = 0
+
+
+Secret = Annotated[str, Meta(description="Shown once; only its hash is kept.")]
+
+
+def principal_key(identity: str) -> str:
+    return f"{PRINCIPALS}{identity}"
+
+
+def api_key_key(sha256: str) -> str:
+    return f"{KEYS}{sha256}"
+
+
+def new_secret() -> str:
+    """32 random bytes: no salt is needed to hash it."""
+    return KEY_PREFIX + secrets.token_urlsafe(32)
+
+
+def hash_of(secret: str) -> str:
+    return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def actor_of(record: PrincipalRecord) -> Actor | None:
+    """None for one that is disabled."""
+    if record.disabled:
+        return None
+    return Actor(
+        kind=ActorKind(record.kind),
+        id=record.id,
+        role=record.role,
+        owns=record.owns,
+        reads_only=record.only,
+        is_agent=record.is_agent,
+    )
+
+
+def bootstrap_admin() -> Actor:
+    return Actor(kind=ActorKind.PERSON, id=ADMIN, role=Role.ADMIN)
+
+
+def decode_principal(raw: bytes) -> PrincipalRecord:
+    return msgspec.json.decode(raw, type=PrincipalRecord)
+
+
+def decode_key(raw: bytes) -> KeyRecord:
+    return msgspec.json.decode(raw, type=KeyRecord)

@@ -1,0 +1,167 @@
+"""A gate on a store in memory: what is asked of it, on a clock moved by hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import count
+
+import msgspec
+
+from controllers.gate.answers import AnswerBook
+from controllers.gate.applying import Applier
+from controllers.gate.chaining import AuditChain
+from controllers.gate.desk import GateDesk
+from controllers.gate.gate import Gate
+from controllers.gate.guarding import Guards
+from controllers.gate.proposals import PROPOSALS, Proposal
+from controllers.gate.voting import Votes
+from runtime.consensus.memory import MemoryStore
+from runtime.consensus.store import LEADER_KEY, KeyValue, Put, Revision
+from runtime.names import BlueprintId, NodeId, Sha256, SliceName, Version
+from runtime.operations import blueprints, nodes, slices
+from runtime.operations.actor import Actor, ActorKind, Role
+from runtime.operations.catalogue import Catalogue
+from runtime.operations.dispatch import Outcome, Submission
+from runtime.sdk.testing import CollectedLog
+from runtime.security.principals import PrincipalRecord, principal_key
+from runtime.state import keys
+from runtime.state.values import Addresses, BlueprintSlice, NodeLive, NodeRecord, SliceTarget, Value, encode
+
+START_UNIX_MS = 1_700_000_000_000
+NOWHERE = Addresses(http="", api="", peer="", control="")
+
+
+@dataclass
+class HandClock:
+    now_ms: int = 0
+
+    def monotonic_s(self) -> float:
+        return self.now_ms / 1_000
+
+    def unix_ms(self) -> int:
+        return START_UNIX_MS + self.now_ms
+
+
+class MemoryState:
+    """Reads the store's own state: as current as can be."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._machine = store.engine.machine
+
+    @property
+    def revision(self) -> Revision:
+        return self._machine.revision
+
+    def get(self, key: str) -> KeyValue | None:
+        return self._machine.keys.get(key)
+
+    def items(self, prefix: str) -> list[KeyValue]:
+        return [item for item in self._machine.keys.below(prefix) if item.key != LEADER_KEY]
+
+    async def confirmed(self) -> Revision:
+        return self.revision
+
+    async def wait_for(self, revision: Revision) -> None:
+        assert self.revision >= revision
+
+
+@dataclass
+class HandFigures:
+    known: dict[tuple[str, str], float] = field(default_factory=dict)
+
+    def figure(self, slice_name: str, metric: str) -> float | None:
+        return self.known.get((slice_name, metric))
+
+
+def person(name: str, role: Role = Role.OPERATOR, *, owns: tuple[str, ...] = ()) -> Actor:
+    return Actor(kind=ActorKind.PERSON, id=name, role=role, owns=owns)
+
+
+def model(behind: Actor) -> Actor:
+    return Actor(kind=ActorKind.MODEL, id="model:assistant", role=Role.ADMIN, behind=behind)
+
+
+class GateOnHand:
+    """Three people (anna and ben operate, cleo is admin), a key marked as an agent's, three nodes, one slice."""
+
+    def __init__(self) -> None:
+        self.store = MemoryStore()
+        self.clock = HandClock()
+        self.state = MemoryState(self.store)
+        self.figures = HandFigures()
+        self.kept: dict[str, bytes] = {}
+        self.log = CollectedLog()
+        numbers = count(1)
+        self.desk = GateDesk(
+            store=self.store,
+            state=self.state,
+            catalogue=Catalogue(slices.OPERATIONS, nodes.OPERATIONS, blueprints.OPERATIONS),
+            clock=self.clock,
+            new_id=lambda: f"id{next(numbers):04}",
+            fence=self.fence,
+            log=self.log,
+        )
+        self.gate = Gate(self.desk, AnswerBook(self.store, self.clock))
+        self.votes = Votes(self.desk)
+        self.applier = Applier(self.desk)
+        self.guards = Guards(self.desk, self.figures)
+        self.chain = AuditChain(self.store, self.keep)
+
+    async def keep(self, raw: bytes) -> str:
+        name = f"{len(self.kept)}"
+        self.kept[name] = raw
+        return name
+
+    def fence(self) -> Revision | None:
+        item = self.store.engine.machine.keys.get(LEADER_KEY)
+        return Revision(item.mod_revision) if item is not None else None
+
+    async def populate(self, *, wanted: int = 4, least: int = 0, most: int = 20) -> None:
+        for name in ("n1", "n2", "n3"):
+            await self.put(keys.node(NodeId(name)), NodeRecord(node=NodeId(name), role="core", addresses=NOWHERE))
+            await self.put(keys.node_live(NodeId(name)), NodeLive(boot="b", started_unix_ms=0))
+        await self.put(keys.target(SliceName("orders"), Version("1")), target("orders", wanted, least, most))
+        for identity, role in (("anna", Role.OPERATOR), ("ben", Role.OPERATOR), ("cleo", Role.ADMIN)):
+            await self.principal(PrincipalRecord(id=identity, kind="person", role=role))
+        await self.principal(PrincipalRecord(id="bot", kind="automation", role=Role.OPERATOR, is_agent=True))
+
+    async def principal(self, record: PrincipalRecord) -> None:
+        await self.put(principal_key(record.id), record)
+
+    async def put(self, key: str, value: Value) -> None:
+        await self.store.txn((), [Put(key=key, value=encode(value))])
+
+    def wanted(self, name: str = "orders") -> int:
+        item = self.state.get(keys.target(SliceName(name), Version("1")))
+        assert item is not None
+        return msgspec.json.decode(item.value, type=SliceTarget).wanted
+
+    async def scale(self, instances: int, actor: Actor, **members: object) -> Outcome:
+        submission = Submission(
+            operation="slice.scale", request={"slice": "orders", "instances": instances}, actor=actor
+        )
+        return await self.gate.submit(msgspec.structs.replace(submission, **members))
+
+    def proposal(self, identity: str) -> Proposal:
+        item = self.state.get(f"{PROPOSALS}{identity}")
+        assert item is not None
+        return msgspec.json.decode(item.value, type=Proposal)
+
+    async def settle(self, identity: str) -> Proposal:
+        fence = self.fence()
+        assert fence is not None
+        found = await self.applier.settle(identity, fence)
+        assert found is not None
+        return found
+
+    def pass_time(self, elapsed_ms: int) -> None:
+        self.clock.now_ms += elapsed_ms
+        self.store.engine.advance(1)  # what began before a lease does not count for it
+        self.store.engine.advance(elapsed_ms)
+
+
+def target(name: str, wanted: int, least: int = 0, most: int = 20) -> SliceTarget:
+    settings = BlueprintSlice(
+        slice=SliceName(name), version=Version("1"), artifact=f"{name}==1", instances=wanted, min=least, max=most
+    )
+    return SliceTarget(blueprint=BlueprintId("shop"), settings=settings, artifact_sha256=Sha256("s"), wanted=wanted)
