@@ -18,6 +18,8 @@ import msgspec
 import uvicorn
 import uvloop
 
+from agent_api.assemble.gate import PREFIXES as GATE_PREFIXES
+from agent_api.assemble.gate import GateParts
 from agent_api.control_api.app import make_app
 from agent_api.control_api.ports import ApiParts
 from infra.artifacts.keeping import ArtifactShelf
@@ -82,7 +84,7 @@ class Parts:
         self.layout, self.identity, self.log = layout, identity, log
         self.clock = SystemClock()
         self.store = StoreClient.open(layout, identity, learned=self.keep_core_nodes)
-        self.cache = StoreCache(self.store, PREFIXES)
+        self.cache = StoreCache(self.store, (*PREFIXES, *GATE_PREFIXES))
         self.view = StateView(self.cache)
         self.leadership = Leadership(leader="", fence=Revision(0))
         self.dials = client_context(layout.tls)
@@ -138,8 +140,22 @@ class Parts:
             is_leader=lambda: self.leadership.leader == identity.node,
             clock=self.clock,
         )
+        self.gate = self._gate()
         self.leaving = Leaving(
             node=identity.node, store=self.store, view=self.view, membership=self.membership, log=log
+        )
+
+    def _gate(self) -> GateParts:
+        return GateParts(
+            node=self.identity.node,
+            store=self.store,
+            cache=self.cache,
+            content=self.content,
+            figures=self.telemetry,
+            leadership=lambda: self.leadership,
+            connect=self.connect,
+            clock=self.clock,
+            log=self.log,
         )
 
     def keep_core_nodes(self, addresses: dict[str, str]) -> None:
@@ -221,6 +237,8 @@ class Parts:
             store=self.store,
             view=self.view,
             shelf=self.shelf,
+            dispatcher=self.gate.link,
+            catalogue=self.gate.catalogue,
             telemetry=self.telemetry,
             join=join,
             is_leader=lambda: self.leadership.leader == self.identity.node,
@@ -237,6 +255,7 @@ async def serve(parts: Parts) -> None:
     parts.source.open()
     handlers = Handlers()
     parts.telemetry.offer(handlers)
+    parts.gate.link.offer(handlers)
     offer_content(handlers, disk=parts.disk, content=parts.content)
     remote = await serve_tls(identity.listen.host, identity.listen.control, server_context(parts.layout.tls), handlers)
     local = await serve_unix(parts.layout.socket("control"), Handlers(unary=parts.leaving.verbs()))
@@ -274,7 +293,7 @@ async def _lead(parts: Parts) -> None:
         parts.leadership = leadership
 
     await parts.cache.ready()
-    services = (parts.deployer.run,)
+    services = (parts.deployer.run, *parts.gate.services)
     await run_leader_services(
         store=parts.store, node=parts.identity.node, services=services, log=parts.log, noted=noted
     )

@@ -13,23 +13,22 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from agent_api.control_api.changes import Changes
+from agent_api.control_api.changes import Changes, Handler
 from agent_api.control_api.ports import ApiParts
 from agent_api.control_api.problems import ApiFault, NotFound, Unauthorized, handle_fault, problem
 from agent_api.control_api.reads import Reads
 from runtime.consensus.errors import StoreUnavailable
 from runtime.errors import RuntimeFault
+from runtime.security.principals import bootstrap_admin
 from runtime.state import keys
 from runtime.state.values import ClusterRecord, decode
-
-Handler = Callable[[Request], Awaitable[Response]]
 
 
 def make_app(parts: ApiParts) -> Starlette:
     reads, changes = Reads(parts), Changes(parts)
 
-    def change(path: str, handler: Handler, method: str) -> Route:
-        return Route(path, _authorized(parts, handler), methods=[method])
+    def authorized(handler: Handler) -> Handler:
+        return _authorized(parts, handler)
 
     routes = [
         Route("/health/live", reads.live),
@@ -47,13 +46,9 @@ def make_app(parts: ApiParts) -> Starlette:
         Route("/v1/logs", reads.logs),
         Route("/v1/traces", reads.traces),
         Route("/v1/join", changes.join, methods=["POST"]),  # it authenticates by the join token
-        change("/v1/blueprints/{id}", changes.apply_blueprint, "PUT"),
-        change("/v1/blueprints/{id}", changes.delete_blueprint, "DELETE"),
-        change("/v1/slices/{slice}/scale", changes.scale, "PUT"),
-        change("/v1/artifacts", changes.upload, "POST"),
-        change("/v1/artifacts/{name}/{version}", changes.drop_artifact, "DELETE"),
-        change("/v1/nodes/{node}/drain", changes.drain, "POST"),
-        change("/v1/nodes/{node}", changes.forget_node, "DELETE"),
+        Route("/v1/artifacts", authorized(changes.upload), methods=["POST"]),
+        Route("/v1/artifacts/{name}/{version}", authorized(changes.drop_artifact), methods=["DELETE"]),
+        *changes.routes(authorized),
     ]
     return Starlette(
         routes=routes,
@@ -71,6 +66,7 @@ def _authorized(parts: ApiParts, handler: Handler) -> Handler:
         given = hashlib.sha256(key.strip().encode("utf-8", "surrogateescape")).hexdigest()
         if scheme.lower() != "bearer" or not hmac.compare_digest(given, expected):
             raise Unauthorized("this needs the cluster's admin key")
+        request.state.actor = bootstrap_admin()
         return await handler(request)
 
     return handle

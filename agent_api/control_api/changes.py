@@ -1,97 +1,60 @@
-"""Changes: each one transaction on what was read, refused with a reason, or done."""
+"""Changes as HTTP: one route for each change of the catalogue, all through the dispatcher."""
 
 from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from agent_api.control_api.ports import ApiParts
-from agent_api.control_api.problems import ApiFault, BodyTooLarge, nearest
-from agent_api.control_api.reads import known_slices
-from runtime.cluster.leaving import mark_leaving
-from runtime.consensus.store import Compare, Delete, Operation, Put, unchanged
-from runtime.deployment.blueprint import TEXT_BYTES_MAX, check_against, check_still_met, parse
-from runtime.deployment.errors import (
-    BlueprintInvalid,
-    BlueprintNotFound,
-    ChangedMeanwhile,
-    NodeNotFound,
-    OutOfBounds,
-    SliceNotFound,
-)
-from runtime.names import BlueprintId, Sha256, SliceName, Version
-from runtime.sdk.contract import SliceContract
-from runtime.state import keys
-from runtime.state.values import BlueprintRecord, BlueprintSlice, NodeRecord, SliceTarget, encode
+from agent_api.control_api.problems import ApiFault, BodyTooLarge, Declined, problem
+from runtime.names import Sha256
+from runtime.operations.actor import Actor
+from runtime.operations.dispatch import Applied, Outcome, Planned, Proposed, Refused, Submission
+from runtime.operations.operation import AnyChange
 
-JSON_BYTES_MAX = 64 * 1024
+BODY_BYTES_MAX: Final = 256 * 1024
+TOML: Final = "application/toml"
 
-
-class ScaleRequest(msgspec.Struct, forbid_unknown_fields=True):
-    instances: int
-    version: str = ""
+Handler = Callable[[Request], Awaitable[Response]]
 
 
 class Changes:
-    """One method per change."""
+    """Submits what requests ask for, as the actor that they were found to come from."""
 
     def __init__(self, parts: ApiParts) -> None:
         self._parts = parts
-        self._view = parts.view
-        self._store = parts.store
 
-    async def apply_blueprint(self, request: Request) -> Response:
-        """Writes blueprint and targets together. A slice that was scaled by hand keeps its number if that fits."""
-        record = parse(await body_of(request, TEXT_BYTES_MAX))
-        if record.blueprint != request.path_params["id"]:
-            raise BlueprintInvalid(f"the path names {request.path_params['id']!r}", key="id")
-        contracts = self._checked(record)
-        if request.query_params.get("dry_run") == "true":
-            return answer({"blueprint": record.blueprint, "valid": True})
-        key = keys.blueprint(record.blueprint)
-        turn, take_turn = self._turn()
-        compare, operations = [turn, self._as_read(key)], [take_turn, Put(key=key, value=encode(record))]
-        compare += [self._as_read(each) for each in self._artifact_keys(record)]
-        targets = self._targets_of(record)
-        for target_key, target in targets.items():
-            compare.append(self._as_read(target_key))
-            operations.append(Put(key=target_key, value=encode(target)))
-        extra: list[Operation] = [
-            Delete(key=target_key) for target_key in self._keys_of(record.blueprint) if target_key not in targets
+    def routes(self, authorized: Callable[[Handler], Handler]) -> list[Route]:
+        """One for each change of the catalogue."""
+        return [
+            Route(each.route.path, authorized(self._handler(each)), methods=[each.route.method])
+            for each in self._parts.catalogue.changes()
         ]
-        await self._commit(compare, [*operations, *extra])
-        routes = sorted(f"{r.method} {r.path}" for c in contracts for m in c.methods for r in m.routes)
-        return answer(
-            {"blueprint": record.blueprint, "slices": [each.slice for each in record.slices], "routes": routes}
-        )
 
-    async def delete_blueprint(self, request: Request) -> Response:
-        name = BlueprintId(request.path_params["id"])
-        key = keys.blueprint(name)
-        if self._view.cache.get(key) is None:
-            hint = nearest(name, [record.blueprint for record in self._view.blueprints()])
-            raise BlueprintNotFound(f"there is no blueprint {name!r}{hint}")
-        check_still_met(self._others(name), before=self._slices_of(name), after=())
-        turn, take_turn = self._turn()
-        operations: list[Operation] = [take_turn, Delete(key=key), *(Delete(key=each) for each in self._keys_of(name))]
-        await self._commit([turn, self._as_read(key)], operations)
-        return answer({"blueprint": name, "deleted": True})
+    def _handler(self, operation: AnyChange) -> Handler:
+        async def handle(request: Request) -> Response:
+            members = await _members(operation, request)
+            words = request.query_params
+            outcome = await self._parts.dispatcher.submit(
+                Submission(
+                    operation=operation.name,
+                    request=members,
+                    actor=actor_of(request),
+                    reason=words.get("reason", ""),
+                    idempotency_key=request.headers.get("idempotency-key", ""),
+                    dry_run=words.get("dry_run") == "true",
+                    propose=words.get("propose") == "true",
+                    break_glass=words.get("break_glass") == "true",
+                )
+            )
+            return told(outcome)
 
-    async def scale(self, request: Request) -> Response:
-        name = SliceName(request.path_params["slice"])
-        try:
-            wanted = msgspec.json.decode(await body_of(request, JSON_BYTES_MAX), type=ScaleRequest)
-        except msgspec.DecodeError as error:
-            raise ApiFault(f'send {{"instances": N}}: {error}') from error
-        target = self._target(name, wanted.version)
-        settings = target.settings
-        if not settings.min <= wanted.instances <= settings.max:
-            raise OutOfBounds(f"{wanted.instances} is outside {name}'s bounds {settings.min} to {settings.max}")
-        key = keys.target(settings.slice, settings.version)
-        changed = msgspec.structs.replace(target, wanted=wanted.instances)
-        await self._commit([self._as_read(key)], [Put(key=key, value=encode(changed))])
-        return answer({"slice": name, "version": settings.version, "wanted": wanted.instances, "before": target.wanted})
+        return handle
 
     async def upload(self, request: Request) -> Response:
         expected = request.query_params.get("sha256")
@@ -115,111 +78,63 @@ class Changes:
         record = await self._parts.shelf.drop(request.path_params["name"], request.path_params["version"])
         return answer({"name": record.name, "version": record.version, "deleted": True})
 
-    async def drain(self, request: Request) -> Response:
-        """Marks the node as leaving: the leader moves its instances away."""
-        record = self._node(request)
-        await mark_leaving(self._store, self._view, record.node)
-        return answer({"node": record.node, "leaving": True}, status=202)
-
-    async def forget_node(self, request: Request) -> Response:
-        """Takes a node that is down, or has left, out of the cluster."""
-        record = self._node(request)
-        if record.node in {live.node for live in self._view.live_nodes()} and not record.leaving:
-            raise ApiFault(f"node {record.node} is up; stop it first: aether node stop --data DIR --leave")
-        operations: list[Operation] = [
-            Delete(key=keys.node(record.node)),
-            Delete(key=f"{keys.INSTANCES}{record.node}/", prefix=True),
-        ]
-        await self._commit([self._as_read(keys.node(record.node))], operations)
-        return answer({"node": record.node, "deleted": True})
-
     async def join(self, request: Request) -> Response:
-        reply = await self._parts.join(await body_of(request, JSON_BYTES_MAX))
+        reply = await self._parts.join(await body_of(request, BODY_BYTES_MAX))
         return Response(reply, media_type="application/octet-stream")
 
-    # -- inside --------------------------------------------------------------------------------------------------------
 
-    def _checked(self, record: BlueprintRecord) -> tuple[SliceContract, ...]:
-        contracts = {f"{each.name}=={each.version}": each.slices for each in self._view.artifacts()}
-        others = self._others(record.blueprint)
-        found = check_against(record, contracts=contracts, others=others)
-        after = [row.slice for row in record.slices]
-        check_still_met(others, before=self._slices_of(record.blueprint), after=after)
-        return found
+def actor_of(request: Request) -> Actor:
+    """Who the request was found to come from."""
+    found = request.state.actor
+    assert isinstance(found, Actor)
+    return found
 
-    def _others(self, blueprint: BlueprintId) -> list[tuple[BlueprintSlice, SliceContract]]:
-        return [
-            (target.settings, contract)
-            for target in self._view.targets()
-            if target.blueprint != blueprint
-            and (contract := self._view.contract(target.settings.slice, target.settings.version)) is not None
-        ]
 
-    def _slices_of(self, blueprint: BlueprintId) -> list[SliceName]:
-        return [each.settings.slice for each in self._view.targets() if each.blueprint == blueprint]
+def told(outcome: Outcome) -> Response:
+    """Applied and planned are 200, proposed is 202 with the proposal's address, refused is a problem."""
+    if isinstance(outcome, Refused):
+        return problem(Declined(outcome))
+    body = msgspec.to_builtins(outcome)
+    if isinstance(outcome, Applied):
+        return answer({**outcome.result, **body, "outcome": "applied"})
+    if isinstance(outcome, Planned):
+        return answer({**body["plan"], "outcome": "planned"})
+    assert isinstance(outcome, Proposed)
+    response = answer({**body, "outcome": "proposed"}, status=202)
+    response.headers["location"] = f"/v1/proposals/{outcome.proposal}"
+    return response
 
-    def _turn(self) -> tuple[Compare, Put]:
-        """Validation reads all blueprints, so a change of any other since then must undo this one's."""
-        return self._as_read(keys.BLUEPRINTS_TURN), Put(key=keys.BLUEPRINTS_TURN, value=b"")
 
-    def _artifact_keys(self, record: BlueprintRecord) -> list[str]:
-        named = {row.artifact for row in record.slices}
-        return [keys.artifact(name, version) for name, _, version in (each.partition("==") for each in sorted(named))]
+async def _members(operation: AnyChange, request: Request) -> dict[str, object]:
+    """The request's members: of the path, and of the body (JSON, or a blueprint's TOML)."""
+    raw = await body_of(request, BODY_BYTES_MAX)
+    members: dict[str, object] = {}
+    if raw and request.headers.get("content-type", "").startswith(TOML):
+        members["source"] = _text(raw)
+    elif raw.strip():
+        try:
+            members |= msgspec.json.decode(raw, type=dict[str, object])
+        except msgspec.DecodeError as error:
+            raise ApiFault(f"{operation.name} takes a JSON object: {error}") from error
+    path = {name: _typed(operation, name, value) for name, value in request.path_params.items()}
+    return members | path
 
-    def _targets_of(self, record: BlueprintRecord) -> dict[str, SliceTarget]:
-        hashes = {f"{each.name}=={each.version}": each.sha256 for each in self._view.artifacts()}
-        before = {(each.settings.slice, each.settings.version): each for each in self._view.targets()}
-        found: dict[str, SliceTarget] = {}
-        for settings in record.slices:
-            old = before.get((settings.slice, settings.version))
-            if old is not None and old.blueprint != record.blueprint:
-                raise BlueprintInvalid(f"{settings.slice} {settings.version} belongs to blueprint {old.blueprint}")
-            scaled = old is not None and old.wanted != old.settings.instances
-            wanted = old.wanted if old is not None and scaled else settings.instances
-            found[keys.target(settings.slice, settings.version)] = SliceTarget(
-                blueprint=record.blueprint,
-                settings=settings,
-                artifact_sha256=hashes[settings.artifact],
-                wanted=min(max(wanted, settings.min), settings.max),
-            )
-        return found
 
-    def _keys_of(self, blueprint: BlueprintId) -> list[str]:
-        return [
-            keys.target(each.settings.slice, each.settings.version)
-            for each in self._view.targets()
-            if each.blueprint == blueprint
-        ]
+def _typed(operation: AnyChange, name: str, value: str) -> object:
+    """A path's text as the number that the request wants there, if it is one."""
+    kind = next(field.type for field in msgspec.structs.fields(operation.request) if field.encode_name == name)
+    try:
+        return msgspec.convert(value, kind, strict=False)
+    except msgspec.ValidationError:
+        return value  # refused with the whole request
 
-    def _target(self, name: SliceName, version: str) -> SliceTarget:
-        found = [each for each in self._view.targets() if each.settings.slice == name]
-        if version:
-            found = [each for each in found if each.settings.version == Version(version)]
-        if not found:
-            raise SliceNotFound(f"slice {name!r} {version} is not deployed{known_slices(self._view, name)}")
-        if len(found) > 1:
-            versions = ", ".join(each.settings.version for each in found)
-            raise ApiFault(f"slice {name} runs in versions {versions}; name one in the body")
-        return found[0]
 
-    def _node(self, request: Request) -> NodeRecord:
-        name = request.path_params["node"]
-        record = self._view.node(name)
-        if record is None:
-            hint = nearest(name, [each.node for each in self._view.nodes()])
-            raise NodeNotFound(f"there is no node {name!r}{hint}")
-        return record
-
-    def _as_read(self, key: str) -> Compare:
-        item = self._view.cache.get(key)
-        return unchanged(key, item.mod_revision if item is not None else 0)  # type: ignore[arg-type]  # 0: absent
-
-    async def _commit(self, compare: list[Compare], operations: list[Operation]) -> None:
-        """Returns once this node's cache has it, so that whoever changed something reads the change."""
-        result = await self._store.txn(compare, operations)
-        if not result.succeeded:
-            raise ChangedMeanwhile("the state changed while this was decided")
-        await self._view.cache.wait_for(result.revision)
+def _text(raw: bytes) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        raise ApiFault(f"line {line}: the text is not UTF-8") from error
 
 
 async def body_of(request: Request, most: int) -> bytes:

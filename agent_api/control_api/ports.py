@@ -10,6 +10,8 @@ from runtime.cluster.membership import Lines
 from runtime.consensus.store import Store
 from runtime.deployment.view import StateView
 from runtime.names import NodeId, Sha256
+from runtime.operations.catalogue import Catalogue
+from runtime.operations.dispatch import Dispatcher
 from runtime.state.values import ArtifactRecord
 
 
@@ -45,6 +47,8 @@ class ApiParts:
     store: Store
     view: StateView
     shelf: Shelf
+    dispatcher: Dispatcher
+    catalogue: Catalogue
     telemetry: Telemetry
     join: Callable[[bytes], Awaitable[bytes]]
     is_leader: Callable[[], bool]

@@ -11,11 +11,27 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from runtime.errors import RuntimeFault
+from runtime.operations.dispatch import Refused
 
 STATUS: Final = {
     "blueprint_invalid": 422,
     "blueprint_not_found": 404,
     "blueprint_required": 409,
+    "operation_unknown": 404,
+    "request_invalid": 422,
+    "request_too_large": 413,
+    "reason_missing": 422,
+    "refused_by_policy": 403,
+    "break_glass_refused": 403,
+    "vote_refused": 403,
+    "proposal_not_found": 404,
+    "proposal_ended": 409,
+    "precondition_failed": 412,
+    "idempotency_key_reused": 422,
+    "version_ambiguous": 409,
+    "nowhere_to_go": 409,
+    "node_up": 409,
+    "instance_not_found": 404,
     "slice_not_found": 404,
     "node_not_found": 404,
     "artifact_not_found": 404,
@@ -48,6 +64,20 @@ class ApiFault(RuntimeFault):
 class Unauthorized(ApiFault):
     code = "unauthorized"
     remedy = "Send the key of the first node's admin.key: Authorization: Bearer KEY."
+
+
+class Declined(ApiFault):
+    """What the gate refused, as an error: code, sentence and remedy are the gate's."""
+
+    def __init__(self, outcome: Refused) -> None:
+        super().__init__(outcome.detail)
+        self.code = outcome.code  # type: ignore[misc]  # each has its own
+        self.retryable = outcome.retryable  # type: ignore[misc]
+        self._outcome = outcome
+
+    def problem(self) -> dict[str, object]:
+        given = self._outcome
+        return {**super().problem(), "remedy": given.remedy, "rule": given.rule, **given.where}
 
 
 class NotFound(ApiFault):

@@ -7,7 +7,7 @@ from typing import Final
 import anyio
 import msgspec
 
-from controllers.gate.audit import AuditRecord, fresh_key
+from controllers.gate.audit import AuditRecord
 from controllers.gate.desk import ATTEMPTS_MAX, GateDesk, Judged
 from controllers.gate.evaluate import consent_of
 from controllers.gate.guarding import armed
@@ -16,9 +16,7 @@ from controllers.gate.proposals import (
     ProposalEvent,
     ProposalState,
     is_approved,
-    live_key,
     moved,
-    proposal_key,
 )
 from controllers.gate.writing import audit_of, compares, turn_taken, writes
 from runtime.consensus.errors import NotLeader
@@ -27,6 +25,7 @@ from runtime.operations.actor import Actor
 from runtime.operations.catalogue import OperationUnknown
 from runtime.operations.plan import Refusal, diff, effect_hash, shown
 from runtime.operations.state import PlanState
+from runtime.state import keys
 from runtime.state.values import encode
 
 LOOK_S: Final = 1.0  # however quiet the state is
@@ -52,11 +51,11 @@ class Applier:
         """The proposal as it is then; None when there is none. Raises NotLeader."""
         for _ in range(ATTEMPTS_MAX):
             state = PlanState(self._desk.state)
-            raw = state.value(proposal_key(identity))
+            raw = state.value(keys.proposal(identity))
             if raw is None:
                 return None
             proposal = msgspec.json.decode(raw, type=Proposal)
-            alive = self._desk.state.get(live_key(identity)) is not None
+            alive = self._desk.state.get(keys.proposal_live(identity)) is not None
             if not proposal.waits or (alive and proposal.state is ProposalState.PENDING):
                 return proposal
             if not alive:
@@ -116,13 +115,13 @@ class Applier:
         )
         applied = moved(proposal, ProposalEvent.APPLIED, "applied", applied_revision=revision)
         result = await self._desk.store.txn(
-            compares(judged, fence, present(live_key(proposal.id))),
+            compares(judged, fence, present(keys.proposal_live(proposal.id))),
             writes(
                 judged,
                 actor,
                 record,
-                Put(key=proposal_key(proposal.id), value=encode(applied)),
-                Delete(key=live_key(proposal.id)),
+                Put(key=keys.proposal(proposal.id), value=encode(applied)),
+                Delete(key=keys.proposal_live(proposal.id)),
                 *await armed(self._desk, proposal.guard, judged.plan.inverse, record),
                 *await turn_taken(self._desk.store, judged, actor),
             ),
@@ -155,15 +154,15 @@ class Applier:
             trace_id=proposal.trace_id,
         )
         compare: list[Compare] = [led_by(fence)]
-        compare.append(unchanged(proposal_key(proposal.id), Revision(state.reads[proposal_key(proposal.id)])))
+        compare.append(unchanged(keys.proposal(proposal.id), Revision(state.reads[keys.proposal(proposal.id)])))
         if event is ProposalEvent.EXPIRED:
-            compare.append(absent(live_key(proposal.id)))
+            compare.append(absent(keys.proposal_live(proposal.id)))
         result = await self._desk.store.txn(
             compare,
             [
-                Put(key=proposal_key(proposal.id), value=encode(ended)),
-                Put(key=fresh_key(record), value=encode(record)),
-                *([] if ended.waits else [Delete(key=live_key(proposal.id))]),
+                Put(key=keys.proposal(proposal.id), value=encode(ended)),
+                Put(key=keys.audit_fresh(record.id), value=encode(record)),
+                *([] if ended.waits else [Delete(key=keys.proposal_live(proposal.id))]),
             ],
         )
         return result.revision if result.succeeded else None

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from controllers.gate.audit import AuditRecord
 from controllers.gate.desk import GateDesk, Judged
 from controllers.gate.writing import short
 from runtime.consensus.errors import QuotaExceeded
 from runtime.consensus.store import Put, led_by
 from runtime.operations.dispatch import Submission
+from runtime.state import keys
 from runtime.state.values import encode
-
-REFUSED: Final = "audit-refused/"
 
 
 async def note_refused(
@@ -35,7 +32,7 @@ async def note_refused(
         detail={"code": code},
     )
     try:
-        await desk.store.txn([led_by(desk.fence())], [Put(key=f"{REFUSED}{record.id}", value=encode(record))])
+        await desk.store.txn([led_by(desk.fence())], [Put(key=keys.audit_refused(record.id), value=encode(record))])
     except QuotaExceeded:
         desk.log.warning(
             "refusal_not_audited", operation=submission.operation[:80], actor=submission.actor.id, code=code

@@ -13,10 +13,6 @@ from runtime.operations.actor import Actor
 from runtime.operations.plan import Json
 from runtime.state.values import Value
 
-FRESH: Final = "audit-new/"
-CHAIN: Final = "audit/"
-HEAD: Final = "audit-head"
-SEGMENTS: Final = "audit-segment/"
 FIRST_HASH: Final = "0" * 64
 DETAIL_CHARS_MAX: Final = 2_000
 
@@ -78,19 +74,6 @@ class AuditSegment(Value, frozen=True, kw_only=True):
     previous: str
     hash: str
     size_bytes: int
-
-
-def fresh_key(record: AuditRecord) -> str:
-    """Where a record waits to be chained: written with what it tells of."""
-    return f"{FRESH}{record.id}"
-
-
-def chain_key(number: int) -> str:
-    return f"{CHAIN}{number:012}"
-
-
-def segment_key(first: int) -> str:
-    return f"{SEGMENTS}{first:012}"
 
 
 def chained(record: AuditRecord, *, number: int, revision: int, previous: str) -> ChainedRecord:

@@ -9,21 +9,16 @@ import anyio
 import msgspec
 import zstandard
 
-from controllers.gate.attempts import REFUSED
 from controllers.gate.audit import (
-    CHAIN,
-    FRESH,
-    HEAD,
     AuditHead,
     AuditRecord,
     AuditSegment,
     ChainedRecord,
-    chain_key,
     chained,
-    segment_key,
 )
 from runtime.consensus.errors import NotLeader
 from runtime.consensus.store import Delete, KeyValue, Operation, Put, Revision, Store, led_by, unchanged
+from runtime.state import keys
 from runtime.state.values import encode
 
 KEPT: Final = 1_000  # records in the store; older ones are content
@@ -52,7 +47,11 @@ class AuditChain:
 
     async def append(self, fence: Revision) -> int:
         """How many records found their place. Raises NotLeader."""
-        fresh = [item for prefix in (FRESH, REFUSED) for item in (await self._store.range(prefix, limit=BATCH)).items]
+        fresh = [
+            item
+            for prefix in (keys.AUDIT_FRESH, keys.AUDIT_REFUSED)
+            for item in (await self._store.range(prefix, limit=BATCH)).items
+        ]
         if not fresh:
             return 0
         head, at = await self._head()
@@ -64,10 +63,10 @@ class AuditChain:
                 break
             record = _chained(item, head)
             head = msgspec.structs.replace(head, number=record.number, hash=record.hash)
-            operations += [Put(key=chain_key(record.number), value=encode(record)), Delete(key=item.key)]
+            operations += [Put(key=keys.audit(record.number), value=encode(record)), Delete(key=item.key)]
             taken += 1
-        operations.append(Put(key=HEAD, value=encode(head)))
-        result = await self._store.txn([led_by(fence), unchanged(HEAD, at)], operations)
+        operations.append(Put(key=keys.AUDIT_HEAD, value=encode(head)))
+        result = await self._store.txn([led_by(fence), unchanged(keys.AUDIT_HEAD, at)], operations)
         if not result.succeeded:
             raise NotLeader("")
         return taken
@@ -77,7 +76,7 @@ class AuditChain:
         head, at = await self._head()
         if head.number - head.sealed < KEPT + SEGMENT:
             return False
-        items = (await self._store.range(CHAIN, limit=SEGMENT)).items
+        items = (await self._store.range(keys.AUDIT, limit=SEGMENT)).items
         records = [msgspec.json.decode(item.value, type=ChainedRecord) for item in items]
         packed = pack(records)
         segment = AuditSegment(
@@ -90,16 +89,16 @@ class AuditChain:
         )
         operations: list[Operation] = [Delete(key=item.key) for item in items]
         operations += [
-            Put(key=segment_key(segment.first), value=encode(segment)),
-            Put(key=HEAD, value=encode(msgspec.structs.replace(head, sealed=segment.last))),
+            Put(key=keys.audit_segment(segment.first), value=encode(segment)),
+            Put(key=keys.AUDIT_HEAD, value=encode(msgspec.structs.replace(head, sealed=segment.last))),
         ]
-        result = await self._store.txn([led_by(fence), unchanged(HEAD, at)], operations)
+        result = await self._store.txn([led_by(fence), unchanged(keys.AUDIT_HEAD, at)], operations)
         if not result.succeeded:
             raise NotLeader("")
         return True
 
     async def _head(self) -> tuple[AuditHead, Revision]:
-        item = (await self._store.get(HEAD)).item
+        item = (await self._store.get(keys.AUDIT_HEAD)).item
         if item is None:
             return AuditHead(), Revision(0)
         return msgspec.json.decode(item.value, type=AuditHead), item.mod_revision

@@ -7,12 +7,9 @@ from typing import Final, Literal
 import msgspec
 
 from runtime.operations.state import PlanState
+from runtime.state import keys
 from runtime.state.values import Value
 
-RECENT: Final = "gate-recent/"
-FREEZE: Final = "freeze/"
-INCIDENT: Final = "incident/"
-TURN: Final = "agent-turn/"
 RECENT_MAX: Final = 16
 
 
@@ -46,18 +43,14 @@ class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
     """Another agent's change in that domain that has not taken hold yet."""
 
 
-def recent_key(subject: str) -> str:
-    return f"{RECENT}{subject}"
-
-
 def recent_changes(state: PlanState, subject: str) -> tuple[RecentChange, ...]:
-    raw = state.value(recent_key(subject))
+    raw = state.value(keys.recent(subject))
     return msgspec.json.decode(raw, type=RecentChanges).changes if raw is not None else ()
 
 
 def frozen_because(state: PlanState, subject: str) -> str:
     """A freeze of the whole cluster or of the subject."""
-    for key in (f"{FREEZE}cluster", f"{FREEZE}{subject}"):
+    for key in (f"{keys.FREEZES}cluster", f"{keys.FREEZES}{subject}"):
         raw = state.value(key)
         if raw is not None:
             return raw.decode("utf-8", "replace") or "a change freeze"
@@ -65,13 +58,8 @@ def frozen_because(state: PlanState, subject: str) -> str:
 
 
 def incident_at(state: PlanState, subject: str) -> str:
-    raw = state.value(f"{INCIDENT}{subject}")
+    raw = state.value(f"{keys.INCIDENTS}{subject}")
     return raw.decode("utf-8", "replace") if raw is not None else ""
-
-
-def turn_key(domain: str) -> str:
-    """Under a lease, while an agent's change in that failure domain takes hold."""
-    return f"{TURN}{domain}"
 
 
 def domain_of(state: PlanState, subject: str) -> str:
@@ -84,5 +72,5 @@ def domain_of(state: PlanState, subject: str) -> str:
 
 
 def busy_in(state: PlanState, domain: str) -> str:
-    raw = state.value(turn_key(domain))
+    raw = state.value(keys.agent_turn(domain))
     return raw.decode("utf-8", "replace") if raw is not None else ""

@@ -17,7 +17,7 @@ from controllers.gate.circumstances import (
 )
 from controllers.gate.evaluate import evaluate
 from controllers.gate.policy import Policy, default_policy, parse_policy
-from controllers.gate.proposals import PROPOSALS, Proposal
+from controllers.gate.proposals import Proposal
 from controllers.gate.verdict import Verdict
 from runtime.clock import Clock
 from runtime.cluster.membership import Lines
@@ -29,9 +29,9 @@ from runtime.operations.catalogue import Catalogue
 from runtime.operations.operation import AnyChange, Request
 from runtime.operations.plan import Call, Plan, Refusal
 from runtime.operations.state import PlanState
-from runtime.security.principals import ADMIN, actor_of, bootstrap_admin, decode_principal, principal_key
+from runtime.security.principals import ADMIN, actor_of, bootstrap_admin, decode_principal
+from runtime.state import keys
 
-POLICY: Final = "gate-policy"
 ATTEMPTS_MAX: Final = 8  # plannings of one change whose state changed meanwhile
 
 
@@ -109,7 +109,7 @@ class GateDesk:
         return Judged(operation=operation, plan=plan, verdict=verdict, policy=policy, circumstances=circumstances)
 
     def policy(self, state: PlanState) -> Policy:
-        item = state.get(POLICY)
+        item = state.get(keys.POLICY)
         if item is None:
             return default_policy() if self._policy[0] else self._policy[1]
         if self._policy[0] != item.mod_revision:
@@ -118,7 +118,7 @@ class GateDesk:
 
     def principal(self, state: PlanState, identity: str) -> Actor | None:
         """What that principal may do now."""
-        raw = state.value(principal_key(identity))
+        raw = state.value(keys.principal(identity))
         if raw is not None:
             return actor_of(decode_principal(raw))
         return bootstrap_admin() if identity == ADMIN else None
@@ -150,4 +150,4 @@ class GateDesk:
         )
 
     def proposals(self) -> list[Proposal]:
-        return [msgspec.json.decode(item.value, type=Proposal) for item in self.state.items(PROPOSALS)]
+        return [msgspec.json.decode(item.value, type=Proposal) for item in self.state.items(keys.PROPOSALS)]

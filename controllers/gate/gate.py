@@ -8,12 +8,11 @@ import msgspec
 
 from controllers.gate.answers import AnswerBook
 from controllers.gate.attempts import note_refused
-from controllers.gate.audit import fresh_key
 from controllers.gate.desk import ATTEMPTS_MAX, GateDesk, Judged
 from controllers.gate.errors import ChangedTooOften
 from controllers.gate.evaluate import consent_of
 from controllers.gate.guarding import armed, guard_problem
-from controllers.gate.proposals import Proposal, live_key, proposal_key
+from controllers.gate.proposals import Proposal
 from controllers.gate.writing import audit_of, compares, turn_taken, writes
 from runtime.consensus.store import VALUE_BYTES_MAX, Operation, Put, Revision, absent, led_by
 from runtime.operations.actor import Role, at_least
@@ -21,6 +20,7 @@ from runtime.operations.catalogue import OperationUnknown
 from runtime.operations.dispatch import Applied, Outcome, Planned, PlanView, Proposed, Refused, Submission
 from runtime.operations.plan import Call, Refusal, diff, effect_hash, shown
 from runtime.operations.state import PlanState
+from runtime.state import keys
 from runtime.state.values import encode
 
 REASON_CHARS_MAX: Final = 1_000
@@ -174,11 +174,11 @@ class Gate:
         )
         lease = await self._desk.store.grant(expires_ms)
         result = await self._desk.store.txn(
-            [led_by(fence), absent(proposal_key(identity)), *self._answers.unanswered(submission)],
+            [led_by(fence), absent(keys.proposal(identity)), *self._answers.unanswered(submission)],
             [
-                Put(key=proposal_key(identity), value=encode(proposal)),
-                Put(key=live_key(identity), value=b"", lease=lease),
-                Put(key=fresh_key(record), value=encode(record)),
+                Put(key=keys.proposal(identity), value=encode(proposal)),
+                Put(key=keys.proposal_live(identity), value=b"", lease=lease),
+                Put(key=keys.audit_fresh(record.id), value=encode(record)),
                 *await self._answers.kept(submission, outcome),
             ],
         )
@@ -244,4 +244,10 @@ def _changed_since(submission: Submission, judged: Judged) -> Refusal | None:
 
 
 def _refused(refusal: Refusal) -> Refused:
-    return Refused(code=refusal.code, detail=refusal.detail, remedy=refusal.remedy, retryable=refusal.retryable)
+    return Refused(
+        code=refusal.code,
+        detail=refusal.detail,
+        remedy=refusal.remedy,
+        retryable=refusal.retryable,
+        where=refusal.where,
+    )

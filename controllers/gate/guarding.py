@@ -7,18 +7,18 @@ from typing import Final, Protocol
 import anyio
 import msgspec
 
-from controllers.gate.audit import AuditRecord, fresh_key
+from controllers.gate.audit import AuditRecord
 from controllers.gate.desk import GateDesk, Judged
-from controllers.gate.proposals import Proposal, ProposalEvent, ProposalState, moved, proposal_key
+from controllers.gate.proposals import Proposal, ProposalEvent, ProposalState, moved
 from controllers.gate.writing import audit_of, compares, writes
 from runtime.consensus.store import Delete, KeyValue, Operation, Put, Revision, led_by, unchanged
 from runtime.operations.actor import Actor, ActorKind, Role
 from runtime.operations.dispatch import Guard
 from runtime.operations.plan import Call, Refusal
 from runtime.operations.state import PlanState
+from runtime.state import keys
 from runtime.state.values import Value, encode
 
-GUARDS: Final = "guard/"
 LOOK_S: Final = 1.0
 METRICS: Final = frozenset({"errors_share", "p50_ms", "p95_ms", "p99_ms", "rejected"})
 WINDOW_S_MAX: Final = 3_600
@@ -59,7 +59,7 @@ async def armed(desk: GateDesk, guard: Guard | None, inverse: Call | None, recor
         actor=record.actor,
     )
     lease = await desk.store.grant(guard.window_s * 1_000)
-    return [Put(key=f"{GUARDS}{record.id}", value=encode(value), lease=lease)]
+    return [Put(key=keys.guard(record.id), value=encode(value), lease=lease)]
 
 
 def guard_problem(guard: Guard | None) -> str:
@@ -81,7 +81,7 @@ class Guards:
     async def run(self, fence: Revision) -> None:
         await self._desk.state.wait_for(fence)
         while True:
-            for item in self._desk.state.items(GUARDS):
+            for item in self._desk.state.items(keys.GUARDS):
                 await self.look(item, fence)
             await anyio.sleep(LOOK_S)
 
@@ -103,7 +103,10 @@ class Guards:
         judged = self._desk.judge(state, watched.inverse, actor, tainted=False)
         if isinstance(judged, Refusal):
             record = self._failed(watched, actor, f"{why}; it could not be undone: {judged.detail}")
-            operations: list[Operation] = [Delete(key=item.key), Put(key=fresh_key(record), value=encode(record))]
+            operations: list[Operation] = [
+                Delete(key=item.key),
+                Put(key=keys.audit_fresh(record.id), value=encode(record)),
+            ]
             await self._desk.store.txn([led_by(fence), still], operations)
             self._desk.log.warning("rollback_failed", change=watched.id, reason=judged.detail)
             return
@@ -128,7 +131,7 @@ class Guards:
         )
 
     def _proposal(self, watched: ArmedGuard, why: str) -> list[Operation]:
-        item = self._desk.state.get(proposal_key(watched.proposal)) if watched.proposal else None
+        item = self._desk.state.get(keys.proposal(watched.proposal)) if watched.proposal else None
         if item is None:
             return []
         proposal = msgspec.json.decode(item.value, type=Proposal)

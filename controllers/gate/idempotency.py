@@ -9,9 +9,9 @@ import msgspec
 
 from runtime.operations.dispatch import Applied, Proposed, Submission
 from runtime.operations.plan import Refusal
+from runtime.state import keys
 from runtime.state.values import Value
 
-PREFIX: Final = "idempotency/"
 KEY_CHARS_MAX: Final = 200
 DAY_MS: Final = 24 * 60 * 60 * 1_000
 LEASE_ROUND_MS: Final = 10 * 60 * 1_000  # one lease for all answers of ten minutes: each lives a day at least
@@ -26,7 +26,7 @@ class KeptAnswer(Value, frozen=True, kw_only=True):
 def answer_key(submission: Submission) -> str:
     """Of one principal's key; hashed, since both may be any text."""
     text = f"{submission.actor.id}\n{submission.idempotency_key}".encode()
-    return f"{PREFIX}{hashlib.sha256(text).hexdigest()}"
+    return f"{keys.ANSWERS}{hashlib.sha256(text).hexdigest()}"
 
 
 def request_hash(submission: Submission) -> str:

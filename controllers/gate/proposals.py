@@ -15,20 +15,8 @@ from runtime.operations.dispatch import Guard
 from runtime.operations.plan import BlastRadius, Call, FieldChange
 from runtime.state.values import Value
 
-PROPOSALS: Final = "proposal/"
-LIVE: Final = "proposal-live/"
 REASON_CHARS_MAX: Final = 1_000
 VOTES_MAX: Final = 50
-
-
-def proposal_key(identity: str) -> str:
-    """Proposal: stays for its history when it has ended."""
-    return f"{PROPOSALS}{identity}"
-
-
-def live_key(identity: str) -> str:
-    """Exists under a lease for as long as the proposal may be decided and applied: it *is* the expiry."""
-    return f"{LIVE}{identity}"
 
 
 class ProposalState(StrEnum):

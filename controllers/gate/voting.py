@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from controllers.gate.audit import AuditRecord, fresh_key
+from controllers.gate.audit import AuditRecord
 from controllers.gate.desk import ATTEMPTS_MAX, GateDesk
 from controllers.gate.errors import ChangedTooOften, ProposalEnded, ProposalNotFound, VoteRefused
 from controllers.gate.proposals import (
@@ -17,9 +17,7 @@ from controllers.gate.proposals import (
     ProposalState,
     Vote,
     is_approved,
-    live_key,
     moved,
-    proposal_key,
     why_not,
     with_vote,
 )
@@ -27,6 +25,7 @@ from runtime.consensus.store import Put, Revision, led_by, present, unchanged
 from runtime.operations.actor import Actor, Role, at_least
 from runtime.operations.catalogue import nearest
 from runtime.operations.state import PlanState
+from runtime.state import keys
 from runtime.state.values import encode
 
 _After = Callable[[PlanState, Proposal], tuple[Proposal, str]]
@@ -86,13 +85,15 @@ class Votes:
             proposal = find(self._desk, state, identity)
             changed, kind = after(state, proposal)
             record = self._record(changed, actor, kind, reason, trace_id, int(state.revision))
-            compare = [led_by(fence), present(live_key(identity))]
-            compare += [unchanged(key, Revision(at)) for key, at in state.reads.items() if key != live_key(identity)]
+            compare = [led_by(fence), present(keys.proposal_live(identity))]
+            compare += [
+                unchanged(key, Revision(at)) for key, at in state.reads.items() if key != keys.proposal_live(identity)
+            ]
             result = await self._desk.store.txn(
                 compare,
                 [
-                    Put(key=proposal_key(identity), value=encode(changed)),
-                    Put(key=fresh_key(record), value=encode(record)),
+                    Put(key=keys.proposal(identity), value=encode(changed)),
+                    Put(key=keys.audit_fresh(record.id), value=encode(record)),
                 ],
             )
             if result.succeeded:
@@ -122,13 +123,13 @@ class Votes:
 
 def find(desk: GateDesk, state: PlanState, identity: str) -> Proposal:
     """One that still waits. Raises ProposalNotFound or ProposalEnded."""
-    raw = state.value(proposal_key(identity))
+    raw = state.value(keys.proposal(identity))
     if raw is None:
         hint = nearest(identity, [each.id for each in desk.proposals()])
         raise ProposalNotFound(f"there is no proposal {identity[:80]!r}{hint}")
     proposal = msgspec.json.decode(raw, type=Proposal)
     if not proposal.waits:
         raise ProposalEnded(f"proposal {identity} is {proposal.state}{': ' if proposal.ended else ''}{proposal.ended}")
-    if state.get(live_key(identity)) is None:
+    if state.get(keys.proposal_live(identity)) is None:
         raise ProposalEnded(f"proposal {identity} has expired")
     return proposal

@@ -7,12 +7,13 @@ from typing import Final
 
 import msgspec
 
-from controllers.gate.audit import AuditRecord, fresh_key
-from controllers.gate.circumstances import RECENT_MAX, RecentChange, RecentChanges, recent_key, turn_key
+from controllers.gate.audit import AuditRecord
+from controllers.gate.circumstances import RECENT_MAX, RecentChange, RecentChanges
 from controllers.gate.desk import Judged
 from runtime.consensus.store import Compare, Operation, Put, Revision, Store, led_by
 from runtime.operations.actor import Actor
 from runtime.operations.plan import Json
+from runtime.state import keys
 from runtime.state.values import encode
 
 TURN_MS_MIN: Final = 30_000
@@ -25,7 +26,7 @@ def compares(judged: Judged, fence: Revision, *more: Compare) -> list[Compare]:
 
 def writes(judged: Judged, actor: Actor, record: AuditRecord, *more: Operation) -> list[Operation]:
     """The change, its audit record, and its trace for the limits on how often a subject may change."""
-    found: list[Operation] = [*judged.plan.writes(), Put(key=fresh_key(record), value=encode(record)), *more]
+    found: list[Operation] = [*judged.plan.writes(), Put(key=keys.audit_fresh(record.id), value=encode(record)), *more]
     if not judged.plan.is_noop:
         found.append(_recent(judged, actor))
     return found
@@ -36,7 +37,7 @@ async def turn_taken(store: Store, judged: Judged, actor: Actor) -> list[Operati
     if not actor.acts_as_agent or judged.plan.is_noop:
         return []
     lease = await store.grant(max(TURN_MS_MIN, 2 * judged.plan.estimated_ms))
-    return [Put(key=turn_key(judged.circumstances.domain), value=judged.plan.summary.encode(), lease=lease)]
+    return [Put(key=keys.agent_turn(judged.circumstances.domain), value=judged.plan.summary.encode(), lease=lease)]
 
 
 def _recent(judged: Judged, actor: Actor) -> Put:
@@ -49,7 +50,7 @@ def _recent(judged: Judged, actor: Actor) -> Put:
         direction=judged.plan.direction,
     )
     changes = RecentChanges(changes=(*now.recent, mine)[-RECENT_MAX:])
-    return Put(key=recent_key(judged.plan.subject), value=encode(changes))
+    return Put(key=keys.recent(judged.plan.subject), value=encode(changes))
 
 
 def audit_of(

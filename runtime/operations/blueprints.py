@@ -106,7 +106,11 @@ def plan_delete(state: PlanState, request: DeleteRequest) -> Plan | Refusal:
 def refusal_of(fault: DeploymentFault) -> Refusal:
     problem = fault.problem()
     return Refusal(
-        code=fault.code, detail=str(fault), remedy=str(problem.get("remedy", "")), retryable=bool(fault.retryable)
+        code=fault.code,
+        detail=str(fault),
+        remedy=str(problem.get("remedy", "")),
+        retryable=fault.retryable,
+        where={name: problem[name] for name in ("line", "key") if name in problem},
     )
 
 

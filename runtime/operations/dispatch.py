@@ -102,6 +102,7 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True, tag="refused"):
     remedy: str = ""
     retryable: bool = False
     rule: str = ""
+    where: dict[str, Json] = {}
 
 
 Outcome = Planned | Applied | Proposed | Refused

@@ -74,12 +74,12 @@ def _changed(before: NodeRecord, after: NodeRecord) -> tuple[KeyChange, ...]:
 
 
 def plan_forget(state: PlanState, request: NodeRequest) -> Plan | Refusal:
-    """Takes a node that is down, or has left, out of the cluster."""
+    """Of a node that is down, or leaves."""
     record = state.records.node(request.node)
     if record is None:
         return node_unknown(state, request.node)
     is_live = state.get(keys.node_live(record.node)) is not None
-    if is_live:
+    if is_live and not record.leaving:
         return Refusal(
             code="node_up",
             detail=f"node {record.node} is up",

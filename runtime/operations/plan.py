@@ -94,6 +94,8 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
     remedy: str = ""
     retryable: bool = False
+    where: dict[str, Json] = {}
+    """Where in the request it is, such as line and key."""
 
 
 def diff(plan: Plan) -> tuple[FieldChange, ...]:

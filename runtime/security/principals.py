@@ -12,8 +12,6 @@ from msgspec import Meta
 from runtime.operations.actor import Actor, ActorKind, Role
 from runtime.state.values import Value
 
-PRINCIPALS: Final = "principal/"
-KEYS: Final = "api-key/"
 ADMIN: Final = "admin"
 """The principal behind the key that the first node printed."""
 KEY_PREFIX: Final = "ae_"
@@ -44,14 +42,6 @@ class KeyRecord(Value, frozen=True, kw_only=True):
 
 
 Secret = Annotated[str, Meta(description="Shown once; only its hash is kept.")]
-
-
-def principal_key(identity: str) -> str:
-    return f"{PRINCIPALS}{identity}"
-
-
-def api_key_key(sha256: str) -> str:
-    return f"{KEYS}{sha256}"
 
 
 def new_secret() -> str:

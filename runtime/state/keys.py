@@ -21,6 +21,22 @@ CONTENT_PINS: Final = "content-pin/"
 JOIN_TOKENS: Final = "join-token/"
 CONFIG: Final = "config/"
 DATABASE: Final = "database/"
+POLICY: Final = "gate-policy"
+PROPOSALS: Final = "proposal/"
+PROPOSALS_LIVE: Final = "proposal-live/"
+RECENT: Final = "gate-recent/"
+FREEZES: Final = "freeze/"
+INCIDENTS: Final = "incident/"
+AGENT_TURNS: Final = "agent-turn/"
+GUARDS: Final = "guard/"
+ANSWERS: Final = "idempotency/"
+AUDIT: Final = "audit/"
+AUDIT_FRESH: Final = "audit-new/"
+AUDIT_REFUSED: Final = "audit-refused/"
+AUDIT_HEAD: Final = "audit-head"
+AUDIT_SEGMENTS: Final = "audit-segment/"
+PRINCIPALS: Final = "principal/"
+API_KEYS: Final = "api-key/"
 
 
 def node(node_id: NodeId) -> str:
@@ -79,6 +95,61 @@ def join_token(token_id: str) -> str:
 def join_grant(token_id: str, node_id: NodeId) -> str:
     """JoinGrant: that node was admitted with that token."""
     return f"{JOIN_TOKENS}{token_id}/{node_id}"
+
+
+def proposal(identity: str) -> str:
+    """Proposal: stays for its history when it has ended."""
+    return f"{PROPOSALS}{identity}"
+
+
+def proposal_live(identity: str) -> str:
+    """Exists under a lease for as long as the proposal may be decided and applied: it *is* the expiry."""
+    return f"{PROPOSALS_LIVE}{identity}"
+
+
+def recent(subject: str) -> str:
+    """RecentChanges of one subject."""
+    return f"{RECENT}{subject}"
+
+
+def agent_turn(domain: str) -> str:
+    """Under a lease, while an agent's change in that failure domain takes hold."""
+    return f"{AGENT_TURNS}{domain}"
+
+
+def guard(identity: str) -> str:
+    """ArmedGuard of a change, under a lease of its window."""
+    return f"{GUARDS}{identity}"
+
+
+def audit(number: int) -> str:
+    """ChainedRecord at its place."""
+    return f"{AUDIT}{number:012}"
+
+
+def audit_fresh(identity: str) -> str:
+    """AuditRecord, written with what it tells of, until it has its place."""
+    return f"{AUDIT_FRESH}{identity}"
+
+
+def audit_refused(identity: str) -> str:
+    """AuditRecord of a refused attempt, until it has its place."""
+    return f"{AUDIT_REFUSED}{identity}"
+
+
+def audit_segment(first: int) -> str:
+    """AuditSegment: the records from that one on are content."""
+    return f"{AUDIT_SEGMENTS}{first:012}"
+
+
+def principal(identity: str) -> str:
+    """PrincipalRecord."""
+    return f"{PRINCIPALS}{identity}"
+
+
+def api_key(sha256: str) -> str:
+    """KeyRecord, found by the hash of the key."""
+    return f"{API_KEYS}{sha256}"
 
 
 def parts(key: str) -> tuple[str, ...]:

@@ -168,6 +168,10 @@ class TelemetryDesk:
     def exposition(self) -> bytes:
         return self._exposition.text()
 
+    def figure(self, slice_name: str, metric: str) -> float | None:
+        """The share of errors (errors_share, 0 to 1), or the mean of a series of `windows`, over the last seconds."""
+        return self._picture.figure(slice_name, metric)
+
     def picture(self) -> dict[str, object]:
         return self._picture.summary(self._now_s())
 

@@ -9,11 +9,12 @@ import msgspec
 
 from runtime.telemetry.histogram import Histogram
 from runtime.telemetry.report import MethodReport, ProcessReport
-from runtime.telemetry.windows import WINDOW_S, Window
+from runtime.telemetry.windows import WINDOW_S, Window, lately
 
 FRONT: Final = "gateway"
 """The process whose counts are those of the HTTP front, not of executions."""
 STALE_S: Final = 5
+FIGURE_S: Final = 10
 
 
 class SliceFigures(msgspec.Struct, frozen=True, array_like=True):
@@ -135,6 +136,11 @@ class ClusterPicture:
                 del self._windows[name], self._seen_s[name]
                 continue
             self._windows.setdefault(name, Window()).put(now_s, _row(parts))
+
+    def figure(self, slice_name: str, metric: str) -> float | None:
+        """One figure of a slice over the last seconds; None while nothing is known."""
+        window = self._windows.get(slice_name)
+        return lately(window.fine(FIGURE_S), metric) if window is not None else None
 
     def window(self, slice_name: str) -> Window | None:
         return self._windows.get(slice_name)

@@ -50,6 +50,19 @@ def _merged(parts: Sequence[tuple[int, Mapping[str, list[float]]]], count: int) 
     return found
 
 
+def lately(series: Mapping[str, list[float]], metric: str) -> float | None:
+    """`errors_share` of the calls of all steps together, or the mean of one series; None where nothing was measured."""
+    if metric == "errors_share":
+        calls, errors = (sum(known(series[name])) for name in ("calls", "errors"))
+        return errors / calls if calls else None
+    values = known(series.get(metric, []))
+    return sum(values) / len(values) if values else None
+
+
+def known(values: Sequence[float]) -> list[float]:
+    return [value for value in values if not math.isnan(value)]
+
+
 class Ring:
     """The newest `count` values, one per step; NaN is missing, also for steps that nobody recorded."""
 

@@ -13,7 +13,7 @@ from controllers.gate.chaining import AuditChain
 from controllers.gate.desk import GateDesk
 from controllers.gate.gate import Gate
 from controllers.gate.guarding import Guards
-from controllers.gate.proposals import PROPOSALS, Proposal
+from controllers.gate.proposals import Proposal
 from controllers.gate.voting import Votes
 from runtime.consensus.memory import MemoryStore
 from runtime.consensus.store import LEADER_KEY, KeyValue, Put, Revision
@@ -23,7 +23,7 @@ from runtime.operations.actor import Actor, ActorKind, Role
 from runtime.operations.catalogue import Catalogue
 from runtime.operations.dispatch import Outcome, Submission
 from runtime.sdk.testing import CollectedLog
-from runtime.security.principals import PrincipalRecord, principal_key
+from runtime.security.principals import PrincipalRecord
 from runtime.state import keys
 from runtime.state.values import Addresses, BlueprintSlice, NodeLive, NodeRecord, SliceTarget, Value, encode
 
@@ -126,7 +126,7 @@ class GateOnHand:
         await self.principal(PrincipalRecord(id="bot", kind="automation", role=Role.OPERATOR, is_agent=True))
 
     async def principal(self, record: PrincipalRecord) -> None:
-        await self.put(principal_key(record.id), record)
+        await self.put(keys.principal(record.id), record)
 
     async def put(self, key: str, value: Value) -> None:
         await self.store.txn((), [Put(key=key, value=encode(value))])
@@ -143,7 +143,7 @@ class GateOnHand:
         return await self.gate.submit(msgspec.structs.replace(submission, **members))
 
     def proposal(self, identity: str) -> Proposal:
-        item = self.state.get(f"{PROPOSALS}{identity}")
+        item = self.state.get(keys.proposal(identity))
         assert item is not None
         return msgspec.json.decode(item.value, type=Proposal)
 

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import cast
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
-from starlette.requests import Request
 
-from agent_api.control_api.changes import Changes
-from agent_api.control_api.ports import ApiParts
-from runtime.consensus.cache import StoreCache
 from runtime.consensus.memory import MemoryStore
-from runtime.consensus.store import Compare, Delete, Operation, Put, TxnResult
-from runtime.deployment.errors import BlueprintInvalid, BlueprintRequired, ChangedMeanwhile
-from runtime.deployment.view import PREFIXES, StateView
+from runtime.consensus.store import Compare, Delete, Operation, TxnResult
 from runtime.names import Sha256, Version
+from runtime.operations.actor import Role
+from runtime.operations.dispatch import Applied, Outcome, Refused, Submission
 from runtime.sdk.contract import DependencyContract, MethodContract, RouteContract, SliceContract
 from runtime.state import keys
-from runtime.state.values import ArtifactRecord, encode
+from runtime.state.values import ArtifactRecord
+from tests.unit.gate_parts import GateOnHand, person
 
 pytestmark = pytest.mark.anyio
 
@@ -46,54 +40,23 @@ def row(name: str, artifact: str, more: str = "") -> str:
     )
 
 
-def request(name: str, *rows: str) -> Request:
-    body = f'id = "{name}"\n{"".join(rows)}'.encode()
-
-    async def receive() -> dict[str, object]:
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    scope = {"type": "http", "method": "PUT", "path_params": {"id": name}, "query_string": b"", "headers": []}
-    return Request(scope, receive)
-
-
 class Interrupted:
-    """A store where something else happens between what a change read and what it writes."""
+    """A store where something else happens between what a change read and what it writes, once."""
 
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
         self.meanwhile: Callable[[], Awaitable[object]] | None = None
 
     async def txn(self, compare: Sequence[Compare], then: Sequence[Operation]) -> TxnResult:
-        if self.meanwhile is not None:
-            await self.meanwhile()
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            await meanwhile()
         return await self._store.txn(compare, then)
 
 
-class Parts:
-    """What changes of blueprints use of the API's parts."""
-
-    def __init__(self, store: Interrupted, cache: StoreCache) -> None:
-        self.store, self.view = store, StateView(cache)
-
-
-class Node:
-    """One node's API, over its own cache."""
-
-    def __init__(self, store: MemoryStore) -> None:
-        self.cache = StoreCache(store, PREFIXES)
-        self.store = Interrupted(store)
-        self.changes = Changes(cast("ApiParts", Parts(self.store, self.cache)))
-        self._following = asyncio.create_task(self.cache.run())
-
-    async def close(self) -> None:
-        self._following.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._following
-
-
 @pytest.fixture
-async def store() -> MemoryStore:
-    found = MemoryStore()
+async def gate() -> GateOnHand:
+    found = GateOnHand()
     for name, slices in ARTIFACTS.items():
         record = ArtifactRecord(
             name=name,
@@ -103,65 +66,80 @@ async def store() -> MemoryStore:
             slices=slices,
             uploaded_unix_ms=0,
         )
-        await found.txn((), [Put(key=keys.artifact(name, Version("1.0.0")), value=encode(record))])
+        await found.put(keys.artifact(name, Version("1.0.0")), record)
     return found
 
 
-@pytest.fixture
-async def nodes(store: MemoryStore) -> AsyncIterator[tuple[Node, Node]]:
-    found = (Node(store), Node(store))
-    for each in found:
-        await each.cache.ready()
-    yield found
-    for each in found:
-        await each.close()
+async def applied(gate: GateOnHand, name: str, *rows: str) -> Outcome:
+    source = f'id = "{name}"\n{"".join(rows)}'
+    return await submit(gate, "blueprint.apply", {"blueprint": name, "source": source})
 
 
-async def test_of_two_blueprints_applied_at_once_only_one_takes_a_route(
-    nodes: tuple[Node, Node], store: MemoryStore
-) -> None:
-    first, late = nodes
-    late.store.meanwhile = lambda: first.changes.apply_blueprint(request("one", row("left", "left")))
-    with pytest.raises(ChangedMeanwhile):
-        await late.changes.apply_blueprint(request("two", row("right", "right")))
-    assert (await store.get(keys.blueprint("two"))).item is None
+async def deleted(gate: GateOnHand, name: str) -> Outcome:
+    return await submit(gate, "blueprint.delete", {"blueprint": name})
 
 
-async def test_a_blueprint_whose_artifact_went_meanwhile_is_not_written(
-    nodes: tuple[Node, Node], store: MemoryStore
-) -> None:
-    _, late = nodes
-    late.store.meanwhile = lambda: store.txn((), [Delete(key=keys.artifact("left", Version("1.0.0")))])
-    with pytest.raises(ChangedMeanwhile):
-        await late.changes.apply_blueprint(request("one", row("left", "left")))
+async def submit(gate: GateOnHand, operation: str, request: dict[str, object]) -> Outcome:
+    actor = person("anna", Role.ADMIN)
+    return await gate.gate.submit(
+        Submission(operation=operation, request=request, actor=actor, break_glass=True, reason="a test")
+    )
 
 
-async def test_a_blueprint_that_others_require_is_not_deleted_and_the_refusal_names_them(
-    nodes: tuple[Node, Node],
-) -> None:
-    changes = nodes[0].changes
-    await changes.apply_blueprint(request("ground", row("base", "base"), row("extra", "base")))
-    await changes.apply_blueprint(request("roof", row("top", "top")))
-    with pytest.raises(BlueprintRequired, match=r"top 1\.0\.0 requires base"):
-        await changes.delete_blueprint(request("ground"))
-    with pytest.raises(BlueprintRequired, match=r"top 1\.0\.0 requires base"):
-        await changes.apply_blueprint(request("ground", row("extra", "base")))
-    await changes.delete_blueprint(request("roof"))
-    await changes.delete_blueprint(request("ground"))
+def refused(outcome: Outcome, code: str) -> str:
+    """What the refusal says."""
+    assert isinstance(outcome, Refused), outcome
+    assert outcome.code == code
+    return outcome.detail
 
 
-async def test_an_optional_dependency_does_not_keep_a_blueprint(nodes: tuple[Node, Node]) -> None:
-    changes = nodes[0].changes
-    await changes.apply_blueprint(request("ground", row("base", "base")))
-    await changes.apply_blueprint(request("roof", row("top", "top", 'optional = ["base"]')))
-    await changes.delete_blueprint(request("ground"))
+async def test_of_two_blueprints_applied_at_once_only_one_takes_a_route(gate: GateOnHand) -> None:
+    store = Interrupted(gate.store)
+    gate.desk.store = store  # type: ignore[assignment]  # what the gate uses of one
+    store.meanwhile = lambda: applied(gate, "one", row("left", "left"))
+    late = await applied(gate, "two", row("right", "right"))
+    assert "is already a route of left" in refused(late, "blueprint_invalid")
+    assert gate.state.get(keys.blueprint("two")) is None
+    assert gate.state.get(keys.blueprint("one")) is not None
 
 
-async def test_slices_of_one_artifact_agree_on_their_workers_memory(nodes: tuple[Node, Node]) -> None:
-    changes = nodes[0].changes
+async def test_a_blueprint_whose_artifact_went_meanwhile_is_not_written(gate: GateOnHand) -> None:
+    store = Interrupted(gate.store)
+    gate.desk.store = store  # type: ignore[assignment]
+    store.meanwhile = lambda: gate.store.txn((), [Delete(key=keys.artifact("left", Version("1.0.0")))])
+    late = await applied(gate, "one", row("left", "left"))
+    assert "artifact left==1.0.0 is not known" in refused(late, "blueprint_invalid")
+
+
+async def test_a_blueprint_that_others_require_is_not_deleted_and_the_refusal_names_them(gate: GateOnHand) -> None:
+    await applied(gate, "ground", row("base", "base"), row("extra", "base"))
+    await applied(gate, "roof", row("top", "top"))
+    assert "top 1.0.0 requires base" in refused(await deleted(gate, "ground"), "blueprint_required")
+    less = await applied(gate, "ground", row("extra", "base"))
+    assert "top 1.0.0 requires base" in refused(less, "blueprint_required")
+    assert isinstance(await deleted(gate, "roof"), Applied)
+    assert isinstance(await deleted(gate, "ground"), Applied)
+
+
+async def test_an_optional_dependency_does_not_keep_a_blueprint(gate: GateOnHand) -> None:
+    await applied(gate, "ground", row("base", "base"))
+    await applied(gate, "roof", row("top", "top", 'optional = ["base"]'))
+    assert isinstance(await deleted(gate, "ground"), Applied)
+
+
+async def test_slices_of_one_artifact_agree_on_their_workers_memory(gate: GateOnHand) -> None:
     rows = row("base", "base", "memory_mb_max = 64"), row("extra", "base", "memory_mb_max = 128")
-    with pytest.raises(BlueprintInvalid, match=r"line 17: slices\[1\]\.memory_mb_max: 128 MB, but base .* 64 MB"):
-        await changes.apply_blueprint(request("ground", *rows))
-    await changes.apply_blueprint(request("ground", rows[0]))
-    with pytest.raises(BlueprintInvalid, match=r"slices\[0\]\.memory_mb_max: 128 MB"):
-        await changes.apply_blueprint(request("more", rows[1]))
+    detail = refused(await applied(gate, "ground", *rows), "blueprint_invalid")
+    assert detail.startswith("line 17: slices[1].memory_mb_max: 128 MB, but base")
+    await applied(gate, "ground", rows[0])
+    assert "slices[0].memory_mb_max: 128 MB" in refused(await applied(gate, "more", rows[1]), "blueprint_invalid")
+
+
+async def test_applying_the_same_blueprint_again_changes_nothing(gate: GateOnHand) -> None:
+    first = await applied(gate, "ground", row("base", "base"))
+    before = {key: item.mod_revision for key, item in gate.store.items.items() if key.startswith("slice-target/")}
+    again = await applied(gate, "ground", row("base", "base"))
+    assert isinstance(first, Applied)
+    assert isinstance(again, Applied)
+    after = {key: item.mod_revision for key, item in gate.store.items.items() if key.startswith("slice-target/")}
+    assert after == before
