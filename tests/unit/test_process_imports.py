@@ -29,12 +29,12 @@ ALLOWED: Final[dict[str, set[str]]] = {
     "agent_api.assemble.gateway": HTTP,
     "agent_api.assemble.zygote": WIRE,
     "agent_api.assemble.worker": WIRE,
-    "agent_api.assemble.control": HTTP | {"anyio", "sniffio", "idna", "starlette", "prometheus_client"},
+    "agent_api.assemble.control": HTTP | {"anyio", "sniffio", "idna", "starlette", "prometheus_client", "zstandard"},
 }
 ALWAYS: Final = {"typing_extensions", "sitecustomize", "usercustomize", "cython_runtime"}
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-PROCESS_CODE: Final = ("runtime", "infra", "agent_api/assemble", "agent_api/control_api")
+PROCESS_CODE: Final = ("runtime", "infra", "controllers", "agent_api/assemble", "agent_api/control_api")
 
 INDENTED: Final = re.compile(
     r"^[ \t]+(import|from) |import_module\(|__import__\(", re.MULTILINE
