@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from runtime.consensus import commands as c
 from runtime.consensus import quota_check
@@ -29,11 +29,11 @@ def weights(items: dict[str, bytes]) -> dict[str, int]:
     return found
 
 
-def fits(before: dict[str, bytes], after: dict[str, bytes], limits: dict[str, int]) -> bool:
+def fits(before: dict[str, bytes], after: dict[str, bytes], limits: dict[str, int], total: int) -> bool:
     """What is over its limit already may be replaced and may shrink; it must not grow."""
     was, would = weights(before), weights(after)
     full = [part for part, limit in limits.items() if would[part] > max(was[part], limit)]
-    return not full and sum(would.values()) <= max(sum(was.values()), TOTAL)
+    return not full and sum(would.values()) <= max(sum(was.values()), total)
 
 
 class AgainstASum(RuleBasedStateMachine):
@@ -43,10 +43,11 @@ class AgainstASum(RuleBasedStateMachine):
         self.patch.setattr(quotas, "_BY_KIND", {"database": (40, 2), "content": (30, 1)})
         self.patch.setattr(quotas, "_OTHER_BYTES", 25)
         self.patch.setattr(quota_check, "TOTAL_BYTES_MAX", TOTAL)
-        self.limits = LIMITS
+        self.limits, self.total = LIMITS, TOTAL
         self.machine = Machine()
         self.items: dict[str, bytes] = {}
         self.leased: dict[int, set[str]] = {}
+        self.grants()
 
     def teardown(self) -> None:
         self.patch.undo()
@@ -55,16 +56,16 @@ class AgainstASum(RuleBasedStateMachine):
         return self.machine.apply(c.encode(c.Envelope(command)))
 
     @rule(
-        puts=st.dictionaries(st.sampled_from(KEYS), st.integers(0, 30).map(bytes), min_size=1, max_size=4),
+        puts=st.dictionaries(st.sampled_from(KEYS), st.integers(0, 9).map(bytes), min_size=1, max_size=4),
         gone=st.sets(st.sampled_from(KEYS), max_size=2),
-        data=st.data(),
+        leased=st.booleans(),
     )
-    def commits(self, puts: dict[str, bytes], gone: set[str], data: st.DataObject) -> None:
-        lease = data.draw(st.sampled_from([0, *self.leased]))
-        operations = [Delete(key=key) for key in sorted(gone - puts.keys())]
+    def commits(self, puts: dict[str, bytes], gone: set[str], leased: bool) -> None:
+        lease = max(self.leased, default=0) if leased else 0
+        deletes = [Delete(key=key) for key in sorted(gone - puts.keys())]
         written = [Put(key=key, value=value, lease=LeaseId(lease)) for key, value in puts.items()]
-        result = self.does(c.Txn((), (*operations, *written)))
-        if not fits(self.items, self.items | puts, self.limits):
+        result = self.does(c.Txn((), (*deletes, *written)))
+        if not fits(self.items, self.items | puts, self.limits, self.total):
             assert isinstance(result, c.Failed)
             assert result.code == "quota_exceeded"
             return
@@ -75,40 +76,63 @@ class AgainstASum(RuleBasedStateMachine):
             keys.difference_update(puts)
             keys.update(puts if number == lease else ())
 
+    @rule(key=st.sampled_from(KEYS), beyond=st.integers(-1, 2), of_all=st.booleans())
+    def fills(self, key: str, beyond: int, of_all: bool) -> None:
+        """Up to the limit of the part or of the whole, or a little beyond."""
+        others = {each: value for each, value in self.items.items() if each != key}
+        room = self.total - sum(weights(others).values())
+        if not of_all:
+            room = self.limits[part_of(key)] - weights(others)[part_of(key)]
+        self.commits(puts={key: bytes(max(0, room - len(key.encode()) + beyond))}, gone=set(), leased=False)
+
+    @rule(key=st.sampled_from(KEYS), other=st.sampled_from(KEYS), moved=st.integers(1, 12), grows_first=st.booleans())
+    def moves(self, key: str, other: str, moved: int, grows_first: bool) -> None:
+        """What one key loses another gets, in either order."""
+        self.fills(key=key, beyond=0, of_all=False)
+        if key != other and key in self.items and other in self.items:
+            size, moved = len(self.items[other]), min(moved, len(self.items[key]))
+            puts = [(key, self.items[key][moved:]), (other, bytes(size + moved))]
+            self.commits(puts=dict(reversed(puts) if grows_first else puts), gone=set(), leased=False)
+
     def loses(self, keys: set[str]) -> None:
         self.items = {key: value for key, value in self.items.items() if key not in keys}
         for held in self.leased.values():
             held.difference_update(keys)
 
-    @rule(prefix=st.sampled_from(["database/", "content/", "node/"]))
-    def deletes_all_below(self, prefix: str) -> None:
-        self.does(c.Txn((), (Delete(key=prefix, prefix=True),)))
-        self.loses({key for key in self.items if key.startswith(prefix)})
-
-    @rule()
-    def grants(self) -> None:
-        result = self.does(c.Grant(500))
-        assert isinstance(result, c.Applied)
-        self.leased[result.lease] = set()
-
-    @rule(data=st.data())
-    def a_lease_ends(self, data: st.DataObject) -> None:
-        if self.leased:
-            lease = data.draw(st.sampled_from(sorted(self.leased)))
+    @precondition(lambda self: len(self.items) > 3)
+    @rule(prefix=st.sampled_from(["database/", "content/"]), revokes=st.booleans())
+    def loses_many(self, prefix: str, revokes: bool) -> None:
+        """By a prefix, or with a lease."""
+        if revokes and self.leased:
+            lease = min(self.leased)
             self.does(c.Revoke(LeaseId(lease)))
             self.loses(self.leased.pop(lease))
+        else:
+            self.does(c.Txn((), (Delete(key=prefix, prefix=True),)))
+            self.loses({key for key in self.items if key.startswith(prefix)})
+        self.grants()
 
+    def grants(self) -> None:
+        granted = self.does(c.Grant(500))
+        assert isinstance(granted, c.Applied)
+        self.leased[granted.lease] = set()
+
+    @precondition(lambda self: len(self.items) > 1)
     @rule()
     def is_restored(self) -> None:
         other = Machine()
         other.restore(list(self.machine.snapshot()))
         self.machine = other
 
-    @rule(others=st.sampled_from([25, 12]))
-    def has_another_limit_from_now_on(self, others: int) -> None:
-        """A new release may lower one, and then more may be there than it allows."""
-        self.patch.setattr(quotas, "_OTHER_BYTES", others)
-        self.limits = {**LIMITS, "node": others, "other": others}
+    @precondition(lambda self: len(self.items) > 3)
+    @rule(key=st.sampled_from(KEYS), smaller=st.integers(0, 9))
+    def has_lower_limits_from_now_on(self, key: str, smaller: int) -> None:
+        """As after an update: more may be there than is allowed. It may be replaced by less, and by no more."""
+        self.total, self.limits = 30, {**LIMITS, "node": 9, "other": 9}
+        self.patch.setattr(quotas, "_OTHER_BYTES", 9)
+        self.patch.setattr(quota_check, "TOTAL_BYTES_MAX", self.total)
+        if key in self.items:
+            self.commits(puts={key: bytes(max(0, len(self.items[key]) - smaller))}, gone=set(), leased=False)
 
     @invariant()
     def holds_what_was_not_refused(self) -> None:
@@ -119,4 +143,4 @@ class AgainstASum(RuleBasedStateMachine):
 
 
 TestAgainstASum = AgainstASum.TestCase
-TestAgainstASum.settings = settings(max_examples=60, stateful_step_count=25, derandomize=True)
+TestAgainstASum.settings = settings(max_examples=100, stateful_step_count=40, derandomize=True)
