@@ -17,12 +17,17 @@ from runtime.consensus.history import BATCHES_MAX
 from runtime.consensus.memory import MemoryEngine, MemoryStore
 from runtime.consensus.raft.engine import EngineParts, RaftEngine
 from runtime.consensus.raft.membership import Peer
+from runtime.consensus.raft.replica import Timing
 from runtime.consensus.server import StoreServer
 from runtime.consensus.store import Delete, Get, Put, Revision, Store, absent, led_by, present, unchanged
 from runtime.invocation.incoming import Handlers
 from runtime.invocation.listener import connect_unix, serve_unix
 
 pytestmark = pytest.mark.anyio
+
+
+ALONE = Timing(heartbeat=0.01, election_min=0.1, election_max=0.15)
+"""A group of one waits for nobody's vote."""
 
 
 class NoWire:
@@ -46,6 +51,7 @@ async def raft_of_one(directory: Path) -> AsyncIterator[RaftEngine]:
             bootstrap={"n1": Peer("127.0.0.1:1")},
             wire=NoWire(),
             note=lambda _event, _fields: None,
+            timing=ALONE,
         )
     )
     driving = asyncio.ensure_future(engine.run())
