@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -146,3 +147,12 @@ def _last_line(output: Path) -> str:
     except OSError:
         return ""
     return lines[-1].strip()[:REASON_CHARACTERS_MAX] if lines else ""
+
+
+def cut_outputs(paths: Iterable[Path]) -> None:
+    """Begins files anew that have become too large, and keeps what they held beside them, once. Whoever writes holds
+    them open for appending, and so goes on."""
+    for path in paths:
+        if path.stat().st_size > OUTPUT_BYTES_MAX:
+            path.with_name(f"{path.name}.1").write_bytes(path.read_bytes())
+            os.truncate(path, 0)

@@ -21,11 +21,11 @@ from typing import Final
 
 from runtime.clock import SystemClock
 from runtime.cluster.child import (
-    OUTPUT_BYTES_MAX,
     RAN_WELL_S,
     Child,
     ChildSpec,
     ChildState,
+    cut_outputs,
     exit_reason,
     launch,
     module_argv,
@@ -221,7 +221,7 @@ class Supervisor:
             self._end_stage()
         if now_s - self._output_checked_at_s >= OUTPUT_CHECK_S:
             self._output_checked_at_s = now_s
-            self._bound_outputs()
+            cut_outputs((*self.layout.logs.glob("*.out"), self.layout.logs / "supervisor.log"))
 
     def _wait_s(self) -> float:
         now_s = time.monotonic()
@@ -233,13 +233,6 @@ class Supervisor:
         if self._stages is not None:
             due.append(self._stage_ends_at_s)
         return max(0.0, min([*due, now_s + OUTPUT_CHECK_S]) - now_s)
-
-    def _bound_outputs(self) -> None:
-        """A child keeps its output open for appending, so emptying the file bounds it."""
-        for path in self.layout.logs.glob("*.out"):
-            if path.stat().st_size > OUTPUT_BYTES_MAX:
-                path.with_suffix(".out.1").write_bytes(path.read_bytes())
-                os.truncate(path, 0)
 
     # Shutting down.
 
