@@ -6,6 +6,7 @@ import functools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 
+from agent_api.catalogue import make_catalogue
 from controllers.gate.answers import AnswerBook
 from controllers.gate.applying import Applier
 from controllers.gate.chaining import AuditChain
@@ -22,8 +23,6 @@ from runtime.consensus.store import Leadership, Revision, Store
 from runtime.content.port import ContentStore
 from runtime.invocation.connection import Connection
 from runtime.names import NodeId
-from runtime.operations import blueprints, nodes, slices
-from runtime.operations.catalogue import Catalogue
 from runtime.operations.identity import new_id
 from runtime.state import keys
 
@@ -41,11 +40,6 @@ PREFIXES: Final = (
 )
 """What the gate and the API read, beside what deployment reads."""
 AUDIT_OWNER: Final = "audit"
-
-
-def make_catalogue() -> Catalogue:
-    """Every operation that this process offers."""
-    return Catalogue(slices.OPERATIONS, nodes.OPERATIONS, blueprints.OPERATIONS)
 
 
 class GateParts:

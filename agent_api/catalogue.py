@@ -1,0 +1,11 @@
+"""The catalogue of this product: what every layer declares, put together in one place and light to import."""
+
+from __future__ import annotations
+
+from runtime.operations import blueprints, nodes, slices
+from runtime.operations.catalogue import Catalogue
+
+
+def make_catalogue() -> Catalogue:
+    """Every operation there is; the HTTP API, the command line and the client are made from it."""
+    return Catalogue(slices.OPERATIONS, nodes.OPERATIONS, blueprints.OPERATIONS)
