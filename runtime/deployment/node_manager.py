@@ -9,10 +9,11 @@ from runtime.clock import Clock
 from runtime.cluster.membership import Lines, Publisher
 from runtime.consensus.store import Revision
 from runtime.deployment.gateway_link import GatewayLink
-from runtime.deployment.instance_driver import Driver
+from runtime.deployment.instance_driver import DRAIN_MS, Driver
 from runtime.deployment.view import StateView
-from runtime.deployment.worker_pool import WorkerPool
-from runtime.hosting.ports import ArtifactSource
+from runtime.deployment.worker_pool import PooledWorker, WorkerPool
+from runtime.errors import RuntimeFault
+from runtime.hosting.ports import ArtifactSource, HostedInstance
 from runtime.invocation.errors import CallFault
 from runtime.names import NodeId
 from runtime.state import keys
@@ -101,29 +102,49 @@ class NodeManager:
         return driver
 
     async def _adopt(self, tasks: TaskGroup) -> None:
-        """Instances that run as assigned are taken over as they are; workers with none of these are stopped."""
-        wanted = self.view.assignments(self.node)
+        """Instances that run as assigned are taken over as they are. All others end, and workers with none."""
+        left: list[tuple[PooledWorker, HostedInstance]] = []
         for worker in await self.pool.adopt():
             try:
                 hosted = await (await worker.host()).instances()
             except CallFault as error:
                 self.log.warning("worker_not_adopted", worker=worker.id, reason=str(error))
                 continue
-            for instance in hosted:
-                assignment = wanted.get((instance.slice, instance.number))
-                if (
-                    assignment is None
-                    or instance.phase is not Phase.ACTIVE
-                    or assignment.version != instance.version
-                    or assignment.artifact_sha256 != worker.sha256
-                ):
-                    continue
-                driver = self._drivers[assignment.slice, assignment.number] = Driver(self, assignment)
-                worker.users.add(driver.key)
-                driver.adopt(worker)
-                tasks.start_soon(driver.run)
-                self.log.info("instance_adopted", slice=instance.slice, number=instance.number, worker=worker.id)
+            left += [(worker, instance) for instance in hosted if not self._take_over(worker, instance, tasks)]
         await self.pool.drop_unused()
+        async with anyio.create_task_group() as ending:
+            for worker, instance in left:
+                if worker.users:
+                    ending.start_soon(self._end, worker, instance)
+
+    def _take_over(self, worker: PooledWorker, instance: HostedInstance, tasks: TaskGroup) -> bool:
+        """False for one that is not, or not as it is, assigned here."""
+        assignment = self.view.assignments(self.node).get((instance.slice, instance.number))
+        if (
+            assignment is None
+            or instance.phase is not Phase.ACTIVE
+            or assignment.version != instance.version
+            or assignment.artifact_sha256 != worker.sha256
+            or assignment.settings.config != instance.config
+        ):
+            return False
+        driver = self._drivers[assignment.slice, assignment.number] = Driver(self, assignment)
+        worker.users.add(driver.key)
+        driver.adopt(worker)
+        tasks.start_soon(driver.run)
+        self.log.info("instance_adopted", slice=instance.slice, number=instance.number, worker=worker.id)
+        return True
+
+    async def _end(self, worker: PooledWorker, instance: HostedInstance) -> None:
+        """Of a worker that goes on: its assignment went or changed while no control looked."""
+        key = (instance.slice, instance.number)
+        try:
+            host = await worker.host()
+            if instance.phase is Phase.ACTIVE:
+                await host.deactivate(*key, drain_ms=DRAIN_MS)
+            await host.unload(*key)
+        except RuntimeFault as error:
+            self.log.warning("instance_not_ended", slice=key[0], number=key[1], reason=str(error))
 
     def _gateway_began(self) -> None:
         """A new gateway hosts nothing: what was inline there starts again."""

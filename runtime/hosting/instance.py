@@ -81,6 +81,7 @@ class Instance:
             version=self.settings.version,
             phase=self.phase,
             reason=self.reason,
+            config=self.settings.config,
         )
 
     def construct(self, injected: dict[str, object], recorder: Recorder) -> None:

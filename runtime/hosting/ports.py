@@ -84,6 +84,7 @@ class HostedInstance(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     phase: Phase
     reason: str = ""
+    config: dict[str, str | int | float | bool] = {}
 
 
 class InstanceHost(Protocol):
