@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
+from msgspec import Meta
 
 from runtime.consensus.store import Compare, Delete, Operation, Put, Revision, unchanged
 
 FIELDS_SHOWN_MAX: Final = 200  # of a diff, for people; the effect's hash counts all
 VALUE_SHOWN_CHARS_MAX: Final = 400
 
-Json = object
-"""Anything that JSON can say; msgspec knows no recursive alias."""
+Json = Annotated[object, Meta(extra_json_schema={"description": "Anything that JSON can say."})]
+"""msgspec knows no recursive alias; without the schema it would refuse to describe what holds one."""
 
 
 class KeyChange(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ from itertools import count
 
 import msgspec
 
+from agent_api.catalogue import make_catalogue
 from controllers.gate.answers import AnswerBook
 from controllers.gate.applying import Applier
 from controllers.gate.chaining import AuditChain
@@ -18,9 +19,7 @@ from controllers.gate.voting import Votes
 from runtime.consensus.memory import MemoryStore
 from runtime.consensus.store import LEADER_KEY, KeyValue, Put, Revision
 from runtime.names import BlueprintId, NodeId, Sha256, SliceName, Version
-from runtime.operations import blueprints, nodes, slices
 from runtime.operations.actor import Actor, ActorKind, Role
-from runtime.operations.catalogue import Catalogue
 from runtime.operations.dispatch import Outcome, Submission
 from runtime.sdk.testing import CollectedLog
 from runtime.security.principals import PrincipalRecord
@@ -95,7 +94,7 @@ class GateOnHand:
         self.desk = GateDesk(
             store=self.store,
             state=self.state,
-            catalogue=Catalogue(slices.OPERATIONS, nodes.OPERATIONS, blueprints.OPERATIONS),
+            catalogue=make_catalogue(),
             clock=self.clock,
             new_id=lambda: f"id{next(numbers):04}",
             fence=self.fence,

@@ -1,0 +1,15 @@
+"""Everything that can be asked, declared by noun. Who answers is wired in when the process is put together."""
+
+from typing import Final
+
+from runtime.operations.queries import blueprints, cluster, nodes, operations, settings, slices, telemetry
+
+QUERIES: Final = (
+    *cluster.QUERIES,
+    *nodes.QUERIES,
+    *slices.QUERIES,
+    *blueprints.QUERIES,
+    *telemetry.QUERIES,
+    *settings.QUERIES,
+    *operations.QUERIES,
+)

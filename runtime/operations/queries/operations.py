@@ -1,0 +1,67 @@
+"""What can be asked about the operations themselves."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+from msgspec import Meta
+
+from runtime.operations.operation import Request, Result
+from runtime.operations.plan import Json
+from runtime.operations.queries.page import Page, PageRequest, Row, read
+
+OperationField = Annotated[str, Meta(min_length=1, max_length=80, description="Name of an operation.")]
+
+
+class OperationListRequest(PageRequest, frozen=True, kw_only=True):
+    pass
+
+
+class OperationRow(Row, frozen=True, kw_only=True):
+    """`risk` is empty for what only reads."""
+
+    name: str
+    kind: Literal["change", "read"]
+    summary: str
+    method: str
+    path: str
+    role: str
+    risk: str = ""
+    effect: str
+    paged: bool = False
+    errors: tuple[str, ...] = ()
+
+
+class OperationPage(Page, frozen=True, kw_only=True):
+    items: tuple[OperationRow, ...]
+
+
+class OperationRequest(Request, frozen=True, kw_only=True):
+    name: OperationField
+
+
+class OperationShown(Result, frozen=True, kw_only=True):
+    """The schemas are JSON Schema 2020-12."""
+
+    operation: OperationRow
+    request_schema: dict[str, Json]
+    result_schema: Annotated[dict[str, Json], Meta(description="Of a query's answer; empty for changes.")]
+
+
+QUERIES: Final = (
+    read(
+        "operation.list",
+        "Everything that can be changed or asked.",
+        OperationListRequest,
+        OperationPage,
+        "/v1/operations",
+    ),
+    read(
+        "operation.show",
+        "One operation with the schemas of its request and answer.",
+        OperationRequest,
+        OperationShown,
+        "/v1/operations/{name}",
+        errors=("operation_unknown",),
+    ),
+)

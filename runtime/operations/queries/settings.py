@@ -1,0 +1,84 @@
+"""What can be asked about settings and alerts."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+from msgspec import Meta
+
+from runtime.operations.fields import NodeField, SliceField
+from runtime.operations.operation import Request, Result
+from runtime.operations.plan import Json
+from runtime.operations.queries.page import Page, PageRequest, Row, read
+from runtime.operations.queries.slices import UnixMs
+
+SettingField = Annotated[str, Meta(min_length=1, max_length=63, description="Name of a setting.")]
+OfNodeField = Annotated[NodeField, Meta(description="Whose values; that of the answering node if not given.")]
+
+
+class ConfigListRequest(PageRequest, frozen=True, kw_only=True):
+    node: OfNodeField = ""
+
+
+class ConfigRow(Row, frozen=True, kw_only=True):
+    """`value` is what is in force at that node, `source` says what made it so: a node's own value in the store goes
+    before the cluster's, that before the node's file, that before the default."""
+
+    name: str
+    value: Json
+    source: Literal["node", "cluster", "file", "default", "unknown"]
+    default: Json
+    type: str
+    unit: str
+    bounds: str
+    applies: Literal["live", "restart"]
+    summary: str
+
+
+class ConfigPage(Page, frozen=True, kw_only=True):
+    items: tuple[ConfigRow, ...]
+
+
+class ConfigRequest(Request, frozen=True, kw_only=True):
+    name: SettingField
+    node: OfNodeField = ""
+
+
+class ConfigShown(Result, frozen=True, kw_only=True):
+    setting: ConfigRow
+
+
+class AlertListRequest(PageRequest, frozen=True, kw_only=True):
+    slice: Annotated[SliceField, Meta(description="Only of this slice.")] = ""
+
+
+class AlertRow(Row, frozen=True, kw_only=True):
+    """A threshold. `state` is "firing" while the metric has been beyond it for `for_s`."""
+
+    slice: str
+    metric: str
+    bound: float
+    for_s: int
+    state: Literal["ok", "firing"]
+    value: Annotated[float | None, Meta(description="When it began to fire.")] = None
+    since_unix_ms: UnixMs = 0
+
+
+class AlertPage(Page, frozen=True, kw_only=True):
+    items: tuple[AlertRow, ...]
+
+
+QUERIES: Final = (
+    read("config.list", "Settings with their values.", ConfigListRequest, ConfigPage, "/v1/config"),
+    read(
+        "config.get",
+        "One setting with its value.",
+        ConfigRequest,
+        ConfigShown,
+        "/v1/config/{name}",
+        errors=("setting_unknown",),
+    ),
+    read(
+        "alert.list", "Thresholds of slices' metrics, and which are passed.", AlertListRequest, AlertPage, "/v1/alerts"
+    ),
+)
