@@ -16,7 +16,8 @@ GUIDE = ROOT / "docs" / "guides" / "slices.md"
 
 
 def run_pytest(directory: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", *words]
+    spared = ("-p", "no:cacheprovider", "-p", "no:langsmith_plugin")  # the latter as in our own pyproject.toml
+    command = [sys.executable, "-P", "-m", "pytest", "-q", *spared, *words]
     return subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
 
 
