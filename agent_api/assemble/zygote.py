@@ -19,6 +19,7 @@ from typing import Final
 import msgspec
 
 from agent_api.assemble import worker
+from runtime.cluster.identity import read_identity
 from runtime.cluster.layout import NodeLayout
 from runtime.hosting.forking import thread_count
 from runtime.hosting.instance import describe
@@ -41,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if reason:
             _start_over(arguments, reason)
     os.umask(0o077)
-    log = open_log(layout.logs, f"zygote-{arguments.set}")
+    log = open_log(layout.logs, f"zygote-{arguments.set}", node=read_identity(layout.identity).node)
     log.info("zygote_started", mode="spawn" if arguments.spawn else "fork", reason=arguments.spawn)
     zygote = Zygote(
         layout,

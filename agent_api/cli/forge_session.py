@@ -68,7 +68,7 @@ class Session:
 
     async def _hold(self, forge: Forge, profile: Profile | None) -> None:
         load = await self._load(forge, profile) if profile is not None else None
-        window = LoadWindow(load) if load is not None else None
+        window = LoadWindow(load, time.monotonic) if load is not None else None
         try:
             async with anyio.create_task_group() as tasks:
                 if load is not None:
@@ -122,7 +122,7 @@ class Session:
         try:
             self._message(await chaos.do(command))
         except RuntimeFault as fault:
-            self._message(f"{fault} {fault.problem()['remedy']}".strip())
+            self._message("\n  ".join(filter(None, (str(fault), str(fault.problem()["remedy"])))))
         except (ValueError, BaseExceptionGroup) as error:
             self._message(f"{command!r} failed: {error}")
 

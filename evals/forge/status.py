@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -40,18 +41,21 @@ class Status:
 
 @dataclass(slots=True)
 class LoadWindow:
-    """The generator's last seconds, one reading a second."""
+    """The generator's last seconds, however often it is read."""
 
     generator: LoadGenerator
-    _readings: deque[tuple[dict[str, int], Histogram]] = field(default_factory=lambda: deque(maxlen=WINDOW_S + 1))
+    now_s: Callable[[], float]
+    _readings: deque[tuple[float, dict[str, int], Histogram]] = field(default_factory=deque)
 
     def read(self) -> tuple[dict[str, float], float]:
-        """(requests a second by node, p99 in milliseconds) since the oldest reading kept."""
-        report = self.generator.report
+        """(requests a second by node, p99 in milliseconds) of the last `WINDOW_S`, or since the reading before."""
+        report, now_s = self.generator.report, self.now_s()
         latest = Histogram(report.latency_us.counts, report.latency_us.sum)
-        self._readings.append((dict(report.by_node), latest))
-        nodes, histogram = self._readings[0]
-        seconds = max(1, len(self._readings) - 1)
+        self._readings.append((now_s, dict(report.by_node), latest))
+        while len(self._readings) > 2 and self._readings[0][0] < now_s - WINDOW_S:
+            self._readings.popleft()
+        began_s, nodes, histogram = self._readings[0]
+        seconds = max(now_s - began_s, 1e-3)
         rps = {node: (count - nodes.get(node, 0)) / seconds for node, count in report.by_node.items()}
         return rps, latest.since(histogram).percentile(0.99) / 1000
 

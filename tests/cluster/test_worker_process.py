@@ -176,6 +176,7 @@ async def test_what_slices_print_becomes_log_lines(node: WorkerNode, tmp_path: P
     ]
     raw = [line for line in node.log_lines("zygote-default") if line["event"] == "worker_output"]
     assert [(line["worker"], line["line"]) for line in raw] == [("w-one", "raw hello")]
+    assert {line.get("node") for line in (*printed, *raw)} == {"n1"}, "merged, nobody could tell where it was printed"
 
 
 @pytest.mark.parametrize(
