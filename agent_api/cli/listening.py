@@ -29,7 +29,7 @@ def add_listen_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--host", help="as --listen HOST")
     for name in OFFSETS:
-        parser.add_argument(f"--{name}", type=_port, metavar="PORT", default=0, help=f"{PURPOSES[name]} port")
+        parser.add_argument(f"--{name}", type=port_of, metavar="PORT", default=0, help=f"{PURPOSES[name]} port")
     parser.add_argument(
         "--advertise",
         action="append",
@@ -74,7 +74,8 @@ def address_lines(listen: Listen) -> str:
     return "\n".join(rows)
 
 
-def _port(text: str) -> int:
+def port_of(text: str) -> int:
+    """For argparse."""
     if not text.isdigit() or not 1 <= int(text) <= 65_535:
         raise argparse.ArgumentTypeError(f"{text!r} is no port (1 to 65535)")
     return int(text)

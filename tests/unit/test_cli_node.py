@@ -88,6 +88,14 @@ def test_init_refuses_bad_words(
     assert not (tmp_path / "n1").exists()
 
 
+@pytest.mark.parametrize("words", [("cluster", "init", "d", "--api"), ("forge", "--port")])
+def test_what_is_no_port_is_said_to_be_none(capsys: pytest.CaptureFixture[str], words: tuple[str, ...]) -> None:
+    for wrong in ("-3", "0", "65536", "http"):
+        with pytest.raises(SystemExit):
+            main([*words, wrong])
+        assert "is no port (1 to 65535)" in capsys.readouterr().err
+
+
 def test_init_refuses_a_directory_in_use(node: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "already holds a node" in refused(capsys, "cluster", "init", str(node))
     (node / "node.json").unlink()
