@@ -14,8 +14,9 @@ from runtime.errors import RuntimeFault
 from runtime.telemetry.segments import SUFFIX
 
 LIMIT_MAX: Final = 1_000
-READ_BYTES_MAX: Final = 64 * 1024 * 1024  # of the newest segments; older matches are not looked for
+READ_BYTES_MAX: Final = 64 * 1024 * 1024  # of the newest segments of the time asked for; beyond nothing is looked for
 CHUNK_BYTES: Final = 256 * 1024
+SPAN_MS_MAX: Final = 600_000  # a span is written when it ends and has the time of its begin
 QUIET_S: Final = 600.0  # a process that wrote nothing for so long is gone, or begins a new segment
 _decode: Final = msgspec.json.Decoder(dict[str, object]).decode
 
@@ -58,7 +59,11 @@ def find(directory: Path, query: LineQuery) -> list[dict[str, object]]:
     needles = [each.encode() for each in (query.text, query.request_id, query.trace_id) if each]
     found: list[dict[str, object]] = []
     budget = READ_BYTES_MAX
-    for path in _newest_first(directory):
+    for modified_s, path in _newest_first(directory):
+        if modified_s * 1_000 < query.since_ms:
+            break
+        if _begins_ms(path) > query.until_ms + SPAN_MS_MAX:
+            continue
         taken = 0
         for line in _lines_backwards(path):
             budget -= len(line) + 1
@@ -101,14 +106,26 @@ def prune(directory: Path, *, bytes_max: int, age_s_max: float) -> int:
     return freed
 
 
-def _newest_first(directory: Path) -> list[Path]:
+def _newest_first(directory: Path) -> list[tuple[float, Path]]:
+    """With the time of each one's newest line, in seconds."""
     found = []
     for path in directory.glob(f"*{SUFFIX}"):
         try:
             found.append((path.stat().st_mtime, path))
         except FileNotFoundError:
             continue
-    return [path for _, path in sorted(found, reverse=True)]
+    return sorted(found, reverse=True)
+
+
+def _begins_ms(path: Path) -> int:
+    """The time of the first line; 0 when that cannot be read."""
+    try:
+        with path.open("rb") as file:
+            record = _record(file.readline(CHUNK_BYTES))
+    except OSError:
+        return 0
+    at_ms = record.get("at_ms") if record is not None else None
+    return at_ms if isinstance(at_ms, int) else 0
 
 
 def _lines_backwards(path: Path) -> Iterator[bytes]:
