@@ -110,10 +110,10 @@ def find_planted(*, first_seed: int, names: tuple[str, ...], jobs: int) -> Itera
         yield from pool.map(seeds_needed, names, [first_seed] * len(names))
 
 
-def seeds_needed(plant: str, first_seed: int = 1, *, seeds_max: int = PLANT_SEEDS_MAX) -> Found:
-    """Runs with the bug until it shows. Raises UnknownPlant."""
+def seeds_needed(plant: str, first_seed: int = 1, *, seeds_max: int = PLANT_SEEDS_MAX, fault: str = "") -> Found:
+    """Runs with the bug until it shows, with all faults or with `fault` alone. Raises UnknownPlant."""
     for number in range(seeds_max):
-        outcome = simulate(first_seed + number, plant=plant)
+        outcome = simulate(first_seed + number, plant=plant, fault=fault)
         if outcome.violation:
             return Found(
                 plant=plant, protection=PLANTS[plant].protection, seeds=number + 1, violation=outcome.violation

@@ -164,5 +164,8 @@ class Slowness:
     least: float = 0.0002
     most: float = 0.004
 
+    def recover(self) -> None:
+        self.least, self.most = 0.0002, 0.004
+
     def seconds(self, rng: random.Random) -> float:
         return rng.uniform(self.least, self.most)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine
 from typing import Final
 
 from evals.simulation.network import Weather
+from evals.simulation.scenarios import Scenarios
 from evals.simulation.world import World
 from runtime.consensus import errors as e
 from runtime.consensus.raft.engine import RaftEngine
@@ -19,21 +20,22 @@ CHANGE_S: Final = 3.0
 
 
 class Faults:
-    """`counts` says how often each was made to happen."""
+    """`counts` says how often each was made to happen. `only` names one of them, where no other is wanted."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, *, only: str = "") -> None:
         self.world = world
         self.counts: Counter[str] = Counter()
         self._rng = world.rng
         self._fresh = len(world.nodes)
         self._lost: set[str] = set()  # nodes whose disk is damaged: they never come back under this name
+        scenarios = Scenarios(world, self._start_again)
         self._kinds: dict[str, Callable[[], Coroutine[object, object, None]]] = {
             "kill one": self._kill_one,
             "power loss of one": self._power_one,
             "kill the leader": self._kill_leader,
             "power loss of all": self._power_all,
-            "leaders die young": self._die_young,
-            "majority changes at a power loss": self._change_majority,
+            "leaders die young": scenarios.die_young,
+            "majority changes at a power loss": scenarios.change_majority,
             "partition": self._partition,
             "one-way partition": self._one_way,
             "leader cut off": self._leader_alone,
@@ -49,8 +51,12 @@ class Faults:
             "leadership handed over": self._hand_over,
             "snapshot while one is away": self._away,
             "death during a snapshot": self._die_in_snapshot,
-            "own snapshot late": self._snapshot_late,
+            "own snapshot late": scenarios.snapshot_late,
+            "the lead goes to and fro": scenarios.to_and_fro,
+            "answers late over elections": scenarios.answers_late,
         }
+        if only:
+            self._kinds = {only: self._kinds[only]}
 
     async def round(self) -> None:
         """One fault, with probability a third a second one on top of it; then peace for a moment."""
@@ -99,47 +105,6 @@ class Faults:
     async def _power_all(self) -> None:
         await self._down([name for name, _ in self.world.live()], power=True)
 
-    async def _die_young(self) -> None:
-        """Whoever begins to lead goes, before or just after its first entries got anywhere; what was on its way to or
-        from it may arrive in a later term."""
-        down: list[str] = []
-        slow = self._rng.random() < 0.5
-        if slow:
-            self.world.network.weather = Weather(least=0.001, most=0.2, reorders=True)
-        for _ in range(self._rng.randrange(2, 8)):
-            for _ in range(100):
-                if self.world.leaders():
-                    break
-                await asyncio.sleep(0.02)
-            await asyncio.sleep(self._rng.expovariate(1 / (0.15 if slow else 0.03)))
-            for name in self.world.leaders():
-                self.world.crash(name, power=self._rng.random() < 0.5)
-                down.append(name)
-            if len(down) > self._rng.randrange(1, 3):
-                self._start_again(down.pop(0))
-        for name in down:
-            self._start_again(name)
-
-    async def _change_majority(self) -> None:
-        """Who did not hear the last entries, and a leader that had them unsynced, decide without who had them."""
-        leaders = self.world.leaders()
-        if not leaders or len(self.world.nodes) < 3:
-            return
-        leader = leaders[0]
-        others = sorted(set(self.world.nodes) - {leader})
-        self._rng.shuffle(others)
-        deaf, heard = others[: len(others) // 2], others[len(others) // 2 :]
-        slow = self.world.nodes[leader].slow
-        slow.least, slow.most = self._rng.choice([(0.0002, 0.004), (0.2, 0.5)])
-        self.world.network.partition(set(deaf), {leader, *heard})
-        await asyncio.sleep(self._rng.uniform(0.05, 0.6))
-        self.world.crash(leader, power=True)
-        slow.least, slow.most = 0.0002, 0.004
-        self.world.network.cut.clear()
-        self.world.network.partition(set(heard), {leader, *deaf})
-        self._start_again(leader)
-        await asyncio.sleep(self._rng.uniform(0.5, 3.0))
-
     async def _down(self, names: list[str], *, power: bool) -> None:
         for name in names:
             self.world.crash(name, power=power)
@@ -169,16 +134,12 @@ class Faults:
         names = sorted(self.world.nodes)
         if len(names) < 2:
             return
-        if len(names) < 2:
-            return
         self._rng.shuffle(names)
         at = self._rng.randrange(1, len(names))
         self.world.network.partition(set(names[:at]), set(names[at:]))
         await asyncio.sleep(self._rng.uniform(0.3, 5.0))
 
     async def _one_way(self) -> None:
-        if len(self.world.nodes) < 2:
-            return
         if len(self.world.nodes) < 2:
             return
         one, other = self._rng.sample(sorted(self.world.nodes), 2)
@@ -207,7 +168,7 @@ class Faults:
         slow = self.world.nodes[self._any()].slow
         slow.least, slow.most = 0.01, self._rng.choice([0.1, 0.5, 2.0])
         await self._disturbing(self._rng.uniform(1.0, 4.0))
-        slow.least, slow.most = 0.0002, 0.004
+        slow.recover()
 
     async def _full(self) -> None:
         disk = self.world.nodes[self._any()].disk
@@ -306,38 +267,14 @@ class Faults:
                     return
             await asyncio.sleep(0.005)
 
-    async def _snapshot_late(self) -> None:
-        """A member cut off with a slow disk, amid its own snapshot, gets a newer one before that is done."""
-        name = self._any()
-        node = self.world.nodes[name]
-        node.slow.least, node.slow.most = 0.5, 1.5
-        self.world.disturbances += 1
-        for _ in range(200):
-            if node.engine is not None and node.engine.member.is_between_snapshots:
-                break
-            await asyncio.sleep(0.02)
-        self.world.network.partition({name}, set(self.world.nodes) - {name})
-        await asyncio.sleep(self._rng.uniform(2.0, 4.0))
-        self.world.network.cut.clear()
-        await asyncio.sleep(self._rng.uniform(1.0, 3.0))
-        node.slow.least, node.slow.most = 0.0002, 0.004
-        self.world.disturbances -= 1
-        self.world.disturb()
-
     async def _disturbing(self, seconds: float) -> None:
-        self.world.disturbances += 1
-        await asyncio.sleep(seconds)
-        self.world.disturbances -= 1
-        self.world.disturb()
+        with self.world.disturbing():
+            await asyncio.sleep(seconds)
 
     async def _change(self, kind: str, name: str) -> bool:
         """Through whoever leads, for a while. An unknown outcome is asked again: changes may be repeated."""
-        self.world.disturbances += 1
-        try:
+        with self.world.disturbing():
             return await self._changed(kind, name)
-        finally:
-            self.world.disturbances -= 1
-            self.world.disturb()
 
     async def _changed(self, kind: str, name: str) -> bool:
         for _ in range(40):

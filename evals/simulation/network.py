@@ -32,6 +32,7 @@ class Network:
         self._arrives_s: dict[tuple[str, str], float] = {}
         self.cut: set[tuple[str, str]] = set()
         self.weather = Weather()
+        self.late: dict[tuple[str, str], float] = {}  # what a direction takes on top of the weather, in seconds
         self.messages = 0
 
     def send(self, source: str, target: str, message: bytes) -> None:
@@ -43,6 +44,7 @@ class Network:
             if self._rng.random() < weather.lost:
                 continue
             at_s = self._loop.time() + self._rng.uniform(weather.least, weather.most)
+            at_s += self.late.get((source, target), 0.0)
             if not weather.reorders:
                 at_s = max(at_s, self._arrives_s.get((source, target), 0.0))
                 self._arrives_s[source, target] = at_s
@@ -57,6 +59,7 @@ class Network:
 
     def heal(self) -> None:
         self.cut.clear()
+        self.late.clear()
         self.weather = Weather()
 
     def _arrive(self, source: str, target: str, message: bytes) -> None:

@@ -53,21 +53,22 @@ def _own_globals() -> Iterator[None]:
         syncobj.monotonicTime, syncobj.random = before  # type: ignore[attr-defined]
 
 
-def simulate(seed: int, *, size: int = 0, rounds: int = ROUNDS, plant: str = "") -> Outcome:
-    """The run of that seed; `size` 0 takes three or five nodes by seed; `plant` names a bug of `planted.PLANTS`.
+def simulate(seed: int, *, size: int = 0, rounds: int = ROUNDS, plant: str = "", fault: str = "") -> Outcome:
+    """The run of that seed; `size` 0 takes three or five nodes by seed; `plant` names a bug of `planted.PLANTS`,
+    `fault` the only kind of fault to happen; empty, all of them do.
 
     Raises UnknownPlant.
     """
     nodes = size or (3, 3, 5)[seed % 3]
     outcome = Outcome(seed=seed, size=nodes)
     with _own_globals(), planted(plant):
-        run_simulated(_run(outcome, rounds))
+        run_simulated(_run(outcome, rounds, fault))
     return outcome
 
 
-async def _run(outcome: Outcome, rounds: int) -> None:
+async def _run(outcome: Outcome, rounds: int, fault: str) -> None:
     world = World(outcome.seed, outcome.size)
-    invariants, account, faults = Invariants(world), Account(), Faults(world)
+    invariants, account, faults = Invariants(world), Account(), Faults(world, only=fault)
     began_s = world.loop.time()
     watchers = [Watcher(world, account) for _ in range(WATCHERS)]
     works = [world.keep_links(), _torment(world, faults, account, rounds)]

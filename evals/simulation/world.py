@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -53,7 +54,7 @@ class World:
         self.network = Network(self.rng, self._deliver)
         self.nodes: dict[str, SimulatedNode] = {}
         self.trace: list[str] = []
-        self.entries_max = self.rng.choice([2, 2_048])  # two: everything takes several messages
+        self.entries_max = self.rng.choice([1, 2, 2_048])  # few: everything takes several messages
         self.jumps = 0
         self.restarts = self.crashes = self.damages = 0
         self.disturbances = 0  # things other than cuts that go on now
@@ -76,6 +77,16 @@ class World:
     def disturb(self) -> None:
         """Something happened that may cost a leader its lead without anybody being wrong; cuts alone must not."""
         self.disturbed_s = self.loop.time()
+
+    @contextlib.contextmanager
+    def disturbing(self) -> Iterator[None]:
+        """While something goes on that may cost a leader its lead."""
+        self.disturbances += 1
+        try:
+            yield
+        finally:
+            self.disturbances -= 1
+            self.disturb()
 
     @property
     def is_calm(self) -> bool:

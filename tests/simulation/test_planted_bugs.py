@@ -8,29 +8,32 @@ from evals.simulation.campaign import seeds_needed
 from evals.simulation.planted import PLANTS, UnknownPlant, planted
 from evals.simulation.run import simulate
 
-QUICK = (  # found within ten seeds; how many each needs stands in docs/reliability.md
-    "acknowledge-everything",
-    "apply-again",
-    "changes-at-once",
-    "commit-without-majority",
-    "count-time-before",
-    "cut-without-conflict",
-    "no-checksum",
-    "no-pre-vote",
-    "publish-unsynced",
-    "snapshot-without-leases",
-    "vote-for-anyone",
-    "vote-twice",
-    "watch-with-gaps",
-)
+SEARCHED = {  # bug → the fault to look for it with, as found within ten seeds; with all faults: docs/reliability.md
+    "acknowledge-everything": "",
+    "any-acknowledgement": "answers late over elections",
+    "apply-again": "",
+    "changes-at-once": "",
+    "commit-any-term": "the lead goes to and fro",
+    "commit-without-majority": "",
+    "count-time-before": "",
+    "cut-without-conflict": "",
+    "keep-own-snapshot": "own snapshot late",
+    "no-checksum": "",
+    "no-pre-vote": "",
+    "publish-unsynced": "",
+    "snapshot-without-leases": "",
+    "vote-for-anyone": "",
+    "vote-twice": "",
+    "watch-with-gaps": "",
+}
 SEEDS_MAX = 60
 
 
 @pytest.mark.slow
 def test_a_planted_bug_is_found(seed: int) -> None:
     """Another one with each seed."""
-    plant = QUICK[seed % len(QUICK)]
-    assert seeds_needed(plant, seeds_max=SEEDS_MAX).seeds, f"{plant} was not found"
+    plant = sorted(SEARCHED)[seed % len(SEARCHED)]
+    assert seeds_needed(plant, seeds_max=SEEDS_MAX, fault=SEARCHED[plant]).seeds, f"{plant} was not found"
 
 
 def test_a_bug_is_gone_after_its_run() -> None:

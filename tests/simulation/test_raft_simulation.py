@@ -10,7 +10,7 @@ import pytest
 from evals.simulation.run import simulate
 
 pytestmark = pytest.mark.slow
-BUDGET_S: Final = 100.0
+BUDGET_S: Final = 85.0
 RUNS_MIN: Final = 20  # on the slowest machine: fewer would prove nothing
 
 
