@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -44,9 +44,8 @@ DEADLINE_S: Final = 5.0  # spans an election: most take under a second
 ATTEMPT_S: Final = 2.0  # one member's time to answer before another attempt is made
 MOVE_ON_S: Final = 1.8  # an election takes less: a store that knows no leader for longer may be the wrong one to ask
 PAUSE_S: Final = 0.05
+Answer = TypeVar("Answer")
 _RETRIED: Final = {"not_leader", "no_quorum", "store_unavailable", "store_overloaded", "change_under_way"}
-
-_result: Final = msgspec.msgpack.Decoder(c.Applied).decode
 
 
 class _Tried(NamedTuple):
@@ -94,7 +93,7 @@ class StoreClient:
 
     async def get(self, key: str, *, at_revision: Revision = NOW, stale_ok: bool = False) -> GetResult:
         raw = await self._ask(w.GET, w.encode(w.GetRequest(key, stale_ok, at_revision)))
-        return msgspec.msgpack.decode(raw, type=GetResult)
+        return _read(w.decode_got, raw)
 
     async def range(
         self,
@@ -106,7 +105,7 @@ class StoreClient:
         stale_ok: bool = False,
     ) -> RangeResult:
         raw = await self._ask(w.RANGE, w.encode(w.RangeRequest(prefix, after, limit, stale_ok, at_revision)))
-        return msgspec.msgpack.decode(raw, type=RangeResult)
+        return _read(w.decode_page, raw)
 
     async def txn(
         self, compare: Sequence[Compare], then: Sequence[Operation], otherwise: Sequence[Operation] = ()
@@ -133,7 +132,7 @@ class StoreClient:
         while True:
             try:
                 async for raw in self._link.stream(w.WATCH, w.encode(w.WatchRequest(prefixes, following))):
-                    batch = w.decode_batches(raw)
+                    batch = _read(w.decode_batches, raw)
                     following = Revision(max(following, batch.revision + 1))
                     yield batch
             except RemoteFault as fault:
@@ -145,7 +144,7 @@ class StoreClient:
         while True:
             try:
                 async for raw in self._link.stream(w.LEADERSHIP):
-                    yield w.decode_leadership(raw)
+                    yield _read(w.decode_leadership, raw)
             except CallFault:
                 yield Leadership(leader="", fence=Revision(0))  # nobody can be asked, so nobody leads for us
                 await self._pause()
@@ -154,13 +153,13 @@ class StoreClient:
         await self._command(c.Compact(revision))
 
     async def status(self) -> StoreStatus:
-        return msgspec.msgpack.decode(await self._ask(w.STATUS, b""), type=StoreStatus)
+        return _read(w.decode_status, await self._ask(w.STATUS, b""))
 
     # -- members -----------------------------------------------------------------------------------------------------
 
     async def members(self) -> dict[str, str]:
         """Node id → store address of all members, as the store asked knows them."""
-        return msgspec.msgpack.decode(await self._ask(w.MEMBERS, b""), type=w.Members).addresses
+        return _read(w.decode_members, await self._ask(w.MEMBERS, b"")).addresses
 
     async def add_member(self, node: str, address: str, *, rises: bool = True) -> None:
         """As a learner; with `rises` it gets a vote once it has caught up. One that is a member stays as it is."""
@@ -175,11 +174,11 @@ class StoreClient:
 
     async def transfer_leadership(self, to: str = "") -> str:
         """Another member leads from now on: `to`, or any that has the whole log. Returns which was asked to."""
-        return w.decode_member(await self._ask(ow.TRANSFER, w.encode(w.MemberRequest(to)))).node
+        return _read(w.decode_member, await self._ask(ow.TRANSFER, w.encode(w.MemberRequest(to)))).node
 
     async def figures(self) -> StoreFigures:
         """Of the store that this client is connected to."""
-        return msgspec.msgpack.decode(await self._ask(ow.FIGURES, b""), type=StoreFigures)
+        return _read(ow.decode_figures, await self._ask(ow.FIGURES, b""))
 
     async def begin_check(self, nonce: str) -> None:
         """Every member computes the digest of its state at one entry of the log; then it can be asked for it."""
@@ -193,7 +192,7 @@ class StoreClient:
         self._in_flight[number] = None
         try:
             envelope = c.Envelope(command, session, number, next(iter(self._in_flight)))
-            return _result(await self._ask(w.COMMAND, c.encode(envelope)))
+            return _read(w.decode_applied, await self._ask(w.COMMAND, c.encode(envelope)))
         except e.SessionLost as lost:
             if self._session == session:
                 self._session = 0  # forgotten: so many others came since it was last used
@@ -208,7 +207,7 @@ class StoreClient:
         async with self._opening:
             if not self._session:
                 raw = await self._ask(w.COMMAND, c.encode(c.Envelope(c.OpenSession())))
-                self._session = _result(raw).session
+                self._session = _read(w.decode_applied, raw).session
             return self._session
 
     async def _ask(self, target: str, payload: bytes) -> bytes:
@@ -249,3 +248,11 @@ class StoreClient:
 
     async def _pause(self) -> None:
         await asyncio.sleep(PAUSE_S * (0.5 + random.random()))  # noqa: S311  spreads retries, hides nothing
+
+
+def _read(decode: Callable[[bytes], Answer], raw: bytes) -> Answer:
+    """Raises AnswerUnreadable."""
+    try:
+        return decode(raw)
+    except msgspec.DecodeError as error:
+        raise e.AnswerUnreadable(f"a store's answer cannot be read: {error}") from error

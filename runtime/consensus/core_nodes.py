@@ -12,7 +12,6 @@ import msgspec
 
 from runtime.consensus import wire as w
 from runtime.consensus.hello import greeting
-from runtime.consensus.store import StoreStatus
 from runtime.invocation.connection import Connection
 from runtime.invocation.errors import NotStarted
 from runtime.invocation.listener import connect_tls
@@ -50,8 +49,8 @@ class CoreNodes:
         """One that hears a leader knows who belongs to the group; one that does not may have been removed itself."""
         raw = [await connection.call(target, deadline_s=ASK_S) for target in (w.MEMBERS, w.STATUS)]
         try:
-            members = msgspec.msgpack.decode(raw[0], type=w.Members).addresses
-            status = msgspec.msgpack.decode(raw[1], type=StoreStatus)
+            members = w.decode_members(raw[0]).addresses
+            status = w.decode_status(raw[1])
         except msgspec.DecodeError as error:
             raise NotStarted(f"what the store of {connection.peer} says cannot be read: {error}") from error
         found = members if status.has_quorum and members else {**self.addresses, **members}

@@ -77,6 +77,13 @@ class TooManyWatchers(StoreFault):
     remedy = "Watch several prefixes with one watch, close those not needed, or ask another member."
 
 
+class AnswerUnreadable(StoreFault):
+    """A store answered something that is no answer: garbage, or a form of another release."""
+
+    code = "answer_unreadable"
+    remedy = "Bring all nodes to one release; if they are of one, report it with the log of the store asked."
+
+
 class SessionLost(StoreFault):
     """A change was sent, and whether it was applied can no longer be found out."""
 

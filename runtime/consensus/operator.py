@@ -90,8 +90,8 @@ class Operator:
             return MemberReport(
                 node=node,
                 address=address,
-                status=msgspec.msgpack.decode(status, type=StoreStatus),
-                figures=msgspec.msgpack.decode(figures, type=StoreFigures),
+                status=w.decode_status(status),
+                figures=ow.decode_figures(figures),
             )
 
         return await self._asked(node, address, ask, lambda why: MemberReport(node=node, address=address, error=why))
@@ -99,7 +99,7 @@ class Operator:
     async def _digest(self, nonce: str, node: str, address: str) -> MemberDigest:
         async def ask(connection: Connection) -> MemberDigest:
             raw = await connection.call(ow.DIGEST, w.encode(ow.DigestRequest(nonce)), deadline_s=DIGEST_S)
-            return MemberDigest(node=node, digest=msgspec.msgpack.decode(raw, type=Digest))
+            return MemberDigest(node=node, digest=ow.decode_digest(raw))
 
         return await self._asked(node, address, ask, lambda why: MemberDigest(node=node, error=why))
 

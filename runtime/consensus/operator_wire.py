@@ -6,6 +6,9 @@ from typing import Final
 
 import msgspec
 
+from runtime.consensus.decoding import decoder
+from runtime.consensus.digest import Digest
+from runtime.consensus.figures import StoreFigures
 from runtime.consensus.store import Revision
 
 PROMOTE_MEMBER: Final = "store/promote-member"
@@ -36,6 +39,8 @@ class SnapshotBegins(msgspec.Struct, frozen=True, array_like=True):
     bytes: int
 
 
-decode_digest_request: Final = msgspec.msgpack.Decoder(DigestRequest).decode
-decode_snapshot_request: Final = msgspec.msgpack.Decoder(SnapshotRequest).decode
-decode_snapshot_begins: Final = msgspec.msgpack.Decoder(SnapshotBegins).decode
+decode_digest_request: Final = decoder(DigestRequest)
+decode_snapshot_request: Final = decoder(SnapshotRequest)
+decode_snapshot_begins: Final = decoder(SnapshotBegins)
+decode_figures: Final = decoder(StoreFigures)
+decode_digest: Final = decoder(Digest)

@@ -6,9 +6,18 @@ from typing import Final
 
 import msgspec
 
-from runtime.consensus.commands import Envelope
+from runtime.consensus.commands import Applied, Envelope
 from runtime.consensus.decoding import decoder
-from runtime.consensus.store import NOW, RANGE_LIMIT_MAX, Leadership, Revision, WatchBatch
+from runtime.consensus.store import (
+    NOW,
+    RANGE_LIMIT_MAX,
+    GetResult,
+    Leadership,
+    RangeResult,
+    Revision,
+    StoreStatus,
+    WatchBatch,
+)
 
 GET: Final = "store/get"
 RANGE: Final = "store/range"
@@ -64,5 +73,10 @@ decode_range: Final = decoder(RangeRequest)
 decode_command: Final = decoder(Envelope)
 decode_watch: Final = decoder(WatchRequest)
 decode_member: Final = decoder(MemberRequest)
+decode_members: Final = decoder(Members)
+decode_got: Final = decoder(GetResult)
+decode_page: Final = decoder(RangeResult)
+decode_applied: Final = decoder(Applied)
+decode_status: Final = decoder(StoreStatus)
 decode_batches: Final = decoder(WatchBatch)
 decode_leadership: Final = decoder(Leadership)
