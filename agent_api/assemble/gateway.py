@@ -33,6 +33,7 @@ from runtime.gateway.tasks import Tasks
 from runtime.gateway.verbs import DRAIN, STATS, TABLE
 from runtime.gateway.watch import RequestWatch
 from runtime.hosting.host import Host
+from runtime.hosting.output import captured_output
 from runtime.hosting.tasks import TaskOwner
 from runtime.hosting.verbs import host_verbs
 from runtime.invocation.channels import InlineChannel
@@ -207,7 +208,7 @@ async def run(layout: NodeLayout) -> None:
     identity = read_identity(layout.identity)
     settings = read_settings(layout.data)
     log = open_log(layout.logs, "gateway", node=identity.node, level=settings.log_level)
-    with contextlib.closing(log):
+    with contextlib.closing(log), captured_output(log):  # of inline slices
         await serve(Parts(layout, identity, settings, log))
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from runtime.hosting.instance import HostLog, hosted
@@ -83,3 +85,16 @@ def capture_output(log: HostLog) -> tuple[CapturedStream, CapturedStream]:
     handlers = [SliceLogHandler(log)]
     logging.basicConfig(handlers=handlers, level=logging.INFO, format="%(message)s", force=True)
     return streams
+
+
+@contextmanager
+def captured_output(log: HostLog) -> Iterator[None]:
+    """The same for a while: what a process says of its own end goes where it always went."""
+    before = sys.stdout, sys.stderr
+    streams = capture_output(log)
+    try:
+        yield
+    finally:
+        for stream in streams:
+            stream.finish()
+        sys.stdout, sys.stderr = before

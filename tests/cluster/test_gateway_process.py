@@ -24,6 +24,7 @@ from runtime.invocation.table import InstanceRow
 from runtime.names import NodeId
 from runtime.security.authority import Authority, issue_node
 from runtime.security.tls import client_context
+from runtime.telemetry import lines
 from tests.cluster.gateway_node import ECHO, GatewayNode, ask, gateway_nodes, say
 from tests.cluster.worker_node import write_artifact
 
@@ -112,6 +113,7 @@ class Shop:
 
     @get("/shop/{word}")
     async def price(self, word: str) -> str:
+        print("asked for", word)
         return await self._echo.say(word)
 
     @post("/fail")
@@ -151,6 +153,11 @@ async def test_an_inline_slice_answers_in_the_gateway_itself_and_calls_others(
     await host.deactivate("shop", 3, drain_ms=1_000)
     await host.unload("shop", 3)
     assert "shop" not in {instance.slice for instance in await host.instances()}
+    node.terminate()
+    assert node.process is not None
+    assert await node.process.wait() == 0
+    (printed,) = lines.find(node.layout.logs, lines.query_of({"event": "slice_printed"}))
+    assert (printed["instance"], printed["line"], printed["node"]) == ("shop/3", "asked for tea", "n1")
 
 
 async def test_a_worker_that_dies_fails_over_to_the_next(node: GatewayNode) -> None:
