@@ -30,15 +30,20 @@ async def run_leader_services(
             if leadership.leader == node:
                 scope = anyio.CancelScope()
                 log.info("leadership_began", fence=leadership.fence)
-                for service in services:
-                    tasks.start_soon(_run, service, leadership.fence, scope, log)
+                tasks.start_soon(_lead, services, leadership.fence, scope, log)
 
 
-async def _run(service: LeaderService, fence: Revision, scope: anyio.CancelScope, log: Lines) -> None:
+async def _lead(services: Sequence[LeaderService], fence: Revision, scope: anyio.CancelScope, log: Lines) -> None:
     with scope:
-        while True:
-            try:
-                await service(fence)
-            except StoreFault as error:
-                log.warning("leader_service_failed", reason=str(error))
-            await anyio.sleep(RETRY_S)
+        async with anyio.create_task_group() as tasks:
+            for service in services:
+                tasks.start_soon(_run, service, fence, log)
+
+
+async def _run(service: LeaderService, fence: Revision, log: Lines) -> None:
+    while True:
+        try:
+            await service(fence)
+        except StoreFault as error:
+            log.warning("leader_service_failed", reason=str(error))
+        await anyio.sleep(RETRY_S)

@@ -71,6 +71,26 @@ async def test_services_live_exactly_as_long_as_the_leadership() -> None:
     assert service.running == 0
 
 
+async def test_several_services_begin_and_end_together() -> None:
+    store, services = MemoryStore("n1"), [Service(), Service(), Service()]
+    task = asyncio.create_task(
+        run_leader_services(
+            store=store,
+            node=NodeId("n1"),
+            services=[each.run for each in services],
+            log=Lines(),
+            noted=lambda _: None,
+        )
+    )
+    for leader, runs, begun in (("n1", True, 1), ("n2", False, 1), ("n1", True, 2)):
+        store.engine.lead(leader)
+        for each in services:
+            await each.until(runs=runs, begun=begun)
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
 async def test_a_leader_that_was_replaced_writes_nothing() -> None:
     """It may have slept: its fence tells, whatever it still believes."""
     store = MemoryStore("n1")
