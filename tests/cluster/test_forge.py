@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import AsyncIterator
@@ -21,6 +22,8 @@ from evals.forge.load.outcome import LoadReport
 from evals.forge.load.profile import Profile
 from evals.forge.load.requests import links_mix
 from evals.forge.load.scenario import Mix
+from evals.forge.processes import family
+from runtime.cluster.ports import ports_of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -65,6 +68,21 @@ def only_lost_connections(report: LoadReport) -> bool:
     """Whether nothing failed but what was on its way through the killed process itself."""
     known = {"connection_reset", "connection_closed", "http_502 connection_lost", "http_503 connection_lost"}
     return report.failed <= LOST_MAX and set(report.causes) <= known
+
+
+def listening(pids: tuple[int, ...]) -> set[int]:
+    """The TCP ports on which one of these processes listens, as the kernel tells."""
+    held = set[str]()
+    for link in [link for pid in pids for link in Path("/proc").glob(f"{pid}/fd/*")]:
+        with contextlib.suppress(FileNotFoundError):  # closed since
+            held.add(os.readlink(link))
+    rows = [row.split() for kind in ("tcp", "tcp6") for row in Path(f"/proc/net/{kind}").read_text().splitlines()[1:]]
+    return {int(row[1].rpartition(":")[2], 16) for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in held}
+
+
+async def test_a_node_listens_on_its_five_ports_and_on_nothing_else(forge: Forge) -> None:
+    for node in forge.nodes.values():
+        assert listening(family(node.pid)) == set(ports_of(node.listen).values())
 
 
 @pytest.mark.parametrize("node", ["n1", "n2", "n3"])
