@@ -1,4 +1,4 @@
-"""Every operation that the product offers, without what carries them out: for processes and for the command line."""
+"""The catalogue of this product: what every layer declares, put together in one place and light to import."""
 
 from __future__ import annotations
 
@@ -9,4 +9,5 @@ from runtime.operations.queries import QUERIES
 
 
 def make_catalogue() -> Catalogue:
+    """Every operation there is; the HTTP API, the command line and the client are made from it."""
     return Catalogue(slices.OPERATIONS, nodes.OPERATIONS, blueprints.OPERATIONS, QUERIES, GATE_QUERIES)

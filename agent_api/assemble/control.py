@@ -34,7 +34,7 @@ from runtime.cluster.membership import Membership, Publisher
 from runtime.cluster.ports import addresses_of
 from runtime.cluster.seed import plant_seed
 from runtime.cluster.supervision import SupervisorClient
-from runtime.config.settings import NodeSettings, read_settings
+from runtime.config.settings import NodeSettings, file_members, read_settings
 from runtime.consensus.cache import StoreCache
 from runtime.consensus.client import StoreClient
 from runtime.consensus.errors import StoreFault
@@ -245,6 +245,7 @@ class Parts:
             leader=lambda: self.leadership.leader,
             gateway_up=lambda: self.gateway.is_up,
             log=self.log,
+            file_settings=file_members(self.layout.data),
         )
 
 

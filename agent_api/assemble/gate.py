@@ -37,6 +37,9 @@ PREFIXES: Final = (
     keys.GUARDS,
     keys.PRINCIPALS,
     keys.API_KEYS,
+    keys.CONFIG,
+    keys.ALERT_THRESHOLDS,
+    keys.ALERTS,
 )
 """What the gate and the API read, beside what deployment reads."""
 AUDIT_OWNER: Final = "audit"

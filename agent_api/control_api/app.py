@@ -34,20 +34,10 @@ def make_app(parts: ApiParts) -> Starlette:
         Route("/health/live", reads.live),
         Route("/health/ready", reads.ready),
         Route("/metrics", reads.metrics),
-        Route("/v1/status", reads.status),
-        Route("/v1/nodes", reads.nodes),
-        Route("/v1/slices", reads.slices),
-        Route("/v1/instances", reads.instances),
-        Route("/v1/routes", reads.routes),
-        Route("/v1/events", reads.events),
-        Route("/v1/blueprints", reads.blueprints),
-        Route("/v1/artifacts", reads.artifacts, methods=["GET"]),
-        Route("/v1/slices/{slice}/window", reads.window),
-        Route("/v1/logs", reads.logs),
-        Route("/v1/traces", reads.traces),
         Route("/v1/join", changes.join, methods=["POST"]),  # it authenticates by the join token
         Route("/v1/artifacts", authorized(changes.upload), methods=["POST"]),
         Route("/v1/artifacts/{name}/{version}", authorized(changes.drop_artifact), methods=["DELETE"]),
+        *reads.routes(authorized),
         *changes.routes(authorized),
     ]
     return Starlette(

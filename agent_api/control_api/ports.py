@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -55,3 +55,5 @@ class ApiParts:
     leader: Callable[[], str]
     gateway_up: Callable[[], bool]
     log: Lines
+    file_settings: Mapping[str, object]
+    """What this node's own config.toml says."""

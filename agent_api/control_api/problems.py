@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
 from typing import Final
 
 import msgspec
@@ -18,6 +16,8 @@ STATUS: Final = {
     "blueprint_not_found": 404,
     "blueprint_required": 409,
     "operation_unknown": 404,
+    "setting_unknown": 404,
+    "cursor_invalid": 400,
     "request_invalid": 422,
     "request_too_large": 413,
     "reason_missing": 422,
@@ -84,14 +84,23 @@ class NotFound(ApiFault):
     code = "not_found"
 
 
+class SliceUnknown(ApiFault):
+    code = "slice_not_found"
+    remedy = "List what is deployed: aether slice list."
+
+
+class ProposalUnknown(ApiFault):
+    code = "proposal_not_found"
+    remedy = "List them: aether proposals."
+
+
+class ExplainRefused(ApiFault):
+    code = "refused_by_policy"
+    remedy = "Leave `as` out, or name a kind of actor."
+
+
 class BodyTooLarge(ApiFault):
     code = "body_too_large"
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """A hint with the three nearest real names, or nothing."""
-    near = difflib.get_close_matches(word, list(known), n=3, cutoff=0.5)
-    return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
 def status_of(fault: RuntimeFault) -> int:

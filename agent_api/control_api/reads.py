@@ -1,130 +1,77 @@
-"""Questions: answered by any node from its cache, marked with the revision they are as of."""
+"""Questions as HTTP: one route for each query of the catalogue, answered by any node and marked with the revision."""
 
 from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Final
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
 
+from agent_api.control_api.answers import Answer, answers
+from agent_api.control_api.changes import BODY_BYTES_MAX, Handler, actor_of, body_of
 from agent_api.control_api.ports import ApiParts
-from agent_api.control_api.problems import ApiFault, NotFound, nearest
-from runtime.deployment.view import StateView
-from runtime.state.values import Phase
+from agent_api.control_api.problems import ApiFault, Declined
+from runtime.operations.actor import Actor, ActorKind, Role
+from runtime.operations.dispatch import Refused
+from runtime.operations.operation import AnyQuery
 from runtime.telemetry.facts import is_fact_id
 
-FACTS_MAX = 1_000
+OPEN: Final = frozenset(  # to everybody who reaches the API
+    {
+        "cluster.status",
+        "node.list",
+        "slice.list",
+        "instance.list",
+        "route.list",
+        "event.list",
+        "blueprint.list",
+        "artifact.list",
+        "metric.show",
+        "log.list",
+        "trace.list",
+    }
+)
+ANYBODY: Final = Actor(kind=ActorKind.AUTOMATION, id="anybody", role=Role.VIEWER)
 
 
 class Reads:
-    """One method per resource."""
-
     def __init__(self, parts: ApiParts) -> None:
         self._parts = parts
         self._view = parts.view
 
-    async def status(self, _request: Request) -> Response:
-        return self._answer(
-            {
-                "node": self._parts.node,
-                "leader": self._parts.leader(),
-                "nodes": nodes(self._view),
-                "slices": slices(self._view),
-                "blueprints": [record.blueprint for record in self._view.blueprints()],
-                "load": self._parts.telemetry.picture(),
-            }
-        )
+    def routes(self, authorized: Callable[[Handler], Handler]) -> list[Route]:
+        """One for each query of the catalogue."""
+        known = answers(self._parts)
+        found = []
+        for query in sorted(self._parts.catalogue.queries(), key=lambda each: "{" in each.route.path):
+            handler = self._handler(query, known[query.name])
+            handler = handler if query.name in OPEN else authorized(handler)
+            found.append(Route(query.route.path, handler, methods=[query.route.method]))
+        return found
 
-    async def nodes(self, _request: Request) -> Response:
-        return self._answer({"nodes": nodes(self._view)})
+    def _handler(self, query: AnyQuery, answer: Answer) -> Handler:
+        async def handle(request: Request) -> Response:
+            if query.name == "event.list" and "text/event-stream" in request.headers.get("accept", ""):
+                return self._events(request)
+            actor = ANYBODY if query.name in OPEN else actor_of(request)
+            if not actor.may(query.role):
+                raise Declined(Refused(code="refused_by_policy", detail=f"{query.name} needs the role {query.role}"))
+            return self._answer(await answer(await _request_of(query, request), actor))
 
-    async def slices(self, _request: Request) -> Response:
-        return self._answer({"slices": slices(self._view)})
+        return handle
 
-    async def instances(self, _request: Request) -> Response:
-        states = {(each.node, each.slice, each.number): each for each in self._view.instance_states()}
-        rows: list[dict[str, object]] = []
-        for each in self._view.placed():
-            key = (each.node, each.assignment.slice, each.assignment.number)
-            state = states.pop(key, None)
-            rows.append(
-                {
-                    "slice": each.assignment.slice,
-                    "node": each.node,
-                    "number": each.assignment.number,
-                    "version": each.assignment.version,
-                    "phase": state.phase if state else "assigned",
-                    "reason": state.reason if state else "its node has not reported yet",
-                    "restarts": state.restarts if state else 0,
-                    "worker": state.worker if state else "",
-                    "last_failure": state.last_failure if state else "",
-                    "serving": each.serving,
-                }
-            )
-        rows += [{**msgspec.to_builtins(state), "serving": False} for state in states.values()]
-        return self._answer({"instances": rows})
-
-    async def routes(self, _request: Request) -> Response:
-        serving = {(each.slice, each.version) for each in self._view.endpoints()}
-        rows = [
-            {
-                "method": route.method,
-                "path": route.path,
-                "slice": contract.name,
-                "version": contract.version,
-                "handler": method.name,
-                "idempotent": method.idempotent,
-            }
-            for contract in self._view.contracts()
-            if (contract.name, contract.version) in serving
-            for method in contract.methods
-            for route in method.routes
-        ]
-        return self._answer({"routes": sorted(rows, key=lambda row: (row["path"], row["method"]))})
-
-    async def blueprints(self, _request: Request) -> Response:
-        return self._answer({"blueprints": [msgspec.to_builtins(record) for record in self._view.blueprints()]})
-
-    async def artifacts(self, _request: Request) -> Response:
-        rows = [
-            {
-                "name": record.name,
-                "version": record.version,
-                "sha256": record.sha256,
-                "size_bytes": record.size_bytes,
-                "slices": [f"{contract.name} {contract.version}" for contract in record.slices],
-                "pins": list(record.pins),
-                "uploaded_unix_ms": record.uploaded_unix_ms,
-            }
-            for record in self._view.artifacts()
-        ]
-        return self._answer({"artifacts": rows})
-
-    async def window(self, request: Request) -> Response:
-        name = request.path_params["slice"]
-        found = await self._parts.telemetry.window(name)
-        if found is None:
-            raise NotFound(f"there are no figures of slice {name!r}")
-        return self._answer(found)
-
-    async def events(self, request: Request) -> Response:
-        """Facts behind `after`; as server-sent events when the client accepts these."""
+    def _events(self, request: Request) -> Response:
         after = request.query_params.get("after", request.headers.get("last-event-id", ""))
         if after and not is_fact_id(after):
             raise ApiFault(f"after must be an event's id, as in 120.0, not {after[:80]!r}")
-        if "text/event-stream" in request.headers.get("accept", ""):
-            return StreamingResponse(self._event_stream(after), media_type="text/event-stream")
-        limit = limit_of(request, FACTS_MAX)
-        return self._answer(self._parts.telemetry.facts(after, limit))
+        return StreamingResponse(self._event_stream(after), media_type="text/event-stream")
 
-    async def _event_stream(self, after: str):  # type: ignore[no-untyped-def]  # starlette takes any async iterator
+    async def _event_stream(self, after: str) -> AsyncIterator[bytes]:
         async for fact in self._parts.telemetry.follow_facts(after):
             yield f"id: {fact['id']}\nevent: {fact['event']}\ndata: ".encode() + msgspec.json.encode(fact) + b"\n\n"
-
-    async def logs(self, request: Request) -> Response:
-        return self._answer(await self._parts.telemetry.logs(dict(request.query_params)))
-
-    async def traces(self, request: Request) -> Response:
-        return self._answer(await self._parts.telemetry.traces(dict(request.query_params)))
 
     async def metrics(self, _request: Request) -> Response:
         return Response(self._parts.telemetry.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
@@ -137,59 +84,20 @@ class Reads:
         ready = self._view.cache.revision > 0 and self._parts.gateway_up()
         return self._answer({"status": "ready" if ready else "starting"}, status=200 if ready else 503)
 
-    async def unknown(self, request: Request, _error: Exception) -> Response:
-        from agent_api.control_api.problems import problem
-
-        return problem(NotFound(f"there is no {request.method} {request.url.path} here"))
-
-    def _answer(self, body: dict[str, object], *, status: int = 200) -> Response:
+    def _answer(self, body: object, *, status: int = 200) -> Response:
         cache = self._view.cache
-        document = {"revision": cache.revision, "stale": cache.stale or not self._parts.leader(), **body}
-        return Response(msgspec.json.encode(document), status, media_type="application/json")
+        standing = {"revision": int(cache.revision), "stale": cache.stale or not self._parts.leader()}
+        members = msgspec.json.encode(body)
+        joined = msgspec.json.encode(standing)[:-1] + (b"," + members[1:] if members != b"{}" else b"}")
+        return Response(joined, status, media_type="application/json")
 
 
-def limit_of(request: Request, most: int) -> int:
-    text = request.query_params.get("limit", "100")
-    if not text.isdigit() or not 1 <= int(text) <= most:
-        raise ApiFault(f"limit must be 1 to {most}, not {text!r}")
-    return int(text)
-
-
-def nodes(view: StateView) -> list[dict[str, object]]:
-    live = {record.node for record in view.live_nodes()}
-    return [
-        {
-            **msgspec.to_builtins(record),
-            "state": "leaving" if record.leaving else "up" if record.node in live else "down",
-            "instances": len(view.assignments(record.node)),
-        }
-        for record in view.nodes()
-    ]
-
-
-def slices(view: StateView) -> list[dict[str, object]]:
-    serving = view.endpoints()
-    states = view.instance_states()
-    rows: list[dict[str, object]] = []
-    for target in view.targets():
-        settings = target.settings
-        mine = [each for each in states if (each.slice, each.version) == (settings.slice, settings.version)]
-        rows.append(
-            {
-                "slice": settings.slice,
-                "version": settings.version,
-                "blueprint": target.blueprint,
-                "wanted": target.wanted,
-                "min": settings.min,
-                "max": settings.max,
-                "serving": sum((e.slice, e.version) == (settings.slice, settings.version) for e in serving),
-                "failed": sum(each.phase is Phase.FAILED for each in mine),
-                "reasons": sorted({each.reason for each in mine if each.reason}),
-                "weight": settings.weight,
-            }
-        )
-    return rows
-
-
-def known_slices(view: StateView, name: str) -> str:
-    return nearest(name, {target.settings.slice for target in view.targets()})
+async def _request_of(query: AnyQuery, request: Request) -> object:
+    """Of the path, the query's words, and of a POST's JSON body. Raises ApiFault naming what is wrong."""
+    raw = await body_of(request, BODY_BYTES_MAX) if query.route.method == "POST" else b""
+    try:
+        if raw:
+            return msgspec.json.decode(raw, type=query.request)
+        return msgspec.convert({**request.query_params, **request.path_params}, query.request, strict=False)
+    except msgspec.DecodeError as error:
+        raise ApiFault(f"{query.name}: {error}") from error

@@ -74,14 +74,26 @@ class ClusterApi:
         return str(status.get("leader") or "") if isinstance(status, dict) else ""
 
     async def nodes(self) -> list[NodeRow]:
-        return msgspec.convert(_rows(await self.read("/v1/nodes"), "nodes"), list[NodeRow])
+        return msgspec.convert(await self._all("/v1/nodes", "nodes"), list[NodeRow])
 
     async def instances(self, *, node: str = "") -> list[InstanceRow]:
-        return msgspec.convert(_rows(await self.read("/v1/instances", node=node), "instances"), list[InstanceRow])
+        return msgspec.convert(await self._all("/v1/instances", "instances", node=node), list[InstanceRow])
 
     async def routes(self) -> list[RouteRow]:
         """Those of slices that are served now."""
-        return msgspec.convert(_rows(await self.read("/v1/routes"), "routes"), list[RouteRow])
+        return msgspec.convert(await self._all("/v1/routes", "routes"), list[RouteRow])
+
+    async def _all(self, path: str, member: str, *, node: str = "") -> list[object]:
+        """The list, over all its pages."""
+        found: list[object] = []
+        cursor = ""
+        while True:
+            page = await self.read(f"{path}?cursor={cursor}", node=node)
+            assert isinstance(page, dict), "a page is an object"
+            found += page[member]
+            cursor = page["next"]
+            if not cursor:
+                return found
 
     async def upload(self, wheel: Path) -> None:
         body = wheel.read_bytes()
@@ -123,8 +135,3 @@ class ClusterApi:
                 raise ApiRefused(method, path, answer.status, answer.body)
             return answer
         raise last or ApiUnreachable("?", "no node runs", sent=False)
-
-
-def _rows(answer: object, member: str) -> object:
-    """The list, whether it stands alone or in an object."""
-    return answer.get(member, []) if isinstance(answer, dict) else answer

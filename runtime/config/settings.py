@@ -5,7 +5,11 @@ A node reads DATA/config.toml at each start of a process. docs/reference/setting
 
 from __future__ import annotations
 
+import difflib
+import functools
+import os
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final, Literal, NamedTuple
 
@@ -15,9 +19,17 @@ from msgspec import Meta
 from runtime.errors import RuntimeFault
 
 FILE_NAME: Final = "config.toml"
+KEPT_NAME: Final = "config.cluster.json"  # written by control
 FILE_BYTES_MAX: Final = 256 * 1024
 
-RESTART: Final = {"applies": "restart of the node"}
+RESTART: Final = {"applies": "restart"}
+LIVE: Final = {"applies": "live"}
+FILE: Final = {"applies": "restart", "scope": "file"}  # where the store is, and where code may come from
+NEAREST: Final = 3
+
+Scope = Literal["node", "file"]
+Applies = Literal["live", "restart"]
+Json = object
 
 
 class ConfigInvalid(RuntimeFault):
@@ -25,6 +37,20 @@ class ConfigInvalid(RuntimeFault):
 
     code = "config_invalid"
     remedy = "Correct the file; docs/reference/settings.md lists every setting with its bounds."
+
+
+class SettingUnknown(RuntimeFault):
+    """No setting has that name; the sentence names the nearest."""
+
+    code = "setting_unknown"
+    remedy = "List them: aether config list."
+
+
+class SettingInvalid(RuntimeFault):
+    """A value that the setting does not allow."""
+
+    code = "setting_invalid"
+    remedy = "docs/reference/settings.md lists every setting with its type and bounds."
 
 
 class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -66,12 +92,12 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         Meta(
             max_length=16,
             description="Directories with wheels that environments may also be made from, beside pip's own index.",
-            extra=RESTART,
+            extra=FILE,
         ),
     ] = ()
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
-        Meta(description="What is logged; a level includes those behind it.", extra=RESTART),
+        Meta(description="What is logged; a level includes those behind it.", extra=LIVE),
     ] = "info"
     log_ring_mib: Annotated[
         int,
@@ -92,21 +118,21 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     ] = 256
     store_engine: Annotated[
         Literal["raft", "etcd"],
-        Meta(description="What keeps the cluster's state: the built-in engine, or an etcd that exists.", extra=RESTART),
+        Meta(description="What keeps the cluster's state: the built-in engine, or an etcd that exists.", extra=FILE),
     ] = "raft"
     store_etcd_endpoints: Annotated[
-        tuple[str, ...], Meta(max_length=16, description="host:port of etcd's members.", extra=RESTART)
+        tuple[str, ...], Meta(max_length=16, description="host:port of etcd's members.", extra=FILE)
     ] = ()
     store_etcd_prefix: Annotated[
-        str, Meta(description="Everything lies below this and the cluster's id.", extra=RESTART)
+        str, Meta(description="Everything lies below this and the cluster's id.", extra=FILE)
     ] = "aether"
     store_etcd_authority: Annotated[
-        str, Meta(description="File with the CA of etcd's certificates; empty is no TLS.", extra=RESTART)
+        str, Meta(description="File with the CA of etcd's certificates; empty is no TLS.", extra=FILE)
     ] = ""
     store_etcd_certificate: Annotated[
-        str, Meta(description="File with this node's client certificate for etcd.", extra=RESTART)
+        str, Meta(description="File with this node's client certificate for etcd.", extra=FILE)
     ] = ""
-    store_etcd_key: Annotated[str, Meta(description="File with the key of that certificate.", extra=RESTART)] = ""
+    store_etcd_key: Annotated[str, Meta(description="File with the key of that certificate.", extra=FILE)] = ""
 
 
 class Setting(NamedTuple):
@@ -115,29 +141,96 @@ class Setting(NamedTuple):
     name: str
     type: str
     unit: str
-    default: str
+    default: Json
     bounds: str
-    applies: str
+    applies: Applies
+    scope: Scope
     summary: str
 
 
 def read_settings(data: Path) -> NodeSettings:
-    """The settings of a node's data directory. Raises ConfigInvalid naming the key."""
+    """The settings of a node's data directory: its file's, and before these the cluster's as control last kept them.
+
+    Raises ConfigInvalid naming the key.
+    """
+    found = read_file(data)
+    return msgspec.convert({**msgspec.to_builtins(found), **read_kept(data)}, NodeSettings)
+
+
+def read_file(data: Path) -> NodeSettings:
+    """What the node's own file says. Raises ConfigInvalid naming the key."""
+    try:
+        return msgspec.convert(file_members(data), NodeSettings)
+    except msgspec.ValidationError as error:
+        raise ConfigInvalid(f"{data / FILE_NAME}: {error}") from error
+
+
+def file_members(data: Path) -> dict[str, Json]:
+    """The file's members as they stand there. Raises ConfigInvalid."""
     path = data / FILE_NAME
     try:
         raw = path.read_bytes()
     except FileNotFoundError:
-        return NodeSettings()
+        return {}
     if len(raw) > FILE_BYTES_MAX:
         raise ConfigInvalid(f"{path} is longer than {FILE_BYTES_MAX // 1024} KiB")
     try:
-        return msgspec.convert(tomllib.loads(raw.decode()), NodeSettings)
+        return tomllib.loads(raw.decode())
     except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, a number of 4300 digits, or nested too deeply
         raise ConfigInvalid(f"{path} is no TOML: {error}") from error
+
+
+def read_kept(data: Path) -> dict[str, Json]:
+    """The cluster's values as control kept them for the next start. What is damaged, or what this version does not
+    allow, is left out: a wrong value of the cluster keeps no node from starting."""
+    try:
+        found = msgspec.json.decode((data / KEPT_NAME).read_bytes(), type=dict[str, Json])
+    except (OSError, msgspec.DecodeError):
+        return {}
+    return {name: value for name, value in found.items() if is_allowed(name, value)}
+
+
+def keep(data: Path, values: Mapping[str, Json]) -> None:
+    """For the next start of this node's processes. Whole or not at all."""
+    beside = data / f"{KEPT_NAME}.new"
+    with beside.open("wb") as sink:
+        sink.write(msgspec.json.encode(dict(values), order="sorted"))
+        sink.flush()
+        os.fsync(sink.fileno())
+    beside.rename(data / KEPT_NAME)
+
+
+def checked(name: str, value: Json) -> Json:
+    """The value as the setting takes it. Raises SettingUnknown, or SettingInvalid for what it does not allow."""
+    setting = find_setting(name)
+    if setting.scope == "file":
+        raise SettingInvalid(f"{name} stands in a node's {FILE_NAME} alone")
+    try:
+        taken = msgspec.convert({name: value}, NodeSettings)
     except msgspec.ValidationError as error:
-        raise ConfigInvalid(f"{path}: {error}") from error
+        raise SettingInvalid(f"{name}: {error}") from error
+    return _as_json(getattr(taken, name))
 
 
+def is_allowed(name: str, value: Json) -> bool:
+    try:
+        checked(name, value)
+    except (SettingUnknown, SettingInvalid):
+        return False
+    return True
+
+
+def find_setting(name: str) -> Setting:
+    """Raises SettingUnknown."""
+    known = {each.name: each for each in declared()}
+    if name not in known:
+        near = difflib.get_close_matches(name[:80], list(known), n=NEAREST, cutoff=0.5)
+        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        raise SettingUnknown(f"there is no setting {name[:80]!r}{hint}")
+    return known[name]
+
+
+@functools.cache
 def declared() -> tuple[Setting, ...]:
     """Every setting in the order of its declaration."""
     info = msgspec.inspect.type_info(NodeSettings)
@@ -148,7 +241,8 @@ def declared() -> tuple[Setting, ...]:
 def as_markdown() -> str:
     """The body of docs/reference/settings.md."""
     rows = "\n".join(
-        f"| `{s.name}` | {s.summary} | {s.type} | {s.unit or '-'} | `{s.default}` | {s.bounds or '-'} | {s.applies} |"
+        f"| `{s.name}` | {s.summary} | {s.type} | {s.unit or '-'} | `{_shown(s.default)}` | {s.bounds or '-'} |"
+        f" {_taken(s)} |"
         for s in declared()
     )
     return (
@@ -156,10 +250,29 @@ def as_markdown() -> str:
         f"A node reads these from `{FILE_NAME}` in its data directory. Every one has a default, so the file may be\n"
         "absent. A key that is not listed here, or a value out of its bounds, keeps the process from starting and is\n"
         "named in its log.\n\n"
+        "`aether config set` changes a setting of the whole cluster or of one node, but for those whose last column\n"
+        f"says `{FILE_NAME}`. In force is a node's own value, else the cluster's, else what the file says, else the\n"
+        f"default. Control keeps the cluster's values in `{KEPT_NAME}`, so that the node's next start has them.\n\n"
         "This page is made from `runtime/config/settings.py`; a test compares the two.\n\n"
         "| setting | meaning | type | unit | default | bounds | takes effect at |\n"
         "| --- | --- | --- | --- | --- | --- | --- |\n"
         f"{rows}\n"
+    )
+
+
+def _as_json(value: object) -> Json:
+    """Lists as lists."""
+    return msgspec.json.decode(msgspec.json.encode(value))
+
+
+def _shown(value: Json) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _taken(setting: Setting) -> str:
+    """When a change takes effect, and where it may be made."""
+    return (
+        "at once" if setting.applies == "live" else "restart" + (f", `{FILE_NAME}`" if setting.scope == "file" else "")
     )
 
 
@@ -175,9 +288,10 @@ def _setting(field: msgspec.inspect.Field) -> Setting:
         name=field.name,
         type=_type_name(kind),
         unit=extra.get("unit", ""),
-        default=msgspec.json.encode(field.default).decode(),
+        default=_as_json(field.default),
         bounds=_bounds(kind),
-        applies=extra.get("applies", ""),
+        applies="live" if extra.get("applies") == "live" else "restart",
+        scope="file" if extra.get("scope") == "file" else "node",
         summary=summary,
     )
 

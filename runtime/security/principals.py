@@ -15,6 +15,7 @@ from runtime.state.values import Value
 ADMIN: Final = "admin"
 """The principal behind the key that the first node printed."""
 KEY_PREFIX: Final = "ae_"
+KEY_ID_CHARS: Final = 16  # 64 bits: no two of some hundred keys begin alike
 
 
 class PrincipalRecord(Value, frozen=True, kw_only=True):
@@ -51,6 +52,11 @@ def new_secret() -> str:
 
 def hash_of(secret: str) -> str:
     return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def key_id(sha256: str) -> str:
+    """Names a key without telling it, nor all of its hash."""
+    return sha256[:KEY_ID_CHARS]
 
 
 def actor_of(record: PrincipalRecord) -> Actor | None:

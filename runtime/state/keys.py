@@ -37,6 +37,8 @@ AUDIT_HEAD: Final = "audit-head"
 AUDIT_SEGMENTS: Final = "audit-segment/"
 PRINCIPALS: Final = "principal/"
 API_KEYS: Final = "api-key/"
+ALERT_THRESHOLDS: Final = "alert-threshold/"
+ALERTS: Final = "alert/"
 
 
 def node(node_id: NodeId) -> str:
@@ -150,6 +152,29 @@ def principal(identity: str) -> str:
 def api_key(sha256: str) -> str:
     """KeyRecord, found by the hash of the key."""
     return f"{API_KEYS}{sha256}"
+
+
+def config(scope: str, name: str) -> str:
+    """JSON of a setting's value. The scope is "cluster" or "node:n1"."""
+    return f"{CONFIG}{scope}/{name}"
+
+
+def alert_threshold(slice_name: str, metric: str) -> str:
+    """AlertThreshold: at which value of a slice's metric an alert begins."""
+    return f"{ALERT_THRESHOLDS}{slice_name}/{metric}"
+
+
+def thresholds_of(slice_name: str) -> str:
+    return f"{ALERT_THRESHOLDS}{slice_name}/"
+
+
+def alert(slice_name: str, metric: str) -> str:
+    """AlertRecord, while the alert lasts."""
+    return f"{ALERTS}{slice_name}/{metric}"
+
+
+def alerts_of(slice_name: str) -> str:
+    return f"{ALERTS}{slice_name}/"
 
 
 def parts(key: str) -> tuple[str, ...]:

@@ -181,6 +181,22 @@ class JoinGrant(Value, frozen=True, kw_only=True):
     request_sha256: Sha256
 
 
+class AlertThreshold(Value, frozen=True, kw_only=True):
+    """An alert begins when the metric was above `bound` for `for_s` seconds, and ends when it was not for as long."""
+
+    bound: float
+    for_s: int
+
+
+class AlertRecord(Value, frozen=True, kw_only=True):
+    """An alert that lasts. `value` is what it was when the alert began."""
+
+    since_unix_ms: int
+    value: float
+    bound: float
+    for_s: int
+
+
 NODE_LEASE_MS: Final = 3_000  # three keep-alives of one second; a dead node is seen within this
 
 

@@ -44,6 +44,8 @@ class HandClock:
 class MemoryState:
     """Reads the store's own state: as current as can be."""
 
+    stale = False
+
     def __init__(self, store: MemoryStore) -> None:
         self._machine = store.engine.machine
 

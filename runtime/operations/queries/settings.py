@@ -6,6 +6,8 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
+from runtime.config.effective import Source
+from runtime.config.settings import Scope
 from runtime.operations.fields import NodeField, SliceField
 from runtime.operations.operation import Request, Result
 from runtime.operations.plan import Json
@@ -26,11 +28,12 @@ class ConfigRow(Row, frozen=True, kw_only=True):
 
     name: str
     value: Json
-    source: Literal["node", "cluster", "file", "default", "unknown"]
+    source: Source
     default: Json
     type: str
     unit: str
     bounds: str
+    scope: Annotated[Scope, Meta(description="node: for all nodes or single ones; file: in a node's file alone.")]
     applies: Literal["live", "restart"]
     summary: str
 

@@ -1,0 +1,57 @@
+"""Who answers each query of the catalogue: from this node's cache of the state, from the store, or from all nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from agent_api.control_api.answers.blueprints import BlueprintAnswers
+from agent_api.control_api.answers.cluster import ClusterAnswers
+from agent_api.control_api.answers.gate import GateAnswers
+from agent_api.control_api.answers.operations import OperationAnswers
+from agent_api.control_api.answers.settings import SettingAnswers
+from agent_api.control_api.answers.slices import SliceAnswers
+from agent_api.control_api.answers.telemetry import TelemetryAnswers
+from agent_api.control_api.ports import ApiParts
+from runtime.operations.operation import Result
+
+Answer = Callable[..., Awaitable[Result]]
+"""Takes the query's request, already checked, and the actor; raises a RuntimeFault whose code the query names."""
+
+
+def answers(parts: ApiParts) -> dict[str, Answer]:
+    """By the query's name."""
+    cluster, slices, blueprints = ClusterAnswers(parts), SliceAnswers(parts), BlueprintAnswers(parts)
+    telemetry, settings, operations = TelemetryAnswers(parts), SettingAnswers(parts), OperationAnswers(parts)
+    gate = GateAnswers(parts)
+    return {
+        "cluster.status": cluster.status,
+        "topology.show": cluster.topology,
+        "node.list": cluster.nodes,
+        "slice.list": slices.slices,
+        "slice.show": slices.show,
+        "slice.explain": slices.explain,
+        "instance.list": slices.instances,
+        "route.list": slices.routes,
+        "metric.show": slices.metric,
+        "blueprint.list": blueprints.blueprints,
+        "blueprint.show": blueprints.show,
+        "blueprint.validate": blueprints.validate,
+        "artifact.list": blueprints.artifacts,
+        "event.list": telemetry.events,
+        "log.list": telemetry.logs,
+        "trace.list": telemetry.traces,
+        "config.list": settings.settings,
+        "config.get": settings.setting,
+        "alert.list": settings.alerts,
+        "operation.list": operations.operations,
+        "operation.show": operations.show,
+        "proposal.list": gate.proposals,
+        "proposal.show": gate.proposal,
+        "audit.list": gate.audit,
+        "policy.show": gate.policy,
+        "freeze.list": gate.freezes,
+        "incident.list": gate.incidents,
+        "principal.list": gate.principals,
+        "key.list": gate.api_keys,
+        "gate.explain": gate.explain,
+    }

@@ -1,0 +1,77 @@
+"""Answers about settings and alerts."""
+
+from __future__ import annotations
+
+from agent_api.control_api.ports import ApiParts
+from runtime.config.effective import Layers, layers_of
+from runtime.config.settings import Setting, declared, find_setting
+from runtime.operations.actor import Actor
+from runtime.operations.queries.page import page_of
+from runtime.operations.queries.settings import (
+    AlertListRequest,
+    AlertPage,
+    AlertRow,
+    ConfigListRequest,
+    ConfigPage,
+    ConfigRequest,
+    ConfigRow,
+    ConfigShown,
+)
+from runtime.state import keys
+from runtime.state.values import AlertRecord, AlertThreshold, decode
+
+
+class SettingAnswers:
+    def __init__(self, parts: ApiParts) -> None:
+        self._parts = parts
+        self._cache = parts.view.cache
+
+    async def settings(self, request: ConfigListRequest, _actor: Actor) -> ConfigPage:
+        layers = self._layers(request.node)
+        page, cursor = page_of(declared(), lambda each: (each.name,), request)
+        return ConfigPage(items=tuple(_row(each, layers) for each in page), next=cursor)
+
+    async def setting(self, request: ConfigRequest, _actor: Actor) -> ConfigShown:
+        """Raises SettingUnknown."""
+        return ConfigShown(setting=_row(find_setting(request.name), self._layers(request.node)))
+
+    def _layers(self, node: str) -> Layers:
+        """What another node's file says is not known here."""
+        is_own = node in ("", self._parts.node)
+        return layers_of(self._cache, node or self._parts.node, file=self._parts.file_settings if is_own else None)
+
+    async def alerts(self, request: AlertListRequest, _actor: Actor) -> AlertPage:
+        prefix = keys.thresholds_of(request.slice) if request.slice else keys.ALERT_THRESHOLDS
+        page, cursor = page_of(self._cache.items(prefix), lambda item: keys.parts(item.key), request)
+        return AlertPage(items=tuple(self._alert(item.key, item.value) for item in page), next=cursor)
+
+    def _alert(self, key: str, raw: bytes) -> AlertRow:
+        slice_name, metric = keys.parts(key)
+        threshold = decode(raw, AlertThreshold)
+        item = self._cache.get(keys.alert(slice_name, metric))
+        alert = decode(item.value, AlertRecord) if item is not None else None
+        return AlertRow(
+            slice=slice_name,
+            metric=metric,
+            bound=threshold.bound,
+            for_s=threshold.for_s,
+            state="ok" if alert is None else "firing",
+            value=alert.value if alert is not None else None,
+            since_unix_ms=alert.since_unix_ms if alert is not None else 0,
+        )
+
+
+def _row(setting: Setting, layers: Layers) -> ConfigRow:
+    value, source = layers.value(setting)
+    return ConfigRow(
+        name=setting.name,
+        value=value,
+        source=source,
+        default=setting.default,
+        type=setting.type,
+        unit=setting.unit,
+        bounds=setting.bounds,
+        scope=setting.scope,
+        applies=setting.applies,
+        summary=setting.summary,
+    )
