@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 from pathlib import Path
 
@@ -56,16 +57,16 @@ async def serve_etcd(layout: NodeLayout, identity: NodeIdentity, settings: NodeS
     server = StoreServer(engine, peer=None)
     server.offer(handlers)
     OperatorServer(engine, server).offer(handlers)
-    driving = OwnedTask(engine.run(), "etcd")
-    await engine.register()
-    layout.run.mkdir(parents=True, exist_ok=True, mode=0o700)
-    local = await serve_unix(layout.socket("store"), handlers)
-    remote = await serve_tls(identity.listen.host, identity.listen.store, server_context(layout.tls), handlers)
-    log.info("store_started", address=addresses_of(identity.listen).store, engine="etcd")
-    await stop.wait()
-    await driving.end()
-    await local.close()
-    await remote.close()
-    await engine.close()
+    async with contextlib.AsyncExitStack() as closing:
+        closing.push_async_callback(engine.close)
+        closing.push_async_callback(OwnedTask(engine.run(), "etcd").end)
+        await engine.register()
+        layout.run.mkdir(parents=True, exist_ok=True, mode=0o700)
+        local = await serve_unix(layout.socket("store"), handlers)
+        closing.push_async_callback(local.close)
+        remote = await serve_tls(identity.listen.host, identity.listen.store, server_context(layout.tls), handlers)
+        closing.push_async_callback(remote.close)
+        log.info("store_started", address=addresses_of(identity.listen).store, engine="etcd")
+        await stop.wait()
     log.info("store_stopped")
     return 0

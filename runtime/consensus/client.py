@@ -45,7 +45,14 @@ ATTEMPT_S: Final = 2.0  # one member's time to answer before another attempt is 
 MOVE_ON_S: Final = 1.8  # an election takes less: a store that knows no leader for longer may be the wrong one to ask
 PAUSE_S: Final = 0.05
 Answer = TypeVar("Answer")
-_RETRIED: Final = {"not_leader", "no_quorum", "store_unavailable", "store_overloaded", "change_under_way"}
+_RETRIED: Final = {
+    "not_leader",
+    "no_quorum",
+    "store_unavailable",
+    "etcd_unreachable",
+    "store_overloaded",
+    "change_under_way",
+}
 
 
 class _Tried(NamedTuple):

@@ -93,6 +93,13 @@ class SessionLost(StoreFault):
     """Whether the change was sent more than once; else it was not applied."""
 
 
+class EtcdUnreachable(StoreUnavailable):
+    """No member of etcd answered in time. A change that was sent may or may not have been applied."""
+
+    code = "etcd_unreachable"
+    remedy = "Check that etcd runs at store_etcd_endpoints and this machine reaches it: etcdctl endpoint health."
+
+
 class EtcdUntrusted(StoreUnavailable):
     code = "etcd_untrusted"
     remedy = (
@@ -153,6 +160,7 @@ _BY_CODE: dict[str, type[StoreFault]] = {
         Overloaded,
         TooManyWatchers,
         SessionLost,
+        EtcdUnreachable,
         EtcdUntrusted,
         NotOnThisEngine,
     )

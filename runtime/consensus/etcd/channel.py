@@ -34,6 +34,12 @@ class EtcdAddress:
     key: Path | None = None
 
 
+class LeaseTaken(e.StoreFault):
+    """The id that was asked for is that of a lease that stands."""
+
+    code = "lease_taken"
+
+
 class Channel:
     """Opened inside the loop that uses it. One connection per member, because a member's certificate names itself;
     calls go to one of them for as long as it is connected."""
@@ -94,6 +100,8 @@ async def asked(call: Awaitable[Answer]) -> Answer:
 def fault_of(error: grpc.aio.AioRpcError) -> e.StoreFault:
     detail = error.details() or ""
     code = error.code()
+    if "lease already exists" in detail:
+        return LeaseTaken("etcd has that lease already")
     if "requested lease not found" in detail:
         return e.LeaseNotFound("the lease has ended or never was")
     if "has been compacted" in detail:
@@ -112,4 +120,4 @@ def fault_of(error: grpc.aio.AioRpcError) -> e.StoreFault:
         return e.NoQuorum(f"etcd has no majority: {detail}")
     if any(sign in detail for sign in _UNTRUSTED):
         return e.EtcdUntrusted(f"etcd and this node do not trust each other's certificates: {detail}")
-    return e.StoreUnavailable(f"etcd did not answer: {code.name.lower()}, {detail}")
+    return e.EtcdUnreachable(f"etcd did not answer: {code.name.lower()}, {detail}")

@@ -13,10 +13,10 @@ from aetcd.rpc import rpc_pb2 as pb
 from runtime.consensus import commands as c
 from runtime.consensus import errors as e
 from runtime.consensus.digest import Digest
-from runtime.consensus.etcd.channel import CALL_S, Channel, EtcdAddress, asked
+from runtime.consensus.etcd.channel import CALL_S, Channel, EtcdAddress, LeaseTaken, asked
 from runtime.consensus.etcd.leader import Election, keep_alive
 from runtime.consensus.etcd.mirror import Mirror
-from runtime.consensus.etcd.names import digits, names_of
+from runtime.consensus.etcd.names import digits, lease_number, names_of
 from runtime.consensus.etcd.transactions import SUCCEEDED, expected, guards, item_of, once, plain, request
 from runtime.consensus.figures import Fill, Note, StoreFigures
 from runtime.consensus.leases import TTL_MS_MAX, TTL_MS_MIN
@@ -97,7 +97,7 @@ class EtcdEngine:
             case c.Txn():
                 return c.Applied(txn=await self._txn(envelope.command, envelope))
             case c.Grant(ttl_ms):
-                return c.Applied(lease=await self._grant(ttl_ms))
+                return c.Applied(lease=await self._grant(ttl_ms, envelope))
             case c.KeepAlive(lease):
                 await keep_alive(self._channel, lease)
                 return c.Applied(lease=lease)
@@ -184,15 +184,21 @@ class EtcdEngine:
 
     # -- leases and sessions -------------------------------------------------------------------------------------------
 
-    async def _grant(self, ttl_ms: int) -> LeaseId:
-        """etcd counts seconds: rounded up, so that a lease lasts longer and never shorter."""
+    async def _grant(self, ttl_ms: int, envelope: c.Envelope) -> LeaseId:
+        """etcd counts seconds: rounded up, so that a lease lasts longer and never shorter. One that is asked for again
+        because its answer was lost is the same lease."""
         if not TTL_MS_MIN <= ttl_ms <= TTL_MS_MAX:
             raise e.InvalidRequest(f"a lease lasts {TTL_MS_MIN} to {TTL_MS_MAX} ms, not {ttl_ms}")
-        return LeaseId(await self._lease(-(-ttl_ms // 1_000)))
+        number = lease_number(envelope.session, envelope.sequence) if envelope.session else 0
+        return LeaseId(await self._lease(-(-ttl_ms // 1_000), number))
 
-    async def _lease(self, ttl_s: int) -> int:
-        answer = await asked(self._channel.lease.LeaseGrant(pb.LeaseGrantRequest(TTL=ttl_s), timeout=CALL_S))
-        return int(answer.ID)
+    async def _lease(self, ttl_s: int, number: int = 0) -> int:
+        """With the id `number`, or one that etcd chooses."""
+        grant = pb.LeaseGrantRequest(TTL=ttl_s, ID=number)
+        try:
+            return int((await asked(self._channel.lease.LeaseGrant(grant, timeout=CALL_S))).ID)
+        except LeaseTaken:
+            return number
 
     async def _revoke(self, lease: int) -> None:
         try:

@@ -83,7 +83,7 @@ async def keep_alive(channel: Channel, lease: int) -> None:
             return
     except grpc.aio.AioRpcError as error:
         raise fault_of(error) from error
-    raise e.StoreUnavailable("etcd did not answer a keep-alive")
+    raise e.EtcdUnreachable("etcd did not answer a keep-alive")
 
 
 async def _single(request: pb.LeaseKeepAliveRequest) -> AsyncIterator[pb.LeaseKeepAliveRequest]:

@@ -24,6 +24,9 @@ from runtime.consensus.store import KeyValue, Revision, WatchBatch, WatchEvent
 
 PAGE_KEYS: Final = 500  # 500 x 64 KiB stays below what one answer may weigh
 AGAIN_S: Final = 0.2
+HAS_LEADER: Final = (
+    ("hasleader", "true"),
+)  # etcd ends a watch of this kind at a member that is cut off from the others
 NUDGE_S: Final = 0.05  # how long others' revisions may hold up a reader before a marker is written
 
 
@@ -101,7 +104,9 @@ class Mirror:
         create = pb.WatchCreateRequest(
             key=self._names.root, range_end=end_of(self._names.root), start_revision=self.machine.revision + 1
         )
-        async for answer in self._channel.watch.Watch(_kept_open(pb.WatchRequest(create_request=create))):
+        async for answer in self._channel.watch.Watch(
+            _kept_open(pb.WatchRequest(create_request=create)), metadata=HAS_LEADER
+        ):
             if answer.canceled:
                 self._loaded = answer.compact_revision == 0  # else what is missing is gone: read all again
                 raise e.StoreUnavailable(f"etcd ended the watch: {answer.cancel_reason or 'history is gone'}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,6 +39,12 @@ def names_of(prefix: str, cluster: str) -> Names:
 
 def digits(number: int) -> bytes:
     return b"%0*d" % (_DIGITS, number)
+
+
+def lease_number(session: int, sequence: int) -> int:
+    """The id of the lease that this change of a session asks for: the same when it is repeated, never 0."""
+    digest = hashlib.sha256(digits(session) + digits(sequence)).digest()
+    return int.from_bytes(digest[:8], "big") >> 1 or 1
 
 
 def end_of(prefix: bytes) -> bytes:
