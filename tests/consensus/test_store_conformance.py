@@ -4,33 +4,52 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from runtime.consensus import commands as c
+from runtime.consensus import server as server_module
+from runtime.consensus.cache import StoreCache
 from runtime.consensus.client import StoreClient
 from runtime.consensus.engine import EngineStore
-from runtime.consensus.errors import Compacted, InvalidRequest, LeaseNotFound, QuotaExceeded, SessionLost, TooLarge
+from runtime.consensus.errors import (
+    Compacted,
+    InvalidRequest,
+    LeaseNotFound,
+    Overloaded,
+    QuotaExceeded,
+    SessionLost,
+    TooLarge,
+    TooManyWatchers,
+)
+from runtime.consensus.etcd import engine as etcd_engine_module
 from runtime.consensus.etcd.channel import EtcdAddress
 from runtime.consensus.etcd.engine import EtcdEngine
 from runtime.consensus.memory import MemoryStore
+from runtime.consensus.raft import engine as raft_engine_module
 from runtime.consensus.server import MemberEngine, StoreServer
-from runtime.consensus.store import Compare, Delete, Get, Put, Revision, Store, absent, led_by, unchanged
+from runtime.consensus.store import (
+    Compare,
+    Delete,
+    Get,
+    Put,
+    Revision,
+    Store,
+    TxnResult,
+    WatchBatch,
+    absent,
+    led_by,
+    unchanged,
+)
 from runtime.invocation.incoming import Handlers
 from runtime.invocation.listener import connect_unix, serve_unix
-from tests.consensus.etcd_server import etcd_server
 from tests.unit.test_store_engines import raft_of_one
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
-
-
-@pytest.fixture(scope="module")
-def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with etcd_server(tmp_path_factory.mktemp("etcd")) as endpoint:
-        yield endpoint
 
 
 @contextlib.asynccontextmanager
@@ -65,18 +84,23 @@ async def served(engine: MemberEngine, directory: Path) -> AsyncIterator[StoreCl
         await listener.close()
 
 
+@contextlib.asynccontextmanager
+async def engine_of(kind: str, request: pytest.FixtureRequest, directory: Path) -> AsyncIterator[MemberEngine]:
+    if kind == "raft":
+        async with raft_of_one(directory) as engine:
+            yield engine
+    else:
+        async with etcd_engine(request.getfixturevalue("etcd"), uuid4().hex) as on_etcd:
+            yield on_etcd
+
+
 @pytest.fixture(params=["memory", "raft", "etcd", "raft client", "etcd client"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
     async with contextlib.AsyncExitStack() as stack:
         if request.param == "memory":
             yield MemoryStore()
             return
-        engine: MemberEngine
-        if request.param.startswith("raft"):
-            engine = await stack.enter_async_context(raft_of_one(tmp_path))
-        else:
-            endpoint = request.getfixturevalue("etcd")
-            engine = await stack.enter_async_context(etcd_engine(endpoint, uuid4().hex))
+        engine = await stack.enter_async_context(engine_of(request.param.split()[0], request, tmp_path))
         if request.param.endswith("client"):
             yield await stack.enter_async_context(served(engine, tmp_path))
         else:
@@ -206,6 +230,96 @@ async def _write(store: Store, told: list[str]) -> Revision:
     return done.revision
 
 
+async def test_a_watch_tells_each_change_when_it_happens(store: Store) -> None:
+    """Whoever writes can wait for what others see of it."""
+    first = await store.txn([], [Put(key="w/0", value=b"")])
+    watch = store.watch("w/", from_revision=first.revision)
+    told = [event async for batch in _until(watch, first.revision) for event in batch.events]
+    assert [event.item.key for event in told] == ["w/0"]
+    for number in range(5):
+        await store.txn([], [Put(key="elsewhere", value=b"")])
+        done = await store.txn([], [Put(key=f"w/{number}", value=b"")])
+        told = [event async for batch in _until(watch, done.revision) for event in batch.events]
+        assert [event.item.mod_revision for event in told] == [done.revision]
+    await watch.aclose()  # type: ignore[attr-defined]
+
+
+async def _until(watch: AsyncIterator[WatchBatch], revision: Revision) -> AsyncIterator[WatchBatch]:
+    """What it tells up to the notice that nothing up to `revision` is missing."""
+    async with asyncio.timeout(10):
+        async for batch in watch:
+            yield batch
+            if not batch.events and batch.revision >= revision:
+                return
+
+
+async def test_a_lease_ends_by_itself_after_its_time_and_not_before(store: Store) -> None:
+    lease = await store.grant(500)
+    kept = await store.grant(60_000)
+    began_s = time.monotonic()
+    put = await store.txn([], [Put(key="l", value=b"", lease=lease), Put(key="m", value=b"", lease=kept)])
+    watch = store.watch("l", from_revision=Revision(put.revision + 1))
+    if isinstance(store, MemoryStore):  # its time is moved by hand
+        store.engine.advance(499)
+        store.engine.advance(499)
+        assert (await store.get("l")).item is not None
+        store.engine.advance(1)
+    async with asyncio.timeout(20):
+        while not (events := (await anext(watch)).events):
+            pass  # a notice of what happened elsewhere
+    assert [(event.kind, event.item.key) for event in events] == [("delete", "l")]
+    assert isinstance(store, MemoryStore) or time.monotonic() - began_s >= 0.5
+    assert (await store.get("l")).item is None
+    assert (await store.get("m")).item is not None
+    with pytest.raises(LeaseNotFound):
+        await store.keep_alive(lease)
+
+
+async def test_a_cache_follows_its_prefixes_and_its_readers_miss_nothing(store: Store) -> None:
+    await store.txn([], [Put(key="c/1", value=b""), Put(key="d/1", value=b"")])
+    cache = StoreCache(store, ["c/", "e/"])
+    running = asyncio.ensure_future(cache.run())
+    await asyncio.wait_for(cache.ready(), 10)
+    changes = cache.changes()
+    put = [Put(key=key, value=b"") for key in ("c/2", "e/1", "d/2")]
+    for operations, wanted in ((put, ["c/1", "c/2", "e/1"]), ([Delete(key="c/1")], ["c/2", "e/1"])):
+        done = await store.txn([], operations)
+        await asyncio.wait_for(cache.wait_for(done.revision), 10)
+        assert [item.key for item in cache.items("")] == wanted
+        batch = await anext(changes)
+        assert batch.revision == done.revision
+        assert {event.item.key for event in batch.events} == {each.key for each in operations} - {"d/2"}
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_status_names_the_leader_and_the_members(store: Store) -> None:
+    status = await store.status()
+    assert (status.leader, status.members, status.has_quorum) == ("n1", ("n1",), True)
+
+
+@pytest.mark.parametrize("kind", ["raft", "etcd"])
+async def test_changes_and_watches_beyond_what_may_wait_are_refused_and_none_is_lost(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (raft_engine_module, etcd_engine_module):
+        monkeypatch.setattr(module, "PENDING_MAX", 4)
+    monkeypatch.setattr(server_module, "WATCHERS_MAX", 2)
+    async with engine_of(kind, request, tmp_path) as engine, served(engine, tmp_path) as client:
+        store = EngineStore(engine)
+        writes = (store.txn([], [Put(key=f"p/{number}", value=b"")]) for number in range(10))
+        answers = await asyncio.gather(*writes, return_exceptions=True)
+        assert sum(isinstance(each, Overloaded) for each in answers) == 6
+        assert len((await store.range("p/")).items) == 4
+        written = answers[0]
+        assert isinstance(written, TxnResult)
+        watches = [client.watch("p/", from_revision=written.revision) for _ in range(2)]
+        for watch in watches:
+            assert (await anext(watch)).events
+        with pytest.raises(TooManyWatchers):
+            await anext(client.watch("p/", from_revision=written.revision))
+
+
 async def test_history_that_was_compacted_is_refused_and_later_history_is_not(store: Store) -> None:
     first = await store.txn([], [Put(key="a", value=b"1")])
     second = await store.txn([], [Put(key="a", value=b"2")])
@@ -256,11 +370,8 @@ async def test_a_repeated_change_is_applied_once_and_answers_the_same(
     async with contextlib.AsyncExitStack() as stack:
         if kind == "memory":
             store: EngineStore = MemoryStore()
-        elif kind == "raft":
-            store = EngineStore(await stack.enter_async_context(raft_of_one(tmp_path)))
         else:
-            endpoint = request.getfixturevalue("etcd")
-            store = EngineStore(await stack.enter_async_context(etcd_engine(endpoint, uuid4().hex)))
+            store = EngineStore(await stack.enter_async_context(engine_of(kind, request, tmp_path)))
         session = (await store.command(c.Envelope(c.OpenSession()))).session
         txn = c.Txn((absent("a"),), (Get(key="a"), Put(key="a", value=b"1"), Get(key="a")), (Put(key="b", value=b"x"),))
         first = await store.command(c.Envelope(txn, session, 1, 1))
@@ -275,25 +386,3 @@ async def test_a_repeated_change_is_applied_once_and_answers_the_same(
         with pytest.raises(SessionLost):
             await store.command(c.Envelope(txn, 987_654_321, 1, 1))
         assert (await store.get("b")).item is None
-
-
-async def test_another_process_of_the_same_cluster_sees_it_all_and_leads_when_the_first_has_gone(etcd: str) -> None:
-    cluster = uuid4().hex
-    async with etcd_engine(etcd, cluster, "n2") as second, etcd_engine(etcd, cluster, "n1") as first:
-        assert first.leader() == second.leader() == "n2"
-        await EngineStore(first).txn([], [Put(key="a", value=b"1")])
-        found = (await EngineStore(second).get("a")).item
-        assert found is not None
-        fence = first.machine.keys.get("_leader")
-        assert fence is not None
-    async with etcd_engine(etcd, cluster, "n3") as third:
-        assert third.leader() == "n3"
-        assert not (await EngineStore(third).txn([led_by(fence.mod_revision)], [Put(key="a", value=b"2")])).succeeded
-
-
-async def test_changes_of_others_in_a_shared_etcd_hold_nobody_up(etcd: str) -> None:
-    async with etcd_engine(etcd, uuid4().hex) as ours, etcd_engine(etcd, uuid4().hex) as theirs:
-        await EngineStore(theirs).txn([], [Put(key="a", value=b"theirs")])
-        found = await EngineStore(ours).get("a")
-        assert found.item is None
-        assert found.revision >= theirs.machine.revision
