@@ -6,6 +6,8 @@ import functools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 
+import anyio
+
 from agent_api.catalogue import make_catalogue
 from controllers.gate.answers import AnswerBook
 from controllers.gate.applying import Applier
@@ -13,16 +15,20 @@ from controllers.gate.chaining import AuditChain
 from controllers.gate.desk import GateDesk
 from controllers.gate.gate import Gate
 from controllers.gate.guarding import FigureSource, Guards
+from controllers.gate.joining import StoreAuditLog
 from controllers.gate.remote import GateLink
+from controllers.gate.reviews import Reviews
+from controllers.gate.verifying import AuditReader
 from controllers.gate.voting import Votes
 from runtime.clock import Clock
 from runtime.cluster.leader_services import LeaderService
 from runtime.cluster.membership import Lines
 from runtime.consensus.cache import StoreCache
 from runtime.consensus.store import Leadership, Revision, Store
+from runtime.content.errors import ContentNotFound
 from runtime.content.port import ContentStore
 from runtime.invocation.connection import Connection
-from runtime.names import NodeId
+from runtime.names import NodeId, Sha256
 from runtime.operations.identity import new_id
 from runtime.state import keys
 
@@ -30,6 +36,8 @@ PREFIXES: Final = (
     keys.POLICY,
     keys.PROPOSALS,
     keys.PROPOSALS_LIVE,
+    keys.PROPOSALS_OPEN,
+    keys.REVIEWS,
     keys.RECENT,
     keys.FREEZES,
     keys.INCIDENTS,
@@ -43,6 +51,7 @@ PREFIXES: Final = (
 )
 """What the gate and the API read, beside what deployment reads."""
 AUDIT_OWNER: Final = "audit"
+COPIES_MIN: Final = 2
 
 
 class GateParts:
@@ -80,20 +89,35 @@ class GateParts:
             leader=lambda: leadership().leader,
             gate=Gate(self.desk, AnswerBook(store, clock)),
             votes=Votes(self.desk),
+            reviews=Reviews(self.desk),
+            now=lambda: cache.revision,
             connect=connect,
             arrived=cache.wait_for,
         )
         self.services: tuple[LeaderService, ...] = (
             Applier(self.desk).run,
             Guards(self.desk, figures).run,
-            AuditChain(store, functools.partial(_keep, content)).run,
+            AuditChain(store, functools.partial(_keep, content, store), log).run,
         )
+        self.audit = AuditReader(store, functools.partial(_load, content))
+        self.audit_log = StoreAuditLog(store)
+        """For playbooks, controllers and the reasoner."""
 
 
-async def _keep(content: ContentStore, raw: bytes) -> str:
+async def _keep(content: ContentStore, store: Store, raw: bytes) -> str:
+    """Raises ContentNotFound while no second node has it: the store's own copies must not go before."""
+
     async def chunks() -> AsyncIterator[bytes]:
         yield raw
 
     sha256 = await content.put(chunks())
     await content.pin(sha256, AUDIT_OWNER)
+    live = len((await store.range(keys.NODES_LIVE)).items)
+    copies = len((await store.range(f"{keys.CONTENT}{sha256}/")).items)
+    if copies < min(COPIES_MIN, live):
+        raise ContentNotFound(sha256, f"only {copies} of {COPIES_MIN} nodes have it so far")
     return sha256
+
+
+async def _load(content: ContentStore, sha256: str) -> bytes:
+    return await anyio.Path(await content.get(Sha256(sha256))).read_bytes()

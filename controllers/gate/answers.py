@@ -42,7 +42,14 @@ class AnswerBook:
         item = (await self._store.get(answer_key(submission))).item
         if item is None:
             return None
-        kept = msgspec.json.decode(item.value, type=KeptAnswer)
+        try:
+            kept = msgspec.json.decode(item.value, type=KeptAnswer)
+        except msgspec.DecodeError:
+            return Refusal(
+                code="idempotency_key_reused",
+                detail="that Idempotency-Key was answered by a newer version, whose answer this node cannot read",
+                remedy="Ask another node, or look for the change in the audit: aether audit list.",
+            )
         answer = repeated(kept, submission)
         if isinstance(answer, Refusal):
             return answer

@@ -5,30 +5,40 @@ from __future__ import annotations
 from typing import Final
 
 import anyio
-import msgspec
 
 from controllers.gate.audit import AuditRecord
 from controllers.gate.desk import ATTEMPTS_MAX, GateDesk, Judged
-from controllers.gate.evaluate import consent_of
 from controllers.gate.guarding import armed
+from controllers.gate.leasing import TakenLeases, let_go
 from controllers.gate.proposals import (
     Proposal,
     ProposalEvent,
     ProposalState,
     is_approved,
     moved,
+    read_proposal,
+    shortened,
+    valid_votes,
 )
-from controllers.gate.writing import audit_of, compares, turn_taken, writes
-from runtime.consensus.errors import NotLeader
-from runtime.consensus.store import Compare, Delete, Put, Revision, absent, led_by, present, unchanged
+from controllers.gate.writing import audit_of, compares, stored, turn_taken, writes, written
+from runtime.consensus.errors import InvalidRequest, NotLeader, StoreFault, TooLarge
+from runtime.consensus.store import Compare, Delete, KeyValue, Revision, absent, led_by, present, unchanged
 from runtime.operations.actor import Actor
 from runtime.operations.catalogue import OperationUnknown
-from runtime.operations.plan import Refusal, diff, effect_hash, shown
+from runtime.operations.plan import Refusal, diff, shown
 from runtime.operations.state import PlanState
 from runtime.state import keys
-from runtime.state.values import encode
 
 LOOK_S: Final = 1.0  # however quiet the state is
+LEFT_ALONE_S: Final = 5.0  # a proposal that could not be looked at
+PRUNE_S: Final = 10.0
+ENDED_MAX: Final = 500  # proposals that are kept when they have ended; the audit has them all
+ENDED_BYTES_MAX: Final = 3 * 1024 * 1024  # of 8 MiB for all
+PRUNED_AT_ONCE: Final = 100
+COMPARED_MAX: Final = 500  # of 512
+
+WAITS: Final = Revision(0)
+"""Instead of the revision of a write: nothing to do now."""
 
 
 class Applier:
@@ -36,34 +46,57 @@ class Applier:
 
     def __init__(self, desk: GateDesk) -> None:
         self._desk = desk
+        self._left_alone: dict[str, float] = {}
+        self._prune_at_s = 0.0
 
     async def run(self, fence: Revision) -> None:
         await self._desk.state.wait_for(fence)
         while True:
             seen = self._desk.state.revision
-            for proposal in self._desk.proposals():
-                if proposal.waits:
-                    await self.settle(proposal.id, fence)
+            await self.look(fence)
             with anyio.move_on_after(LOOK_S):
                 await self._desk.state.wait_for(Revision(max(seen, self._desk.state.revision) + 1))
 
+    async def look(self, fence: Revision) -> None:
+        """Settles everything that waits; one that fails keeps no other waiting. Raises retryable StoreFaults."""
+        now_s = self._desk.clock.monotonic_s()
+        for item in self._desk.state.items(keys.PROPOSALS_OPEN):
+            identity = keys.parts(item.key)[0]
+            if self._left_alone.get(identity, now_s) > now_s:
+                continue
+            self._left_alone.pop(identity, None)
+            try:
+                await self.settle(identity, fence)
+            except Exception as error:  # whatever one proposal does to its planner, the others go on
+                if isinstance(error, StoreFault) and error.retryable:
+                    raise
+                self._left_alone[identity] = now_s + LEFT_ALONE_S
+                self._desk.log.warning("proposal_failed", proposal=identity, reason=f"{type(error).__name__}: {error}")
+        if now_s >= self._prune_at_s:
+            self._prune_at_s = now_s + PRUNE_S
+            await self._prune(fence)
+
     async def settle(self, identity: str, fence: Revision) -> Proposal | None:
-        """The proposal as it is then; None when there is none. Raises NotLeader."""
+        """The proposal as it is then; None when there is none that can be read. Raises NotLeader."""
         for _ in range(ATTEMPTS_MAX):
             state = PlanState(self._desk.state)
             raw = state.value(keys.proposal(identity))
-            if raw is None:
-                return None
-            proposal = msgspec.json.decode(raw, type=Proposal)
-            alive = self._desk.state.get(keys.proposal_live(identity)) is not None
-            if not proposal.waits or (alive and proposal.state is ProposalState.PENDING):
+            proposal = read_proposal(raw) if raw is not None else None
+            if proposal is None or not proposal.waits:
                 return proposal
-            if not alive:
+            live = self._desk.state.get(keys.proposal_live(identity))
+            if live is not None and proposal.state is ProposalState.PENDING:
+                return proposal
+            if live is None:
                 written = await self._end(state, proposal, ProposalEvent.EXPIRED, "nobody decided in time", fence)
             else:
-                written = await self._apply(state, proposal, fence)
+                written = await self._applied_or_refused(state, proposal, fence)
+            if written == WAITS:
+                return proposal
             if written is not None:
                 await self._desk.state.wait_for(written)
+                if self._desk.state.get(keys.proposal_live(identity)) is None:
+                    await let_go(self._desk.store, live)
             elif not await self._leads(fence):
                 raise NotLeader("")
             else:
@@ -73,27 +106,36 @@ class Applier:
     async def _leads(self, fence: Revision) -> bool:
         return (await self._desk.store.txn([led_by(fence)], [])).succeeded
 
+    async def _applied_or_refused(self, state: PlanState, proposal: Proposal, fence: Revision) -> Revision | None:
+        """What the store can never take is refused, not tried for ever."""
+        try:
+            return await self._apply(state, proposal, fence)
+        except (InvalidRequest, TooLarge) as error:
+            return await self._end(state, proposal, ProposalEvent.REFUSED, f"it cannot be written: {error}", fence)
+
     async def _apply(self, state: PlanState, proposal: Proposal, fence: Revision) -> Revision | None:
         """Plans and judges the same request again; only an equal effect is carried out."""
-        voters = {vote.voter.id: self._desk.principal(state, vote.voter.id) for vote in proposal.votes}
-        known = {name: actor for name, actor in voters.items() if actor is not None}
-        if not is_approved(proposal, known):
-            return await self._end(state, proposal, ProposalEvent.UNAPPROVED, "a vote does not count any more", fence)
+        voters = self._desk.voters(state, proposal)
+        if not is_approved(proposal, voters):
+            words, kept = "a vote does not count any more", valid_votes(proposal, voters)
+            return await self._end(state, proposal, ProposalEvent.UNAPPROVED, words, fence, votes=kept)
         actor = self._desk.still(state, proposal.actor)
         if actor is None:
             words = f"{proposal.actor.id} is no principal any more"
             return await self._end(state, proposal, ProposalEvent.REFUSED, words, fence)
         try:
-            judged = self._desk.judge(state, proposal.call, actor, tainted=proposal.tainted)
+            judged = self._desk.judge(state, proposal.call, actor, tainted=proposal.tainted, applying=proposal.id)
         except OperationUnknown as error:
             return await self._end(state, proposal, ProposalEvent.REFUSED, str(error), fence)
         if isinstance(judged, Refusal):
             return await self._end(state, proposal, ProposalEvent.CHANGED, judged.detail, fence)
         if judged.verdict.decision == "refuse":
+            if judged.verdict.retryable:
+                return WAITS
             return await self._end(state, proposal, ProposalEvent.REFUSED, judged.verdict.reasons, fence)
         differs = _differs(proposal, judged)
         if differs:
-            now = shown(diff(judged.plan))
+            now = shortened(shown(diff(judged.plan)))
             return await self._end(state, proposal, ProposalEvent.CHANGED, differs, fence, changed_since=now)
         return await self._write(proposal, judged, actor, fence, int(state.revision))
 
@@ -112,20 +154,19 @@ class Applier:
             revision=revision,
             trace_id=proposal.trace_id,
             votes=[vote for vote in proposal.votes if vote.approve],
+            evidence=proposal.evidence,
+            tainted=proposal.tainted,
         )
         applied = moved(proposal, ProposalEvent.APPLIED, "applied", applied_revision=revision)
-        result = await self._desk.store.txn(
-            compares(judged, fence, present(keys.proposal_live(proposal.id))),
-            writes(
-                judged,
-                actor,
-                record,
-                Put(key=keys.proposal(proposal.id), value=encode(applied)),
-                Delete(key=keys.proposal_live(proposal.id)),
-                *await armed(self._desk, proposal.guard, judged.plan.inverse, record),
-                *await turn_taken(self._desk.store, judged, actor),
-            ),
-        )
+        async with TakenLeases(self._desk.store) as leases:
+            more = await armed(leases, proposal.guard, judged.plan, record)
+            more += await turn_taken(leases, judged, actor)
+            result = await self._desk.store.txn(
+                compares(judged, fence, record, present(keys.proposal_live(proposal.id))),
+                writes(judged, actor, record, *stored(applied), *more),
+            )
+            if result.succeeded:
+                leases.keep()
         return result.revision if result.succeeded else None
 
     async def _end(
@@ -137,7 +178,8 @@ class Applier:
         fence: Revision,
         **members: object,
     ) -> Revision | None:
-        ended = moved(proposal, event, words, **members)
+        """Only if everything that this was concluded from still stands."""
+        ended = moved(proposal, event, words[:1_000], **members)
         record = AuditRecord(
             id=self._desk.new_id(),
             kind=str(event),
@@ -153,28 +195,38 @@ class Applier:
             revision_before=int(state.revision),
             trace_id=proposal.trace_id,
         )
-        compare: list[Compare] = [led_by(fence)]
-        compare.append(unchanged(keys.proposal(proposal.id), Revision(state.reads[keys.proposal(proposal.id)])))
-        if event is ProposalEvent.EXPIRED:
-            compare.append(absent(keys.proposal_live(proposal.id)))
-        result = await self._desk.store.txn(
-            compare,
-            [
-                Put(key=keys.proposal(proposal.id), value=encode(ended)),
-                Put(key=keys.audit_fresh(record.id), value=encode(record)),
-                *([] if ended.waits else [Delete(key=keys.proposal_live(proposal.id))]),
-            ],
-        )
+        compare: list[Compare] = [led_by(fence), absent(keys.audit_fresh(record.id))]
+        reads = list(state.reads.items())
+        compare += [unchanged(key, Revision(at)) for key, at in reads[:COMPARED_MAX]]  # the proposal is the first
+        live = keys.proposal_live(proposal.id)
+        compare.append(absent(live) if event is ProposalEvent.EXPIRED else present(live))
+        result = await self._desk.store.txn(compare, [*stored(ended), written(record)])
         return result.revision if result.succeeded else None
+
+    async def _prune(self, fence: Revision) -> None:
+        """Forgets the oldest ended ones beyond what is kept, so that they leave room for those that wait."""
+        waiting = {keys.parts(item.key)[0] for item in self._desk.state.items(keys.PROPOSALS_OPEN)}
+        ended = [item for item in self._desk.state.items(keys.PROPOSALS) if keys.parts(item.key)[0] not in waiting]
+        ended.sort(key=lambda item: item.mod_revision)
+        surplus, size = len(ended) - ENDED_MAX, sum(len(item.value) for item in ended)
+        doomed: list[KeyValue] = []
+        for item in ended[:PRUNED_AT_ONCE]:
+            if len(doomed) >= surplus and size <= ENDED_BYTES_MAX:
+                break
+            doomed.append(item)
+            size -= len(item.value)
+        if doomed:
+            compare = [unchanged(item.key, item.mod_revision) for item in doomed]
+            await self._desk.store.txn([led_by(fence), *compare], [Delete(key=item.key) for item in doomed])
 
 
 def _differs(proposal: Proposal, judged: Judged) -> str:
-    """In words, why what would happen now is not what was approved; empty if it is."""
+    """In words, why what would happen now is not what was approved; empty if it is. Consent that is not needed any
+    more does no harm."""
     if judged.verdict.gate_class > proposal.gate_class:
         return f"it now needs more consent: {judged.verdict.reasons}"
-    needs, _ = consent_of(judged.policy, judged.verdict)
-    if effect_hash(judged.plan, needs.words()) == proposal.effect:
-        return ""
-    if needs != proposal.needs:
-        return f"who must approve it changed: {needs.words()}"
-    return f"its effect is not what was approved any more: {judged.plan.summary}"
+    if not proposal.needs.cover(judged.verdict.asks):
+        return f"who must approve it changed: {judged.verdict.asks.words()}"
+    if judged.effect(proposal.needs) != proposal.effect:
+        return f"its effect is not what was approved any more: {judged.plan.summary}"
+    return ""

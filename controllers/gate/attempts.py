@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from controllers.gate.audit import AuditRecord
+from controllers.gate.audit import AuditRecord, fitted
 from controllers.gate.desk import GateDesk, Judged
+from controllers.gate.errors import GateFault
 from controllers.gate.writing import short
 from runtime.consensus.errors import QuotaExceeded
 from runtime.consensus.store import Put, led_by
+from runtime.operations.actor import Actor
 from runtime.operations.dispatch import Submission
 from runtime.state import keys
 from runtime.state.values import encode
@@ -15,7 +17,9 @@ from runtime.state.values import encode
 async def note_refused(
     desk: GateDesk, submission: Submission, code: str, why: str, judged: Judged | None = None
 ) -> None:
-    """When refusals fill their place faster than they are chained, they are counted in the node's log alone."""
+    """Nothing is kept of a dry run."""
+    if submission.dry_run:
+        return
     record = AuditRecord(
         id=desk.new_id(),
         kind="refused",
@@ -26,14 +30,39 @@ async def note_refused(
         request=short(submission.request),
         summary=judged.plan.summary if judged is not None else "",
         reason=submission.reason,
-        rule=why[:1_000],
+        rule=why,
         gate_class=int(judged.verdict.gate_class) if judged is not None else 0,
+        effect=judged.effect() if judged is not None else "",
+        revision_before=int(desk.state.revision),
         trace_id=submission.trace_id,
         detail={"code": code},
     )
+    await _written(desk, record, code)
+
+
+async def note_vote_refused(
+    desk: GateDesk, identity: str, actor: Actor, fault: GateFault, *, kind: str, reason: str, trace_id: str
+) -> None:
+    """A vote, withdrawal or review that was not taken."""
+    record = AuditRecord(
+        id=desk.new_id(),
+        kind="vote_refused",
+        at_unix_ms=desk.clock.unix_ms(),
+        actor=actor,
+        reason=reason,
+        rule=str(fault),
+        proposal=identity[:80],
+        revision_before=int(desk.state.revision),
+        trace_id=trace_id,
+        detail={"code": fault.code, "tried": kind},
+    )
+    await _written(desk, record, fault.code)
+
+
+async def _written(desk: GateDesk, record: AuditRecord, code: str) -> None:
+    """When refusals fill their place faster than they are chained, they are counted in the node's log alone."""
+    key = keys.audit_refused(record.id)
     try:
-        await desk.store.txn([led_by(desk.fence())], [Put(key=keys.audit_refused(record.id), value=encode(record))])
+        await desk.store.txn([led_by(desk.fence())], [Put(key=key, value=encode(fitted(record)))])
     except QuotaExceeded:
-        desk.log.warning(
-            "refusal_not_audited", operation=submission.operation[:80], actor=submission.actor.id, code=code
-        )
+        desk.log.warning("refusal_not_audited", operation=record.operation, actor=record.actor.id[:80], code=code)

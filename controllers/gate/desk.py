@@ -14,11 +14,13 @@ from controllers.gate.circumstances import (
     frozen_because,
     incident_at,
     recent_changes,
+    touched,
 )
+from controllers.gate.errors import PolicyInvalid
 from controllers.gate.evaluate import evaluate
-from controllers.gate.policy import Policy, default_policy, parse_policy
-from controllers.gate.proposals import Proposal
-from controllers.gate.verdict import Verdict
+from controllers.gate.policy import Policy, cautious_policy, default_policy, parse_policy
+from controllers.gate.proposals import Proposal, read_proposal
+from controllers.gate.verdict import Needs, Verdict
 from runtime.clock import Clock
 from runtime.cluster.membership import Lines
 from runtime.consensus.errors import NotLeader
@@ -27,7 +29,7 @@ from runtime.deployment.records import Snapshot
 from runtime.operations.actor import Actor, ActorKind
 from runtime.operations.catalogue import Catalogue
 from runtime.operations.operation import AnyChange, Request
-from runtime.operations.plan import Call, Plan, Refusal
+from runtime.operations.plan import Call, Plan, Refusal, effect_hash
 from runtime.operations.state import PlanState
 from runtime.security.principals import ADMIN, actor_of, bootstrap_admin, decode_principal
 from runtime.state import keys
@@ -52,6 +54,10 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
     policy: Policy
     circumstances: Circumstances
 
+    def effect(self, approvers: Needs | None = None) -> str:
+        """What an approval is bound to; `approvers`: of those, not of who would have to approve now."""
+        return effect_hash(self.plan, (approvers or self.verdict.asks).words())
+
 
 class GateDesk:
     """`fence` gives the revision that this node's leadership began at, or None when it does not lead."""
@@ -74,7 +80,7 @@ class GateDesk:
         self.new_id = new_id
         self.log = log
         self._fence = fence
-        self._policy: tuple[int, Policy] = (0, default_policy())
+        self._policy: tuple[int, Policy] | None = None
 
     def fence(self) -> Revision:
         """Raises NotLeader."""
@@ -93,8 +99,13 @@ class GateDesk:
                 remedy=f"GET /v1/operations/{operation.name} has the schema.",
             )
 
-    def judge(self, state: PlanState, call: Call, actor: Actor, *, tainted: bool) -> Judged | Refusal:
-        """Plans and judges on `state`, which notes everything that either was made from."""
+    def judge(
+        self, state: PlanState, call: Call, actor: Actor, *, tainted: bool, applying: str = ""
+    ) -> Judged | Refusal:
+        """Plans and judges on `state`, which notes everything that either was made from.
+
+        applying: the proposal that it is judged for, if it waits already.
+        """
         operation = self.catalogue.change(call.operation)
         request = self.request_of(operation, call)
         if isinstance(request, Refusal):
@@ -103,25 +114,38 @@ class GateDesk:
         if isinstance(plan, Refusal):
             return plan
         policy = self.policy(state)
-        circumstances = self._circumstances(state, plan, actor, tainted=tainted)
+        circumstances = self._circumstances(state, plan, actor, tainted=tainted, applying=applying)
         verdict = evaluate(policy, operation, plan, actor, circumstances)
         plan = msgspec.structs.replace(plan, reads=dict(state.reads))
         return Judged(operation=operation, plan=plan, verdict=verdict, policy=policy, circumstances=circumstances)
 
     def policy(self, state: PlanState) -> Policy:
+        """The one in force. One that cannot be read must neither stop everything nor let everything through."""
         item = state.get(keys.POLICY)
-        if item is None:
-            return default_policy() if self._policy[0] else self._policy[1]
-        if self._policy[0] != item.mod_revision:
-            self._policy = (item.mod_revision, parse_policy(item.value.decode()))
+        revision = item.mod_revision if item is not None else 0
+        if self._policy is None or self._policy[0] != revision:
+            try:
+                policy = parse_policy(item.value.decode("utf-8", "replace")) if item is not None else default_policy()
+            except PolicyInvalid as error:
+                self.log.warning("policy_unreadable", reason=str(error))
+                policy = cautious_policy()
+            self._policy = (revision, policy)
         return self._policy[1]
 
     def principal(self, state: PlanState, identity: str) -> Actor | None:
         """What that principal may do now."""
-        raw = state.value(keys.principal(identity))
+        raw = state.value(keys.principal(identity)) if identity else None
         if raw is not None:
-            return actor_of(decode_principal(raw))
+            try:
+                return actor_of(decode_principal(raw))
+            except msgspec.DecodeError:
+                return None
         return bootstrap_admin() if identity == ADMIN else None
+
+    def voters(self, state: PlanState, proposal: Proposal) -> dict[str, Actor]:
+        """Who voted, with what each may do now."""
+        found = {vote.voter.id: self.principal(state, vote.voter.id) for vote in proposal.votes}
+        return {identity: actor for identity, actor in found.items() if actor is not None}
 
     def still(self, state: PlanState, actor: Actor) -> Actor | None:
         """The same actor with what it may do now; None when it, or who it acts for, is no principal any more."""
@@ -135,19 +159,27 @@ class GateDesk:
         now = self.principal(state, actor.id)
         return None if now is None else msgspec.structs.replace(now, behind=actor.behind)
 
-    def _circumstances(self, state: PlanState, plan: Plan, actor: Actor, *, tainted: bool) -> Circumstances:
-        waiting = [each for each in self.proposals() if each.waits]
-        domain = domain_of(state, plan.subject)
+    def _circumstances(
+        self, state: PlanState, plan: Plan, actor: Actor, *, tainted: bool, applying: str
+    ) -> Circumstances:
+        domain, subjects = domain_of(state, plan.subject), touched(plan)
+        limited = subjects if actor.acts_as_agent else (plan.subject,)
         return Circumstances(
             now_unix_ms=self.clock.unix_ms(),
-            recent=recent_changes(state, plan.subject),
-            frozen=frozen_because(state, plan.subject),
-            incident=incident_at(state, plan.subject),
+            recent={each: recent_changes(state, each) for each in limited},
+            frozen=frozen_because(state, subjects),
+            incident=incident_at(state, subjects),
             tainted=tainted,
             domain=domain,
             domain_busy=busy_in(state, domain) if actor.acts_as_agent else "",
-            pending=sum(each.actor.id == actor.id for each in waiting),
+            pending=0 if applying else sum(each.actor.id == actor.id for each in self.waiting()),
         )
 
-    def proposals(self) -> list[Proposal]:
-        return [msgspec.json.decode(item.value, type=Proposal) for item in self.state.items(keys.PROPOSALS)]
+    def waiting(self) -> list[Proposal]:
+        """Proposals that wait for votes or for being applied; those that this version cannot read are left out."""
+        found = []
+        for item in self.state.items(keys.PROPOSALS_OPEN):
+            record = self.state.get(keys.proposal(keys.parts(item.key)[0]))
+            if record is not None and (proposal := read_proposal(record.value)) is not None:
+                found.append(proposal)
+        return found

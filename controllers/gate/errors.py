@@ -20,6 +20,11 @@ class ProposalNotFound(GateFault):
     remedy = "List what waits: aether proposals."
 
 
+class ReviewNotFound(GateFault):
+    code = "review_not_found"
+    remedy = "List what is open: aether audit list --reviews."
+
+
 class ProposalEnded(GateFault):
     """It is applied, rejected, expired, stale or withdrawn."""
 

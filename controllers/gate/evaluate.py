@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from controllers.gate.circumstances import Circumstances
-from controllers.gate.policy import Approval, Kinds, Policy
+from controllers.gate.policy import Kinds, Policy
 from controllers.gate.verdict import GateClass, Needs, Verdict
-from runtime.operations.actor import Actor, ActorKind
+from runtime.operations.actor import Actor, ActorKind, at_least
 from runtime.operations.operation import AnyChange, Risk
 from runtime.operations.plan import Plan
 
@@ -28,38 +28,39 @@ def evaluate(policy: Policy, operation: AnyChange, plan: Plan, actor: Actor, now
     gate_class = max(number for number, _ in raised)
     rule = next(why for number, why in raised if number == gate_class)
     because = tuple(why for number, why in raised[1:] if why != rule and number > base)
-    if gate_class is GateClass.G3:
-        if actor.acts_as_agent or actor.kind in (ActorKind.CONTROLLER, ActorKind.PLAYBOOK):
-            return _refuse(gate_class, rule, "Ask a person to do it.", because)
-        gate_class = GateClass.G2
-    if gate_class <= kinds.acts_up_to:
-        return Verdict(gate_class=gate_class, decision="act", needs=Needs(), rule=rule, because=because)
-    approval = policy.g1 if gate_class is GateClass.G1 else policy.g2
+    if gate_class is GateClass.G3 and actor.kind is not ActorKind.PERSON and not _is_plain_key(actor):
+        return _refuse(gate_class, rule, "Ask a person to do it.", because)
+    asks, expires_ms = _consent(policy, operation, gate_class)
+    acts = gate_class <= kinds.acts_up_to
+    if not acts and now.pending >= policy.limits.pending:
+        return too_many_waiting(actor, now)
     return Verdict(
         gate_class=gate_class,
-        decision="propose",
-        needs=_needs(approval),
+        decision="act" if acts else "propose",
+        needs=Needs() if acts else asks,
         rule=rule,
         because=because,
-        expires_ms=approval.expires_min * MINUTE_MS,
+        asks=asks,
+        expires_ms=expires_ms,
     )
 
 
-def approval_of(policy: Policy, gate_class: GateClass) -> tuple[Needs, int]:
-    """Who must approve a change of that class (G1 at least), and for how long it waits, in milliseconds."""
+def too_many_waiting(actor: Actor, now: Circumstances) -> Verdict:
+    rule = f"{now.pending} proposals of {actor.id} wait already"
+    return _refuse(GateClass.G3, rule, "Wait until some are decided, or withdraw some.", retryable=True)
+
+
+def _is_plain_key(actor: Actor) -> bool:
+    return actor.kind is ActorKind.AUTOMATION and not actor.acts_as_agent
+
+
+def _consent(policy: Policy, operation: AnyChange, gate_class: GateClass) -> tuple[Needs, int]:
+    """Who must approve a change of that class (G1 at least), and for how long it waits, in milliseconds. Nobody
+    approves what they may not do themselves."""
     approval = policy.g1 if gate_class <= GateClass.G1 else policy.g2
-    return _needs(approval), approval.expires_min * MINUTE_MS
-
-
-def consent_of(policy: Policy, verdict: Verdict) -> tuple[Needs, int]:
-    """The same of a verdict; also of one that would have acted at once, but was asked to wait for people."""
-    if verdict.decision == "propose":
-        return verdict.needs, verdict.expires_ms
-    return approval_of(policy, verdict.gate_class)
-
-
-def _needs(approval: Approval) -> Needs:
-    return Needs(approvers=approval.approvers, role=approval.role, owner=approval.owner)
+    role = approval.role if at_least(approval.role, operation.role) else operation.role
+    needs = Needs(approvers=approval.approvers, role=role, owner=approval.owner)
+    return needs, approval.expires_min * MINUTE_MS
 
 
 def _refused(policy: Policy, operation: AnyChange, plan: Plan, actor: Actor, now: Circumstances) -> Verdict | None:
@@ -73,23 +74,38 @@ def _refused(policy: Policy, operation: AnyChange, plan: Plan, actor: Actor, now
         return _refuse(GateClass.G3, rule, "Ask somebody who has the role.")
     if not actor.acts_as_agent:
         return None
+    return _limited(policy, now)
+
+
+def _limited(policy: Policy, now: Circumstances) -> Verdict | None:
+    """What keeps an agent waiting: how often, and one at a time in a failure domain."""
     limits, since = policy.limits, now.now_unix_ms - policy.limits.window_min * MINUTE_MS
-    lately = sum(each.by_agent and each.at_unix_ms >= since for each in now.recent)
-    if lately >= limits.changes_per_subject:
-        rule = (
-            f"agents changed {subject} {lately} times in {limits.window_min} minutes, and may"
-            f" {limits.changes_per_subject} times"
-        )
-        return _refuse(GateClass.G3, rule, "Wait, or ask a person.")
-    if now.pending >= limits.pending:
-        return _refuse(GateClass.G3, f"{now.pending} proposals of {actor.id} wait already", "Wait for decisions.")
+    for subject, changes in now.recent.items():
+        lately = sum(each.by_agent and each.at_unix_ms >= since for each in changes)
+        if lately >= limits.changes_per_subject:
+            rule = (
+                f"agents changed {subject} {lately} times in {limits.window_min} minutes, and may"
+                f" {limits.changes_per_subject} times"
+            )
+            return _refuse(GateClass.G3, rule, "Wait, or ask a person.", retryable=True)
     if limits.one_at_a_time_per_domain and now.domain_busy:
-        return _refuse(GateClass.G3, f"another agent's change is under way there: {now.domain_busy}", "Wait for it.")
+        rule = f"another agent's change is under way there: {now.domain_busy}"
+        return _refuse(GateClass.G3, rule, "Wait for it.", retryable=True)
     return None
 
 
-def _refuse(gate_class: GateClass, rule: str, remedy: str, because: tuple[str, ...] = ()) -> Verdict:
-    return Verdict(gate_class=gate_class, decision="refuse", needs=Needs(), rule=rule, because=because, remedy=remedy)
+def _refuse(
+    gate_class: GateClass, rule: str, remedy: str, because: tuple[str, ...] = (), *, retryable: bool = False
+) -> Verdict:
+    return Verdict(
+        gate_class=gate_class,
+        decision="refuse",
+        needs=Needs(),
+        rule=rule,
+        because=because,
+        remedy=remedy,
+        retryable=retryable,
+    )
 
 
 def _kinds(policy: Policy, actor: Actor) -> Kinds:
@@ -132,6 +148,8 @@ def _raises(
         yield raises.budget_exceeded, "fewer instances than min_available would serve"
     if blast.capacity_share >= 1.0 and blast.dependants:
         yield raises.dependants_lose_all, f"{', '.join(blast.dependants)} would be without what they need"
+    if actor.kind is not ActorKind.PERSON and not plan.within_bounds:
+        yield 1, "it goes beyond the blueprint's bounds"
     if actor.kind is ActorKind.CONTROLLER and plan.step_share > policy.limits.step_share:
         yield 1, f"a step of {plan.step_share:.0%}; controllers act up to {policy.limits.step_share:.0%}"
     yield from _moment(policy, plan, now)
@@ -165,5 +183,6 @@ def _moment(policy: Policy, plan: Plan, now: Circumstances) -> Iterator[tuple[in
         yield raises.tainted, "the evidence holds text from outside"
     since = now.now_unix_ms - policy.limits.flapping_min * MINUTE_MS
     opposite = _OPPOSITE.get(plan.direction)
-    if opposite and any(each.direction == opposite and each.at_unix_ms >= since for each in now.recent):
+    lately = now.recent.get(plan.subject, ())
+    if opposite and any(each.direction == opposite and each.at_unix_ms >= since for each in lately):
         yield raises.flapping, f"the opposite was done within {policy.limits.flapping_min} minutes"

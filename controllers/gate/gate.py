@@ -2,29 +2,48 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Final
 
 import msgspec
 
 from controllers.gate.answers import AnswerBook
 from controllers.gate.attempts import note_refused
+from controllers.gate.audit import AuditRecord
+from controllers.gate.checking import malformed, unfit
 from controllers.gate.desk import ATTEMPTS_MAX, GateDesk, Judged
 from controllers.gate.errors import ChangedTooOften
-from controllers.gate.evaluate import consent_of
-from controllers.gate.guarding import armed, guard_problem
-from controllers.gate.proposals import Proposal
-from controllers.gate.writing import audit_of, compares, turn_taken, writes
-from runtime.consensus.store import VALUE_BYTES_MAX, Operation, Put, Revision, absent, led_by
+from controllers.gate.evaluate import too_many_waiting
+from controllers.gate.guarding import armed
+from controllers.gate.leasing import TakenLeases
+from controllers.gate.proposals import PROPOSAL_BYTES_MAX, Proposal, shortened
+from controllers.gate.reviews import opened
+from controllers.gate.verdict import Verdict
+from controllers.gate.writing import audit_of, compares, stored, turn_taken, writes, written
+from runtime.consensus.errors import LeaseNotFound
+from runtime.consensus.store import Operation, Put, Revision, absent
 from runtime.operations.actor import Role, at_least
 from runtime.operations.catalogue import OperationUnknown
 from runtime.operations.dispatch import Applied, Outcome, Planned, PlanView, Proposed, Refused, Submission
-from runtime.operations.plan import Call, Refusal, diff, effect_hash, shown
+from runtime.operations.plan import Call, Refusal, diff, shown
 from runtime.operations.state import PlanState
 from runtime.state import keys
 from runtime.state.values import encode
 
-REASON_CHARS_MAX: Final = 1_000
-EVIDENCE_MAX: Final = 20
+PROPOSALS_BYTES_MAX: Final = 6 * 1024 * 1024  # of 8 MiB: votes on those that wait still find room
+
+NO_GLASS: Final = Refusal(
+    code="break_glass_refused",
+    detail="only an admin in person may override a needed approval",
+    remedy="Leave break_glass out: the change is then proposed.",
+)
+NO_ROOM: Final = Refusal(
+    code="too_many_proposals",
+    detail="too many proposals wait or have just ended",
+    remedy="Decide or withdraw some; ended ones go by themselves.",
+    retryable=True,
+)
+TOO_LARGE: Final = Refusal(code="request_too_large", detail="the request is too large to wait for an approval")
 
 
 class Gate:
@@ -33,20 +52,26 @@ class Gate:
     def __init__(self, desk: GateDesk, answers: AnswerBook) -> None:
         self._desk = desk
         self._answers = answers
+        self._proposing: Counter[str] = Counter()
+        """By requester, proposals that are being written: they count as waiting."""
 
     async def submit(self, submission: Submission) -> Outcome:
         """Raises StoreFault without a quorum, NotLeader on a node that does not lead, ChangedTooOften."""
         fence = self._desk.fence()
-        refusal = _malformed(submission)
+        refusal = malformed(submission)
         if refusal is not None:
-            return _refused(refusal)
+            return await self._refused(submission, refusal)
         kept = await self._answers.find(submission)
         if isinstance(kept, Refusal):
-            return _refused(kept)
+            return await self._refused(submission, kept)
         if kept is not None:
             return kept
         for _ in range(ATTEMPTS_MAX):
-            outcome = await self._once(submission, fence)
+            try:
+                outcome = await self._once(submission, fence)
+            except LeaseNotFound:
+                self._answers.forget_lease()
+                continue
             if outcome is not None:
                 return outcome
         raise ChangedTooOften("the state changed again and again while this was decided")
@@ -59,14 +84,13 @@ class Gate:
         try:
             judged = self._desk.judge(state, call, submission.actor, tainted=submission.tainted)
         except OperationUnknown as error:
-            return Refused(code=error.code, detail=str(error), remedy=error.remedy)
+            refusal = Refusal(code=error.code, detail=str(error), remedy=error.remedy)
+            return await self._refused(submission, refusal)
         if isinstance(judged, Refusal):
-            if not submission.dry_run:
-                await note_refused(self._desk, submission, judged.code, judged.detail)
-            return _refused(judged)
-        stale = _changed_since(submission, judged)
-        if stale is not None:
-            return _refused(stale)
+            return await self._refused(submission, judged)
+        problem = unfit(submission, judged, state)
+        if problem is not None:
+            return await self._refused(submission, problem, judged)
         if submission.dry_run:
             return Planned(plan=self._view(judged, int(state.revision)))
         return await self._decide(submission, judged, fence, int(state.revision))
@@ -74,34 +98,34 @@ class Gate:
     async def _decide(self, submission: Submission, judged: Judged, fence: Revision, revision: int) -> Outcome | None:
         verdict = judged.verdict
         if verdict.decision == "refuse":
-            await note_refused(self._desk, submission, "refused_by_policy", verdict.reasons, judged)
-            return Refused(code="refused_by_policy", detail=verdict.reasons, remedy=verdict.remedy, rule=verdict.rule)
+            return await self._refused(submission, _by_policy(verdict), judged)
         if submission.break_glass and verdict.decision == "propose":
-            if not (submission.actor.is_human and at_least(submission.actor.role, Role.ADMIN)):
-                return Refused(
-                    code="break_glass_refused",
-                    detail="only an admin in person may override a needed approval",
-                    remedy="Leave break_glass out: the change is then proposed.",
-                )
+            actor = submission.actor
+            if not (actor.is_human and not actor.acts_as_agent and at_least(actor.role, Role.ADMIN)):
+                return await self._refused(submission, NO_GLASS, judged)
             return await self._apply(submission, judged, fence, revision, kind="break_glass")
         if verdict.decision == "propose" or submission.propose:
-            return await self._propose(submission, judged, fence, revision)
+            return await self._propose_counted(submission, judged, fence, revision)
         return await self._apply(submission, judged, fence, revision, kind="applied")
+
+    async def _refused(self, submission: Submission, refusal: Refusal, judged: Judged | None = None) -> Refused:
+        """With its trace in the audit."""
+        await note_refused(self._desk, submission, refusal.code, refusal.detail, judged)
+        rule = judged.verdict.rule if judged is not None and judged.verdict.decision == "refuse" else ""
+        return Refused(
+            code=refusal.code,
+            detail=refusal.detail,
+            remedy=refusal.remedy,
+            retryable=refusal.retryable,
+            rule=rule,
+            where=refusal.where,
+        )
 
     async def _apply(
         self, submission: Submission, judged: Judged, fence: Revision, revision: int, *, kind: str
     ) -> Outcome | None:
         plan = judged.plan
-        record = audit_of(
-            judged,
-            kind=kind,
-            identity=self._desk.new_id(),
-            actor=submission.actor,
-            request=submission.request,
-            reason=submission.reason,
-            revision=revision,
-            trace_id=submission.trace_id,
-        )
+        record = self._record(submission, judged, kind, revision)
         outcome = Applied(
             revision=0,
             operation=plan.operation,
@@ -113,23 +137,76 @@ class Gate:
             audit=record.id,
             inverse=plan.inverse,
         )
-        more: list[Operation] = [*await self._answers.kept(submission, outcome)]
-        more += await armed(self._desk, submission.guard, plan.inverse, record)
-        more += await turn_taken(self._desk.store, judged, submission.actor)
-        guard = self._answers.unanswered(submission)
-        result = await self._desk.store.txn(
-            compares(judged, fence, *guard), writes(judged, submission.actor, record, *more)
-        )
-        if not result.succeeded:
-            return await self._lost(submission)
+        async with TakenLeases(self._desk.store) as leases:
+            more: list[Operation] = [*await self._answers.kept(submission, outcome)]
+            more += await armed(leases, submission.guard, plan, record)
+            more += await turn_taken(leases, judged, submission.actor)
+            more += [opened(record, "break_glass")] if kind == "break_glass" else []
+            result = await self._desk.store.txn(
+                compares(judged, fence, record, *self._answers.unanswered(submission)),
+                writes(judged, submission.actor, record, *more),
+            )
+            if not result.succeeded:
+                return await self._lost(submission)
+            leases.keep()
         await self._desk.state.wait_for(result.revision)
         return msgspec.structs.replace(outcome, revision=int(result.revision))
 
+    async def _propose_counted(
+        self, submission: Submission, judged: Judged, fence: Revision, revision: int
+    ) -> Outcome | None:
+        requester = submission.actor.id
+        pending = judged.circumstances.pending + self._proposing[requester]
+        if pending >= judged.policy.limits.pending:
+            now = msgspec.structs.replace(judged.circumstances, pending=pending)
+            return await self._refused(submission, _by_policy(too_many_waiting(submission.actor, now)), judged)
+        if sum(len(item.value) for item in self._desk.state.items(keys.PROPOSALS)) > PROPOSALS_BYTES_MAX:
+            return await self._refused(submission, NO_ROOM, judged)
+        self._proposing[requester] += 1
+        try:
+            return await self._propose(submission, judged, fence, revision)
+        finally:
+            self._proposing[requester] -= 1
+            if not self._proposing[requester]:
+                del self._proposing[requester]
+
     async def _propose(self, submission: Submission, judged: Judged, fence: Revision, revision: int) -> Outcome | None:
-        needs, expires_ms = consent_of(judged.policy, judged.verdict)
-        identity, now = self._desk.new_id(), judged.circumstances.now_unix_ms
-        proposal = Proposal(
-            id=identity,
+        proposal = self._proposal(submission, judged)
+        if len(encode(proposal)) > PROPOSAL_BYTES_MAX:
+            return await self._refused(submission, TOO_LARGE, judged)
+        outcome = Proposed(
+            proposal=proposal.id,
+            summary=proposal.summary,
+            gate_class=judged.verdict.gate_class.name,
+            rule=proposal.rule,
+            approvers=proposal.needs.words(),
+            expires_unix_ms=proposal.expires_unix_ms,
+            revision=0,
+        )
+        record = self._record(submission, judged, "proposed", revision, proposal=proposal.id)
+        compare = compares(judged, fence, record, absent(keys.proposal(proposal.id)))
+        async with TakenLeases(self._desk.store) as leases:
+            lease = await leases.grant(judged.verdict.expires_ms)
+            result = await self._desk.store.txn(
+                [*compare, *self._answers.unanswered(submission)],
+                [
+                    *stored(proposal),
+                    Put(key=keys.proposal_open(proposal.id), value=b""),
+                    Put(key=keys.proposal_live(proposal.id), value=b"", lease=lease),
+                    written(record),
+                    *await self._answers.kept(submission, outcome),
+                ],
+            )
+            if not result.succeeded:
+                return await self._lost(submission)
+            leases.keep()
+        await self._desk.state.wait_for(result.revision)
+        return msgspec.structs.replace(outcome, revision=int(result.revision))
+
+    def _proposal(self, submission: Submission, judged: Judged) -> Proposal:
+        now = judged.circumstances.now_unix_ms
+        return Proposal(
+            id=self._desk.new_id(),
             call=Call(operation=submission.operation, request=submission.request),
             subject=judged.plan.subject,
             summary=judged.plan.summary,
@@ -138,65 +215,43 @@ class Gate:
             evidence=submission.evidence,
             tainted=submission.tainted,
             gate_class=judged.verdict.gate_class,
-            needs=needs,
-            rule=judged.verdict.reasons,
-            effect=effect_hash(judged.plan, needs.words()),
-            diff=shown(diff(judged.plan)),
+            needs=judged.verdict.asks,
+            rule=judged.verdict.reasons[:1_000],
+            effect=judged.effect(),
+            diff=shortened(shown(diff(judged.plan))),
             blast=judged.plan.blast,
             inverse=judged.plan.inverse,
             guard=submission.guard,
             created_unix_ms=now,
-            expires_unix_ms=now + expires_ms,
+            expires_unix_ms=now + judged.verdict.expires_ms,
             trace_id=submission.trace_id,
         )
-        if len(encode(proposal)) > VALUE_BYTES_MAX:
-            return Refused(code="request_too_large", detail="the request is too large to wait for an approval")
-        outcome = Proposed(
-            proposal=identity,
-            summary=proposal.summary,
-            gate_class=judged.verdict.gate_class.name,
-            rule=proposal.rule,
-            approvers=needs.words(),
-            expires_unix_ms=proposal.expires_unix_ms,
-            revision=0,
-        )
-        record = audit_of(
+
+    def _record(
+        self, submission: Submission, judged: Judged, kind: str, revision: int, *, proposal: str = ""
+    ) -> AuditRecord:
+        return audit_of(
             judged,
-            kind="proposed",
+            kind=kind,
             identity=self._desk.new_id(),
             actor=submission.actor,
             request=submission.request,
             reason=submission.reason,
-            effect=proposal.effect,
-            proposal=identity,
+            proposal=proposal,
             revision=revision,
             trace_id=submission.trace_id,
+            evidence=submission.evidence,
+            tainted=submission.tainted,
         )
-        lease = await self._desk.store.grant(expires_ms)
-        result = await self._desk.store.txn(
-            [led_by(fence), absent(keys.proposal(identity)), *self._answers.unanswered(submission)],
-            [
-                Put(key=keys.proposal(identity), value=encode(proposal)),
-                Put(key=keys.proposal_live(identity), value=b"", lease=lease),
-                Put(key=keys.audit_fresh(record.id), value=encode(record)),
-                *await self._answers.kept(submission, outcome),
-            ],
-        )
-        if not result.succeeded:
-            await self._desk.store.revoke(lease)
-            return await self._lost(submission)
-        await self._desk.state.wait_for(result.revision)
-        return msgspec.structs.replace(outcome, revision=int(result.revision))
 
     async def _lost(self, submission: Submission) -> Outcome | None:
         """The comparison failed: another's change, another leader, or the same key was answered meanwhile."""
         self._desk.fence()
         kept = await self._answers.find(submission)
-        return _refused(kept) if isinstance(kept, Refusal) else kept
+        return await self._refused(submission, kept) if isinstance(kept, Refusal) else kept
 
     def _view(self, judged: Judged, revision: int) -> PlanView:
         plan, verdict = judged.plan, judged.verdict
-        needs = consent_of(judged.policy, verdict)[0] if verdict.decision == "propose" else verdict.needs
         return PlanView(
             operation=plan.operation,
             subject=plan.subject,
@@ -208,46 +263,12 @@ class Gate:
             gate_class=verdict.gate_class.name,
             decision=verdict.decision,
             rule=verdict.reasons,
-            approvers=needs.words(),
-            effect=effect_hash(plan, needs.words()),
+            approvers=verdict.needs.words(),
+            effect=judged.effect(),
             revision=revision,
             result=plan.result,
         )
 
 
-def _malformed(submission: Submission) -> Refusal | None:
-    if len(submission.reason) > REASON_CHARS_MAX:
-        return Refusal(code="request_invalid", detail=f"a reason has at most {REASON_CHARS_MAX} characters")
-    if len(submission.evidence) > EVIDENCE_MAX:
-        return Refusal(code="request_invalid", detail=f"at most {EVIDENCE_MAX} pieces of evidence")
-    if problem := guard_problem(submission.guard):
-        return Refusal(code="request_invalid", detail=problem)
-    if submission.break_glass and not submission.reason.strip():
-        return Refusal(
-            code="reason_missing", detail="breaking the glass needs a reason", remedy="Say why: it will be reviewed."
-        )
-    return None
-
-
-def _changed_since(submission: Submission, judged: Judged) -> Refusal | None:
-    if not submission.if_match:
-        return None
-    touched = [each.key for each in judged.plan.changes]
-    newest = max((judged.plan.reads.get(key, 0) for key in touched), default=0)
-    if newest <= submission.if_match:
-        return None
-    return Refusal(
-        code="precondition_failed",
-        detail=f"{judged.plan.subject} changed at revision {newest}, after {submission.if_match}",
-        remedy="Read it again, then decide again.",
-    )
-
-
-def _refused(refusal: Refusal) -> Refused:
-    return Refused(
-        code=refusal.code,
-        detail=refusal.detail,
-        remedy=refusal.remedy,
-        retryable=refusal.retryable,
-        where=refusal.where,
-    )
+def _by_policy(verdict: Verdict) -> Refusal:
+    return Refusal(code="refused_by_policy", detail=verdict.reasons, remedy=verdict.remedy, retryable=verdict.retryable)

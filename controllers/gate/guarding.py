@@ -8,17 +8,22 @@ import anyio
 import msgspec
 
 from controllers.gate.audit import AuditRecord
+from controllers.gate.circumstances import recent_changes
 from controllers.gate.desk import GateDesk, Judged
-from controllers.gate.proposals import Proposal, ProposalEvent, ProposalState, moved
-from controllers.gate.writing import audit_of, compares, writes
-from runtime.consensus.store import Delete, KeyValue, Operation, Put, Revision, led_by, unchanged
+from controllers.gate.leasing import TakenLeases, let_go
+from controllers.gate.proposals import ProposalEvent, ProposalState, moved, read_proposal
+from controllers.gate.reviews import opened
+from controllers.gate.writing import audit_of, compares, short, writes, written
+from runtime.consensus.errors import InvalidRequest, StoreFault, TooLarge
+from runtime.consensus.store import Compare, Delete, KeyValue, Operation, Put, Revision, absent, led_by, unchanged
 from runtime.operations.actor import Actor, ActorKind, Role
 from runtime.operations.dispatch import Guard
-from runtime.operations.plan import Call, Refusal
+from runtime.operations.plan import Call, Plan, Refusal
 from runtime.operations.state import PlanState
 from runtime.state import keys
 from runtime.state.values import Value, encode
 
+GUARD_ID: Final = "gate:guard"
 LOOK_S: Final = 1.0
 METRICS: Final = frozenset({"errors_share", "p50_ms", "p95_ms", "p99_ms", "rejected"})
 WINDOW_S_MAX: Final = 3_600
@@ -43,22 +48,24 @@ class ArmedGuard(Value, frozen=True, kw_only=True):
     summary: str
     proposal: str = ""
     actor: Actor
+    trace_id: str = ""
 
 
-async def armed(desk: GateDesk, guard: Guard | None, inverse: Call | None, record: AuditRecord) -> list[Operation]:
+async def armed(leases: TakenLeases, guard: Guard | None, plan: Plan, record: AuditRecord) -> list[Operation]:
     """What arms a guard, written with the change."""
-    if guard is None or inverse is None:
+    if guard is None or plan.inverse is None or plan.is_noop:
         return []
     value = ArmedGuard(
         id=record.id,
         guard=guard,
-        inverse=inverse,
+        inverse=plan.inverse,
         subject=record.subject,
         summary=record.summary,
         proposal=record.proposal,
         actor=record.actor,
+        trace_id=record.trace_id,
     )
-    lease = await desk.store.grant(guard.window_s * 1_000)
+    lease = await leases.grant(guard.window_s * 1_000)
     return [Put(key=keys.guard(record.id), value=encode(value), lease=lease)]
 
 
@@ -81,12 +88,21 @@ class Guards:
     async def run(self, fence: Revision) -> None:
         await self._desk.state.wait_for(fence)
         while True:
-            for item in self._desk.state.items(keys.GUARDS):
-                await self.look(item, fence)
+            await self.look_at_all(fence)
             await anyio.sleep(LOOK_S)
 
+    async def look_at_all(self, fence: Revision) -> None:
+        """One that fails keeps no other from its turn. Raises retryable StoreFaults."""
+        for item in self._desk.state.items(keys.GUARDS):
+            try:
+                await self.look(item, fence)
+            except Exception as error:  # a planner may fail in any way: the others' changes are watched all the same
+                if isinstance(error, StoreFault) and error.retryable:
+                    raise
+                self._desk.log.warning("guard_failed", guard=item.key, reason=f"{type(error).__name__}: {error}")
+
     async def look(self, item: KeyValue, fence: Revision) -> bool:
-        """Whether it was breached, and so its change undone."""
+        """Whether it was breached, and so its change undone or its review opened."""
         watched = msgspec.json.decode(item.value, type=ArmedGuard)
         seen = self._figures.figure(watched.guard.slice, watched.guard.metric)
         if seen is None or seen <= watched.guard.bound:
@@ -97,20 +113,29 @@ class Guards:
 
     async def _undo(self, item: KeyValue, watched: ArmedGuard, why: str, fence: Revision) -> None:
         """One transaction takes the guard away and undoes the change: it cannot happen twice."""
+        await self._desk.state.confirmed()
         state = PlanState(self._desk.state)
-        actor = Actor(kind=ActorKind.CONTROLLER, id="gate:guard", role=Role.ADMIN, behind=watched.actor)
-        still = unchanged(item.key, Revision(item.mod_revision))
-        judged = self._desk.judge(state, watched.inverse, actor, tainted=False)
+        actor = Actor(kind=ActorKind.CONTROLLER, id=GUARD_ID, role=Role.ADMIN, behind=watched.actor)
+        problem = await self._tried(item, watched, actor, state, why, fence)
+        if problem:
+            await self._escalate(item, watched, actor, f"{why}; it could not be undone: {problem}", fence)
+
+    async def _tried(
+        self, item: KeyValue, watched: ArmedGuard, actor: Actor, state: PlanState, why: str, fence: Revision
+    ) -> str:
+        """Why it cannot be undone; empty when it was, or is tried again. What somebody changed since is left alone:
+        that would undo their change too."""
+        changes = recent_changes(state, watched.subject)
+        if not changes or changes[-1].audit != watched.id:
+            return f"{watched.subject} was changed again since"
+        judged = self._desk.judge(state, watched.inverse, actor, tainted=False, applying=watched.id)
         if isinstance(judged, Refusal):
-            record = self._failed(watched, actor, f"{why}; it could not be undone: {judged.detail}")
-            operations: list[Operation] = [
-                Delete(key=item.key),
-                Put(key=keys.audit_fresh(record.id), value=encode(record)),
-            ]
-            await self._desk.store.txn([led_by(fence), still], operations)
-            self._desk.log.warning("rollback_failed", change=watched.id, reason=judged.detail)
-            return
-        await self._write(item, watched, judged, actor, why, fence)
+            return judged.detail
+        try:
+            await self._write(item, watched, judged, actor, why, fence)
+        except (InvalidRequest, TooLarge) as error:
+            return str(error)
+        return ""
 
     async def _write(
         self, item: KeyValue, watched: ArmedGuard, judged: Judged, actor: Actor, why: str, fence: Revision
@@ -122,32 +147,47 @@ class Guards:
             actor=actor,
             request=watched.inverse.request,
             reason=why,
+            rule=f"the guard that change {watched.id} was made with",
             proposal=watched.proposal,
+            revision=int(self._desk.state.revision),
+            trace_id=watched.trace_id,
         )
-        extra: list[Operation] = [Delete(key=item.key), *self._proposal(watched, why)]
-        await self._desk.store.txn(
-            compares(judged, fence, unchanged(item.key, Revision(item.mod_revision))),
-            writes(judged, actor, record, *extra),
+        compare, operations = self._proposal(watched, why)
+        result = await self._desk.store.txn(
+            compares(judged, fence, record, unchanged(item.key, Revision(item.mod_revision)), *compare),
+            writes(judged, actor, record, Delete(key=item.key), *operations),
         )
+        if result.succeeded:
+            await let_go(self._desk.store, item)
 
-    def _proposal(self, watched: ArmedGuard, why: str) -> list[Operation]:
-        item = self._desk.state.get(keys.proposal(watched.proposal)) if watched.proposal else None
-        if item is None:
-            return []
-        proposal = msgspec.json.decode(item.value, type=Proposal)
-        if proposal.state is not ProposalState.APPLIED:
-            return []
-        return [Put(key=item.key, value=encode(moved(proposal, ProposalEvent.ROLLED_BACK, why)))]
-
-    def _failed(self, watched: ArmedGuard, actor: Actor, why: str) -> AuditRecord:
-        return AuditRecord(
+    async def _escalate(self, item: KeyValue, watched: ArmedGuard, actor: Actor, why: str, fence: Revision) -> None:
+        """People must look at it: the guard is gone, a review is open."""
+        record = AuditRecord(
             id=self._desk.new_id(),
             kind="rollback_failed",
             at_unix_ms=self._desk.clock.unix_ms(),
             actor=actor,
             operation=watched.inverse.operation,
             subject=watched.subject,
+            request=short(watched.inverse.request),
             summary=watched.summary,
             reason=why,
             proposal=watched.proposal,
+            revision_before=int(self._desk.state.revision),
+            trace_id=watched.trace_id,
         )
+        result = await self._desk.store.txn(
+            [led_by(fence), unchanged(item.key, Revision(item.mod_revision)), absent(keys.audit_fresh(record.id))],
+            [Delete(key=item.key), written(record), opened(record, "rollback_failed")],
+        )
+        if result.succeeded:
+            await let_go(self._desk.store, item)
+            self._desk.log.warning("rollback_failed", change=watched.id, reason=why)
+
+    def _proposal(self, watched: ArmedGuard, why: str) -> tuple[list[Compare], list[Operation]]:
+        item = self._desk.state.get(keys.proposal(watched.proposal)) if watched.proposal else None
+        proposal = read_proposal(item.value) if item is not None else None
+        if item is None or proposal is None or proposal.state is not ProposalState.APPLIED:
+            return [], []
+        undone = moved(proposal, ProposalEvent.ROLLED_BACK, why)
+        return [unchanged(item.key, item.mod_revision)], [Put(key=item.key, value=encode(undone))]

@@ -24,13 +24,15 @@ class KeptAnswer(Value, frozen=True, kw_only=True):
 
 
 def answer_key(submission: Submission) -> str:
-    """Of one principal's key; hashed, since both may be any text."""
-    text = f"{submission.actor.id}\n{submission.idempotency_key}".encode()
+    """Of one requester's key, and a model that acts for two people is two; hashed, since all may be any text."""
+    text = msgspec.json.encode(([each.id for each in submission.actor.chain()], submission.idempotency_key))
     return f"{keys.ANSWERS}{hashlib.sha256(text).hexdigest()}"
 
 
 def request_hash(submission: Submission) -> str:
-    text = msgspec.json.encode((submission.operation, submission.request), order="sorted")
+    """Of everything that decides what happens."""
+    how = (submission.propose, submission.break_glass, submission.if_match, submission.guard)
+    text = msgspec.json.encode((submission.operation, submission.request, how), order="sorted")
     return hashlib.sha256(text).hexdigest()
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
+from controllers.gate.circumstances import RECENT_MAX
 from controllers.gate.errors import PolicyInvalid
 from runtime.operations.actor import Role
 
@@ -58,9 +59,9 @@ class Raises(_Table, frozen=True, kw_only=True):
 
 
 class Limits(_Table, frozen=True, kw_only=True):
-    """Of agents: models, and keys marked as an agent's."""
+    """The first, `window_min` and `one_at_a_time_per_domain` hold for agents: models, and keys marked as an agent's."""
 
-    changes_per_subject: Count
+    changes_per_subject: Annotated[int, Meta(ge=0, le=RECENT_MAX)]
     window_min: Minutes
     flapping_min: Minutes
     one_at_a_time_per_domain: bool
@@ -104,6 +105,14 @@ def default_text() -> str:
 
 def default_policy() -> Policy:
     return parse_policy(default_text())
+
+
+def cautious_policy() -> Policy:
+    """In force while the one in the store cannot be read: every change needs two people, so that one can be set."""
+    two = Kinds(low=2, medium=2, high=2, critical=2, acts_up_to=0)
+    policy = default_policy()
+    agents = msgspec.structs.replace(policy.agents, low=2, medium=2, high=2)
+    return msgspec.structs.replace(policy, people=two, automation=two, controllers=two, agents=agents)
 
 
 def _check(policy: Policy) -> None:

@@ -16,7 +16,10 @@ from runtime.operations.plan import BlastRadius, Call, FieldChange
 from runtime.state.values import Value
 
 REASON_CHARS_MAX: Final = 1_000
-VOTES_MAX: Final = 50
+VOTES_MAX: Final = 12  # a policy asks for nine at most
+VOTE_REASON_CHARS: Final = 120  # kept with the proposal; the audit has all of it
+PROPOSAL_BYTES_MAX: Final = 52 * 1024  # a value has 64 KiB: 12 votes of at most 1 KiB must still fit
+ROWS_BYTES_MAX: Final = 12 * 1024  # of a diff, for people
 
 
 class ProposalState(StrEnum):
@@ -109,11 +112,20 @@ class Proposal(Value, frozen=True, kw_only=True):
     changed_since: tuple[FieldChange, ...] = ()
     """Of a stale one: the diff that the same request would have now."""
     applied_revision: int = 0
+    """What it was applied on; the next one of this record is the change's own."""
     trace_id: str = ""
 
     @property
     def waits(self) -> bool:
         return self.state in _WAITING
+
+
+def read_proposal(raw: bytes) -> Proposal | None:
+    """None for one that this version cannot read, as a newer one may have written it."""
+    try:
+        return msgspec.json.decode(raw, type=Proposal)
+    except msgspec.DecodeError:
+        return None
 
 
 def moved(proposal: Proposal, event: ProposalEvent, ended: str = "", **members: object) -> Proposal:
@@ -122,15 +134,27 @@ def moved(proposal: Proposal, event: ProposalEvent, ended: str = "", **members: 
     return msgspec.structs.replace(proposal, state=state, ended=ended, **members)
 
 
+def shortened(rows: tuple[FieldChange, ...]) -> tuple[FieldChange, ...]:
+    """As many rows as fit beside a request; a last one says how many do not."""
+    size = 0
+    for number, row in enumerate(rows):
+        size += len(msgspec.json.encode(row))
+        if size > ROWS_BYTES_MAX:
+            return (*rows[:number], FieldChange(key="…", after=f"{len(rows) - number} more"))
+    return rows
+
+
 def with_vote(proposal: Proposal, vote: Vote) -> Proposal:
-    """A principal's newest vote replaces its earlier one."""
+    """A principal's newest vote replaces its earlier one. Of who voted, what the vote needs is kept."""
     kept = tuple(each for each in proposal.votes if each.voter.id != vote.voter.id)
-    return msgspec.structs.replace(proposal, votes=(*kept, vote))
+    voter = Actor(kind=vote.voter.kind, id=vote.voter.id, role=vote.voter.role)
+    mine = msgspec.structs.replace(vote, voter=voter, reason=vote.reason[:VOTE_REASON_CHARS])
+    return msgspec.structs.replace(proposal, votes=(*kept, mine))
 
 
 def why_not(proposal: Proposal, voter: Actor) -> str:
     """Why that voter's vote would not count; empty if it would."""
-    if not voter.is_human:
+    if not voter.is_human or voter.acts_as_agent:
         return "only people approve"
     if voter.id in {each.id for each in proposal.actor.chain()}:
         return "who asked for a change, or whom an agent acts for, does not decide about it"

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from controllers.gate.audit import AuditHead, AuditRecord, ChainedRecord
+from controllers.gate.audit import AuditHead, AuditRecord, ChainedRecord, read_chained
 from runtime.consensus.store import Store
 from runtime.state import keys
 
@@ -30,7 +30,7 @@ async def chained_before(store: Store, number: int, sealed: int) -> AsyncIterato
             page = await store.range(keys.AUDIT, after=after, limit=STEP, stale_ok=True)
             if not page.items:
                 break
-            found += [msgspec.json.decode(item.value, type=ChainedRecord) for item in page.items]
+            found += [read_chained(item.value) for item in page.items]
             after = page.items[-1].key
         for each in reversed(found):
             if each.number < number:

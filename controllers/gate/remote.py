@@ -10,6 +10,7 @@ import msgspec
 from controllers.gate.errors import GateFault
 from controllers.gate.gate import Gate
 from controllers.gate.proposals import Proposal
+from controllers.gate.reviews import Review, Reviews
 from controllers.gate.voting import Votes
 from runtime.consensus.errors import NotLeader, StoreFault
 from runtime.consensus.store import Revision
@@ -43,14 +44,31 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True, tag="submit"):
     submission: Submission
 
 
+class Closing(msgspec.Struct, frozen=True, kw_only=True, tag="close"):
+    """Of a review: `reason` says what was found."""
+
+    review: str
+    actor: Actor
+    reason: str
+    trace_id: str = ""
+
+
 class Decided(msgspec.Struct, frozen=True, kw_only=True, tag="decided"):
-    """A proposal after a vote or a withdrawal."""
+    """A proposal after a vote or a withdrawal. `revision`: from which on it can be read so."""
 
     proposal: Proposal
+    revision: int = 0
 
 
-Question = Asked | VoteCast | Withdrawal
-Answer = Outcome | Decided
+class Closed(msgspec.Struct, frozen=True, kw_only=True, tag="closed"):
+    """A review that is open no more."""
+
+    review: Review
+    revision: int = 0
+
+
+Question = Asked | VoteCast | Withdrawal | Closing
+Answer = Outcome | Decided | Closed
 
 _question: Final[msgspec.msgpack.Decoder[Question]] = msgspec.msgpack.Decoder(Question)
 _answer: Final[msgspec.msgpack.Decoder[Answer]] = msgspec.msgpack.Decoder(Answer)
@@ -66,14 +84,19 @@ class GateLink:
         leader: Callable[[], str],
         gate: Gate,
         votes: Votes,
+        reviews: Reviews,
+        now: Callable[[], Revision],
         connect: Callable[[NodeId], Awaitable[Connection]],
         arrived: Callable[[Revision], Awaitable[None]],
     ) -> None:
-        """arrived: returns once this node has seen a revision, so that who changed something reads it here."""
+        """now: the revision that this node has seen; arrived: returns once it has seen another one, so that who changed
+        something reads it here."""
         self._node = node
         self._leader = leader
         self._gate = gate
         self._votes = votes
+        self._reviews = reviews
+        self._now = now
         self._connect = connect
         self._arrived = arrived
 
@@ -82,9 +105,7 @@ class GateLink:
 
     async def submit(self, submission: Submission) -> Outcome:
         answer = await self._ask(Asked(submission=submission))
-        assert not isinstance(answer, Decided)
-        if isinstance(answer, Applied | Proposed):
-            await self._arrived(Revision(answer.revision))
+        assert not isinstance(answer, Decided | Closed)
         return answer
 
     async def vote(self, cast: VoteCast) -> Proposal | Refused:
@@ -92,6 +113,13 @@ class GateLink:
 
     async def withdraw(self, withdrawal: Withdrawal) -> Proposal | Refused:
         return await self._decided(withdrawal)
+
+    async def close(self, closing: Closing) -> Review | Refused:
+        answer = await self._ask(closing)
+        if isinstance(answer, Closed):
+            return answer.review
+        assert isinstance(answer, Refused)
+        return answer
 
     async def _decided(self, question: VoteCast | Withdrawal) -> Proposal | Refused:
         answer = await self._ask(question)
@@ -101,6 +129,12 @@ class GateLink:
         return answer
 
     async def _ask(self, question: Question) -> Answer:
+        answer = await self._asked_leader(question)
+        if isinstance(answer, Applied | Proposed | Decided | Closed):
+            await self._arrived(Revision(answer.revision))
+        return answer
+
+    async def _asked_leader(self, question: Question) -> Answer:
         """Raises NotLeader when nobody leads or the leader cannot be reached; nothing was done then, or it was and an
         idempotency key gives the answer again."""
         leader = self._leader()
@@ -125,20 +159,23 @@ class GateLink:
                 case Asked(submission=submission):
                     return await self._gate.submit(submission)
                 case VoteCast():
-                    return Decided(
-                        proposal=await self._votes.cast(
-                            question.proposal,
-                            question.actor,
-                            approve=question.approve,
-                            reason=question.reason,
-                            trace_id=question.trace_id,
-                        )
+                    proposal = await self._votes.cast(
+                        question.proposal,
+                        question.actor,
+                        approve=question.approve,
+                        reason=question.reason,
+                        trace_id=question.trace_id,
                     )
+                    return Decided(proposal=proposal, revision=int(self._now()))
                 case Withdrawal():
-                    return Decided(
-                        proposal=await self._votes.withdraw(
-                            question.proposal, question.actor, reason=question.reason, trace_id=question.trace_id
-                        )
+                    proposal = await self._votes.withdraw(
+                        question.proposal, question.actor, reason=question.reason, trace_id=question.trace_id
                     )
+                    return Decided(proposal=proposal, revision=int(self._now()))
+                case Closing():
+                    review = await self._reviews.close(
+                        question.review, question.actor, reason=question.reason, trace_id=question.trace_id
+                    )
+                    return Closed(review=review, revision=int(self._now()))
         except (GateFault, StoreFault) as fault:
             return Refused(code=fault.code, detail=str(fault), remedy=fault.remedy, retryable=fault.retryable)

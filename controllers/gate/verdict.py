@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from runtime.operations.actor import Role
+from runtime.operations.actor import Role, at_least
 
 
 class GateClass(IntEnum):
@@ -20,7 +20,7 @@ class GateClass(IntEnum):
     G2 = 2
     """Two distinct approvers."""
     G3 = 3
-    """Never by an agent."""
+    """Never by an agent; people need what class 2 needs, unless the policy lets them act up to here."""
 
 
 class Needs(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +37,10 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True):
         people = "one approver" if self.approvers == 1 else f"{self.approvers} distinct approvers"
         return f"{people} of role {self.role} or higher" + (", one of them owner or admin" if self.owner else "")
 
+    def cover(self, other: Needs) -> bool:
+        """Whether consent that met these meets the other's too."""
+        return self.approvers >= other.approvers and at_least(self.role, other.role) and (self.owner or not other.owner)
+
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """`rule` names what decided, `because` lists everything that raised the class, in words."""
@@ -47,7 +51,12 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     rule: str
     because: tuple[str, ...] = ()
     remedy: str = ""
+    retryable: bool = False
+    """Of a refusal that passes by itself: a limit on how often, or another's turn."""
+    asks: Needs = Needs()
+    """Who would have to approve if it is to wait for people; the same as `needs` where it must."""
     expires_ms: int = 0
+    """For how long it would wait."""
 
     @property
     def reasons(self) -> str:

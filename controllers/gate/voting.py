@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import msgspec
-
+from controllers.gate.attempts import note_vote_refused
 from controllers.gate.audit import AuditRecord
 from controllers.gate.desk import ATTEMPTS_MAX, GateDesk
 from controllers.gate.errors import ChangedTooOften, ProposalEnded, ProposalNotFound, VoteRefused
+from controllers.gate.leasing import let_go
 from controllers.gate.proposals import (
     REASON_CHARS_MAX,
     VOTES_MAX,
@@ -18,15 +18,16 @@ from controllers.gate.proposals import (
     Vote,
     is_approved,
     moved,
+    read_proposal,
     why_not,
     with_vote,
 )
-from runtime.consensus.store import Put, Revision, led_by, present, unchanged
+from controllers.gate.writing import stored, written
+from runtime.consensus.store import Revision, absent, led_by, present, unchanged
 from runtime.operations.actor import Actor, Role, at_least
 from runtime.operations.catalogue import nearest
 from runtime.operations.state import PlanState
 from runtime.state import keys
-from runtime.state.values import encode
 
 _After = Callable[[PlanState, Proposal], tuple[Proposal, str]]
 """The proposal as it shall be, and the kind of its audit record. Raises what the gate refuses."""
@@ -40,8 +41,6 @@ class Votes:
 
     async def cast(self, identity: str, voter: Actor, *, approve: bool, reason: str, trace_id: str = "") -> Proposal:
         """One no ends it; enough yes make it approved, and the leader applies it."""
-        if len(reason) > REASON_CHARS_MAX:
-            raise VoteRefused(f"a reason has at most {REASON_CHARS_MAX} characters")
 
         def after(state: PlanState, proposal: Proposal) -> tuple[Proposal, str]:
             self._check(state, proposal, voter)
@@ -50,13 +49,11 @@ class Votes:
             if not approve:
                 words = f"rejected by {voter.id}" + (f": {reason}" if reason else "")
                 return moved(voted, ProposalEvent.REJECTED, words), "rejected"
-            voters = {each.voter.id: self._desk.principal(state, each.voter.id) for each in voted.votes}
-            known = {name: actor for name, actor in voters.items() if actor is not None}
-            if voted.state is ProposalState.PENDING and is_approved(voted, known):
+            if voted.state is ProposalState.PENDING and is_approved(voted, self._desk.voters(state, voted)):
                 return moved(voted, ProposalEvent.APPROVED), "voted"
             return voted, "voted"
 
-        return await self._change(identity, voter, after, reason=reason, trace_id=trace_id)
+        return await self._noted(identity, voter, after, kind="voted", reason=reason, trace_id=trace_id)
 
     async def withdraw(self, identity: str, actor: Actor, *, reason: str, trace_id: str = "") -> Proposal:
         """By who asked for it, who they act for, or an admin."""
@@ -67,36 +64,45 @@ class Votes:
                 raise VoteRefused("only who proposed it, or an admin, takes a proposal back")
             return moved(proposal, ProposalEvent.WITHDRAWN, f"withdrawn by {actor.id}"), "withdrawn"
 
-        return await self._change(identity, actor, after, reason=reason, trace_id=trace_id)
+        return await self._noted(identity, actor, after, kind="withdrawn", reason=reason, trace_id=trace_id)
 
     def _check(self, state: PlanState, proposal: Proposal, voter: Actor) -> None:
+        """What the voter may do now counts, and no more than what they spoke with, such as a key that was cut down."""
         now = self._desk.principal(state, voter.id)
-        problem = "unknown principal" if now is None else why_not(proposal, now)
+        problem = "unknown principal" if now is None else why_not(proposal, voter) or why_not(proposal, now)
         if problem:
             raise VoteRefused(f"this vote would not count: {problem}")
-        if len(proposal.votes) >= VOTES_MAX:
+        if voter.id not in {each.voter.id for each in proposal.votes} and len(proposal.votes) >= VOTES_MAX:
             raise VoteRefused(f"a proposal has at most {VOTES_MAX} votes")
+
+    async def _noted(
+        self, identity: str, actor: Actor, after: _After, *, kind: str, reason: str, trace_id: str
+    ) -> Proposal:
+        """What is refused stands in the audit too."""
+        try:
+            if len(reason) > REASON_CHARS_MAX:
+                raise VoteRefused(f"a reason has at most {REASON_CHARS_MAX} characters")
+            return await self._change(identity, actor, after, reason=reason, trace_id=trace_id)
+        except (ProposalNotFound, ProposalEnded, VoteRefused) as fault:
+            await note_vote_refused(self._desk, identity, actor, fault, kind=kind, reason=reason, trace_id=trace_id)
+            raise
 
     async def _change(self, identity: str, actor: Actor, after: _After, *, reason: str, trace_id: str) -> Proposal:
         for _ in range(ATTEMPTS_MAX):
             fence = self._desk.fence()
             await self._desk.state.confirmed()
             state = PlanState(self._desk.state)
-            proposal = find(self._desk, state, identity)
+            proposal = find(state, identity)
             changed, kind = after(state, proposal)
             record = self._record(changed, actor, kind, reason, trace_id, int(state.revision))
-            compare = [led_by(fence), present(keys.proposal_live(identity))]
-            compare += [
-                unchanged(key, Revision(at)) for key, at in state.reads.items() if key != keys.proposal_live(identity)
-            ]
-            result = await self._desk.store.txn(
-                compare,
-                [
-                    Put(key=keys.proposal(identity), value=encode(changed)),
-                    Put(key=keys.audit_fresh(record.id), value=encode(record)),
-                ],
-            )
+            live = keys.proposal_live(identity)
+            compare = [led_by(fence), present(live), absent(keys.audit_fresh(record.id))]
+            compare += [unchanged(key, Revision(at)) for key, at in state.reads.items() if key != live]
+            lease = self._desk.state.get(live)
+            result = await self._desk.store.txn(compare, [*stored(changed), written(record)])
             if result.succeeded:
+                if not changed.waits:
+                    await let_go(self._desk.store, lease)
                 await self._desk.state.wait_for(result.revision)
                 return changed
         raise ChangedTooOften("the proposal changed again and again while this was decided")
@@ -121,13 +127,15 @@ class Votes:
         )
 
 
-def find(desk: GateDesk, state: PlanState, identity: str) -> Proposal:
+def find(state: PlanState, identity: str) -> Proposal:
     """One that still waits. Raises ProposalNotFound or ProposalEnded."""
-    raw = state.value(keys.proposal(identity))
+    raw = state.value(keys.proposal(identity)) if identity else None
     if raw is None:
-        hint = nearest(identity, [each.id for each in desk.proposals()])
-        raise ProposalNotFound(f"there is no proposal {identity[:80]!r}{hint}")
-    proposal = msgspec.json.decode(raw, type=Proposal)
+        known = [keys.parts(item.key)[0] for item in state.all_items(keys.PROPOSALS_OPEN)]
+        raise ProposalNotFound(f"there is no proposal {identity[:80]!r}{nearest(identity, known)}")
+    proposal = read_proposal(raw)
+    if proposal is None:
+        raise ProposalNotFound(f"proposal {identity} was written by a newer version than this node's")
     if not proposal.waits:
         raise ProposalEnded(f"proposal {identity} is {proposal.state}{': ' if proposal.ended else ''}{proposal.ended}")
     if state.get(keys.proposal_live(identity)) is None:

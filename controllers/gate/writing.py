@@ -7,10 +7,12 @@ from typing import Final
 
 import msgspec
 
-from controllers.gate.audit import AuditRecord
-from controllers.gate.circumstances import RECENT_MAX, RecentChange, RecentChanges
+from controllers.gate.audit import AuditRecord, fitted
+from controllers.gate.circumstances import RecentChange, with_change
 from controllers.gate.desk import Judged
-from runtime.consensus.store import Compare, Operation, Put, Revision, Store, led_by
+from controllers.gate.leasing import TakenLeases
+from controllers.gate.proposals import Proposal
+from runtime.consensus.store import Compare, Delete, Operation, Put, Revision, absent, led_by
 from runtime.operations.actor import Actor
 from runtime.operations.plan import Json
 from runtime.state import keys
@@ -19,28 +21,38 @@ from runtime.state.values import encode
 TURN_MS_MIN: Final = 30_000
 
 
-def compares(judged: Judged, fence: Revision, *more: Compare) -> list[Compare]:
-    """The leadership stands, and nothing that plan, gate and votes read has changed."""
-    return [led_by(fence), *judged.plan.compares(), *more]
+def compares(judged: Judged, fence: Revision, record: AuditRecord, *more: Compare) -> list[Compare]:
+    """The leadership stands, nothing that plan, gate and votes read has changed, and the record replaces no other."""
+    return [led_by(fence), *judged.plan.compares(), absent(keys.audit_fresh(record.id)), *more]
 
 
 def writes(judged: Judged, actor: Actor, record: AuditRecord, *more: Operation) -> list[Operation]:
     """The change, its audit record, and its trace for the limits on how often a subject may change."""
-    found: list[Operation] = [*judged.plan.writes(), Put(key=keys.audit_fresh(record.id), value=encode(record)), *more]
-    if not judged.plan.is_noop:
-        found.append(_recent(judged, actor))
-    return found
+    found: list[Operation] = [*judged.plan.writes(), written(record), *more]
+    return found if judged.plan.is_noop else [*found, *_recent(judged, actor, record.id)]
 
 
-async def turn_taken(store: Store, judged: Judged, actor: Actor) -> list[Operation]:
+def written(record: AuditRecord) -> Put:
+    return Put(key=keys.audit_fresh(record.id), value=encode(fitted(record)))
+
+
+def stored(proposal: Proposal) -> list[Operation]:
+    """The proposal as it is now; with its end, what says that it waits goes."""
+    put = Put(key=keys.proposal(proposal.id), value=encode(proposal))
+    if proposal.waits:
+        return [put]
+    return [put, Delete(key=keys.proposal_live(proposal.id)), Delete(key=keys.proposal_open(proposal.id))]
+
+
+async def turn_taken(leases: TakenLeases, judged: Judged, actor: Actor) -> list[Operation]:
     """An agent's change keeps other agents out of its failure domain until it should have taken hold."""
     if not actor.acts_as_agent or judged.plan.is_noop:
         return []
-    lease = await store.grant(max(TURN_MS_MIN, 2 * judged.plan.estimated_ms))
+    lease = await leases.grant(max(TURN_MS_MIN, 2 * judged.plan.estimated_ms))
     return [Put(key=keys.agent_turn(judged.circumstances.domain), value=judged.plan.summary.encode(), lease=lease)]
 
 
-def _recent(judged: Judged, actor: Actor) -> Put:
+def _recent(judged: Judged, actor: Actor, audit: str) -> list[Operation]:
     now = judged.circumstances
     mine = RecentChange(
         at_unix_ms=now.now_unix_ms,
@@ -48,9 +60,11 @@ def _recent(judged: Judged, actor: Actor) -> Put:
         by_agent=actor.acts_as_agent,
         operation=judged.plan.operation,
         direction=judged.plan.direction,
+        audit=audit,
     )
-    changes = RecentChanges(changes=(*now.recent, mine)[-RECENT_MAX:])
-    return Put(key=keys.recent(judged.plan.subject), value=encode(changes))
+    return [
+        Put(key=keys.recent(subject), value=encode(with_change(before, mine))) for subject, before in now.recent.items()
+    ]
 
 
 def audit_of(
@@ -61,12 +75,19 @@ def audit_of(
     actor: Actor,
     request: dict[str, Json],
     reason: str = "",
+    rule: str = "",
     effect: str = "",
     proposal: str = "",
     revision: int = 0,
     trace_id: str = "",
     votes: Sequence[object] = (),
+    evidence: Sequence[str] = (),
+    tainted: bool = False,
 ) -> AuditRecord:
+    """`effect` and `rule` are the judgement's own unless given."""
+    detail: dict[str, Json] = {"votes": msgspec.to_builtins(list(votes))} if votes else {}
+    detail |= {"evidence": list(evidence)} if evidence else {}
+    detail |= {"tainted": True} if tainted else {}
     return AuditRecord(
         id=identity,
         kind=kind,
@@ -77,13 +98,13 @@ def audit_of(
         request=short(request),
         summary=judged.plan.summary,
         reason=reason,
-        rule=judged.verdict.reasons,
+        rule=rule or judged.verdict.reasons,
         gate_class=int(judged.verdict.gate_class),
-        effect=effect,
+        effect=effect or judged.effect(),
         proposal=proposal,
         revision_before=revision,
         trace_id=trace_id,
-        detail={"votes": msgspec.to_builtins(list(votes))} if votes else {},
+        detail=detail,
     )
 
 

@@ -33,6 +33,7 @@ class PlanState:
 
     def __init__(self, snapshot: Snapshot) -> None:
         self.reads: dict[str, int] = {}
+        self._snapshot = snapshot
         self._noted = _Noted(snapshot, self.reads)
         self.records = Records(self._noted)
         self.all_records = Records(snapshot)
@@ -45,6 +46,10 @@ class PlanState:
     def value(self, key: str) -> bytes | None:
         item = self.get(key)
         return item.value if item is not None else None
+
+    def all_items(self, prefix: str) -> list[KeyValue]:
+        """Not noted: for hints."""
+        return self._snapshot.items(prefix)
 
     def topology(self) -> Topology:
         """Which slices require which, over all blueprints."""

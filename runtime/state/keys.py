@@ -24,6 +24,8 @@ DATABASE: Final = "database/"
 POLICY: Final = "gate-policy"
 PROPOSALS: Final = "proposal/"
 PROPOSALS_LIVE: Final = "proposal-live/"
+PROPOSALS_OPEN: Final = "proposal-open/"
+REVIEWS: Final = "review/"
 RECENT: Final = "gate-recent/"
 FREEZES: Final = "freeze/"
 INCIDENTS: Final = "incident/"
@@ -33,6 +35,7 @@ ANSWERS: Final = "idempotency/"
 AUDIT: Final = "audit/"
 AUDIT_FRESH: Final = "audit-new/"
 AUDIT_REFUSED: Final = "audit-refused/"
+AUDIT_JOINED: Final = "audit-joined/"
 AUDIT_HEAD: Final = "audit-head"
 AUDIT_SEGMENTS: Final = "audit-segment/"
 PRINCIPALS: Final = "principal/"
@@ -109,6 +112,16 @@ def proposal_live(identity: str) -> str:
     return f"{PROPOSALS_LIVE}{identity}"
 
 
+def proposal_open(identity: str) -> str:
+    """Empty: that proposal waits. So who looks for those need not read all that ever were."""
+    return f"{PROPOSALS_OPEN}{identity}"
+
+
+def review(identity: str) -> str:
+    """Review of a change that went past an approval, or of a rollback that failed."""
+    return f"{REVIEWS}{identity}"
+
+
 def recent(subject: str) -> str:
     """RecentChanges of one subject."""
     return f"{RECENT}{subject}"
@@ -137,6 +150,11 @@ def audit_fresh(identity: str) -> str:
 def audit_refused(identity: str) -> str:
     """AuditRecord of a refused attempt, until it has its place."""
     return f"{AUDIT_REFUSED}{identity}"
+
+
+def audit_joined(identity: str) -> str:
+    """AuditRecord of another layer, until it has its place."""
+    return f"{AUDIT_JOINED}{identity}"
 
 
 def audit_segment(first: int) -> str:

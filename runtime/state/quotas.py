@@ -17,6 +17,7 @@ _BY_KIND: Final = {  # first segment: (bytes, how many segments name the part th
     "instance": (16 * MIB, 1),
     "instance-state": (16 * MIB, 1),
     "endpoint": (16 * MIB, 1),
+    "audit": (32 * MIB, 1),  # 1,250 records of 16 KiB, and as many again while content cannot be written
 }
 _OTHER_BYTES: Final = 8 * MIB
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -15,9 +16,12 @@ from controllers.gate.desk import GateDesk
 from controllers.gate.gate import Gate
 from controllers.gate.guarding import Guards
 from controllers.gate.proposals import Proposal
+from controllers.gate.reviews import Reviews
+from controllers.gate.verifying import AuditReader
 from controllers.gate.voting import Votes
 from runtime.consensus.memory import MemoryStore
 from runtime.consensus.store import LEADER_KEY, KeyValue, Put, Revision
+from runtime.content.errors import ContentNotFound
 from runtime.names import BlueprintId, NodeId, Sha256, SliceName, Version
 from runtime.operations.actor import Actor, ActorKind, Role
 from runtime.operations.dispatch import Outcome, Submission
@@ -106,12 +110,25 @@ class GateOnHand:
         self.votes = Votes(self.desk)
         self.applier = Applier(self.desk)
         self.guards = Guards(self.desk, self.figures)
-        self.chain = AuditChain(self.store, self.keep)
+        self.reviews = Reviews(self.desk)
+        self.chain = AuditChain(self.store, self.keep, self.log)
+        self.audit = AuditReader(self.store, self.load)
 
     async def keep(self, raw: bytes) -> str:
-        name = f"{len(self.kept)}"
+        name = hashlib.sha256(raw).hexdigest()
         self.kept[name] = raw
         return name
+
+    async def load(self, sha256: str) -> bytes:
+        if sha256 not in self.kept:
+            raise ContentNotFound(Sha256(sha256), "nowhere")
+        return self.kept[sha256]
+
+    async def chain_all(self) -> None:
+        """Gives every record its place."""
+        fence = self.fence()
+        assert fence is not None
+        await self.chain.append(fence)
 
     def fence(self) -> Revision | None:
         item = self.store.engine.machine.keys.get(LEADER_KEY)
