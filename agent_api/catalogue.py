@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from controllers.gate.operations import OPERATIONS as GATE_OPERATIONS
 from controllers.gate.queries import QUERIES as GATE_QUERIES
-from runtime.operations import blueprints, nodes, slices
+from runtime.operations import blueprints, nodes, principals, settings, slices
 from runtime.operations.catalogue import Catalogue
 from runtime.operations.queries import QUERIES
 
 
 def make_catalogue() -> Catalogue:
     """Every operation there is; the HTTP API, the command line and the client are made from it."""
-    return Catalogue(slices.OPERATIONS, nodes.OPERATIONS, blueprints.OPERATIONS, QUERIES, GATE_QUERIES)
+    return Catalogue(
+        slices.OPERATIONS,
+        nodes.OPERATIONS,
+        blueprints.OPERATIONS,
+        settings.OPERATIONS,
+        principals.OPERATIONS,
+        GATE_OPERATIONS,
+        QUERIES,
+        GATE_QUERIES,
+    )

@@ -22,6 +22,7 @@ from agent_api.assemble.gate import PREFIXES as GATE_PREFIXES
 from agent_api.assemble.gate import GateParts
 from agent_api.control_api.app import make_app
 from agent_api.control_api.ports import ApiParts
+from controllers.gate.making import MakingGate
 from infra.artifacts.keeping import ArtifactShelf
 from infra.artifacts.source import DiskArtifactSource
 from runtime.clock import SystemClock
@@ -237,7 +238,7 @@ class Parts:
             store=self.store,
             view=self.view,
             shelf=self.shelf,
-            dispatcher=self.gate.link,
+            dispatcher=MakingGate(self.gate.link, self.clock),
             catalogue=self.gate.catalogue,
             telemetry=self.telemetry,
             join=join,

@@ -114,7 +114,7 @@ class GateDesk:
         if isinstance(plan, Refusal):
             return plan
         policy = self.policy(state)
-        circumstances = self._circumstances(state, plan, actor, tainted=tainted, applying=applying)
+        circumstances = self._circumstances(state, operation, plan, actor, tainted=tainted, applying=applying)
         verdict = evaluate(policy, operation, plan, actor, circumstances)
         plan = msgspec.structs.replace(plan, reads=dict(state.reads))
         return Judged(operation=operation, plan=plan, verdict=verdict, policy=policy, circumstances=circumstances)
@@ -160,14 +160,14 @@ class GateDesk:
         return None if now is None else msgspec.structs.replace(now, behind=actor.behind)
 
     def _circumstances(
-        self, state: PlanState, plan: Plan, actor: Actor, *, tainted: bool, applying: str
+        self, state: PlanState, operation: AnyChange, plan: Plan, actor: Actor, *, tainted: bool, applying: str
     ) -> Circumstances:
         domain, subjects = domain_of(state, plan.subject), touched(plan)
         limited = subjects if actor.acts_as_agent else (plan.subject,)
         return Circumstances(
             now_unix_ms=self.clock.unix_ms(),
             recent={each: recent_changes(state, each) for each in limited},
-            frozen=frozen_because(state, subjects),
+            frozen=frozen_because(state, subjects) if operation.heeds_freeze else "",
             incident=incident_at(state, subjects),
             tainted=tainted,
             domain=domain,

@@ -80,7 +80,7 @@ class Gate:
         """None when something that it was decided on changed before it was written."""
         await self._desk.state.confirmed()
         state = PlanState(self._desk.state)
-        call = Call(operation=submission.operation, request=submission.request)
+        call = Call(operation=submission.operation, request=submission.full_request)
         try:
             judged = self._desk.judge(state, call, submission.actor, tainted=submission.tainted)
         except OperationUnknown as error:
@@ -207,7 +207,7 @@ class Gate:
         now = judged.circumstances.now_unix_ms
         return Proposal(
             id=self._desk.new_id(),
-            call=Call(operation=submission.operation, request=submission.request),
+            call=Call(operation=submission.operation, request=submission.full_request),
             subject=judged.plan.subject,
             summary=judged.plan.summary,
             actor=submission.actor,

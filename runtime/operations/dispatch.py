@@ -40,6 +40,13 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     """Only if the subject's keys have not changed since this revision; 0 is whatever they are."""
     guard: Guard | None = None
     trace_id: str = ""
+    made: dict[str, Json] = {}
+    """Members of the request that were made when it was taken, such as the hash of a new key: not a part of what an
+    idempotency key stands for, nor of the audit."""
+
+    @property
+    def full_request(self) -> dict[str, Json]:
+        return {**self.request, **self.made}
 
 
 class PlanView(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,6 +101,8 @@ class Proposed(msgspec.Struct, frozen=True, kw_only=True, tag="proposed"):
     expires_unix_ms: int
     revision: int
     repeated: bool = False
+    result: dict[str, Json] = {}
+    """What only this answer tells: a new key."""
 
 
 class Refused(msgspec.Struct, frozen=True, kw_only=True, tag="refused"):

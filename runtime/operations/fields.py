@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
@@ -20,3 +20,7 @@ ArtifactField = Annotated[
 ]
 CursorField = Annotated[str, Meta(max_length=400, description="`next` of the page before; empty for the first.")]
 LimitField = Annotated[int, Meta(ge=1, le=1_000, description="Most items of one page.")]
+MetricField = Annotated[
+    Literal["errors_share", "p50_ms", "p95_ms", "p99_ms", "rejected"],
+    Meta(description="errors_share is 0 to 1 of all calls, rejected is calls a second."),
+]

@@ -11,7 +11,7 @@ from runtime.names import NodeId
 from runtime.operations import subjects
 from runtime.operations.actor import Role
 from runtime.operations.fields import InstancesField, NodeField, SliceField
-from runtime.operations.operation import Change, Convergence, Effect, Request, Risk, Route
+from runtime.operations.operation import Change, Convergence, Effect, Request, Risk, Route, always_converged
 from runtime.operations.plan import BlastRadius, Call, KeyChange, Plan, Refusal
 from runtime.operations.refusals import node_unknown
 from runtime.operations.state import PlanState
@@ -173,11 +173,10 @@ def _change(
     *,
     risk: Risk = Risk.LOW,
     role: Role = Role.OPERATOR,
-    converged: Callable[..., Convergence] | None = None,
+    converged: Callable[..., Convergence] = always_converged,
     errors: tuple[str, ...] = (),
 ) -> Change[Request]:
     method, path = ("DELETE", "/v1/nodes/{node}") if verb == "forget" else ("POST", f"/v1/nodes/{{node}}/{verb}")
-    extra = {} if converged is None else {"converged": converged}
     return Change(
         name=f"node.{verb}",
         summary=summary,
@@ -189,7 +188,7 @@ def _change(
         subject=subject,  # type: ignore[arg-type]  # requests of this file
         plan=plan,
         errors=("node_not_found", *errors),
-        **extra,
+        converged=converged,
     )
 
 

@@ -12,7 +12,7 @@ from runtime.names import SliceName, Version
 from runtime.operations import subjects
 from runtime.operations.actor import Role
 from runtime.operations.fields import InstancesField, SliceField, VersionField
-from runtime.operations.operation import Change, Convergence, Effect, Request, Risk, Route
+from runtime.operations.operation import Change, Convergence, Effect, Request, Risk, Route, always_converged
 from runtime.operations.plan import BlastRadius, Call, KeyChange, Plan, Refusal
 from runtime.operations.refusals import slice_unknown, version_ambiguous
 from runtime.operations.state import PlanState
@@ -234,9 +234,8 @@ def _change(
     *,
     risk: Risk = Risk.LOW,
     effect: Effect = Effect.IDEMPOTENT,
-    converged: Callable[..., Convergence] | None = None,
+    converged: Callable[..., Convergence] = always_converged,
 ) -> Change[Request]:
-    extra = {} if converged is None else {"converged": converged}
     return Change(
         name=name,
         summary=summary,
@@ -248,7 +247,7 @@ def _change(
         subject=subject,  # type: ignore[arg-type]  # requests of this file
         plan=plan,
         errors=("slice_not_found", "version_ambiguous", "out_of_bounds"),
-        **extra,
+        converged=converged,
     )
 
 

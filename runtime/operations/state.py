@@ -48,7 +48,7 @@ class PlanState:
         return item.value if item is not None else None
 
     def all_items(self, prefix: str) -> list[KeyValue]:
-        """Not noted: for hints."""
+        """Not noted: for hints and limits. What a plan stands on is read again with `get`."""
         return self._snapshot.items(prefix)
 
     def topology(self) -> Topology:

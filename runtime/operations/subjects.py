@@ -21,3 +21,7 @@ def of_blueprint(name: str) -> str:
 
 def of_artifact(name: str) -> str:
     return f"artifact:{name}"
+
+
+def of_principal(name: str) -> str:
+    return f"principal:{name}"

@@ -10,7 +10,7 @@ from agent_api.control_api.ports import ApiParts
 from agent_api.control_api.problems import Declined, ExplainRefused, NotFound, ProposalUnknown
 from controllers.gate.audit import AuditRecord, ChainedRecord
 from controllers.gate.policy import default_text
-from controllers.gate.proposals import Proposal
+from controllers.gate.proposals import Proposal, read_proposal
 from controllers.gate.queries import (
     AuditListRequest,
     AuditPage,
@@ -68,17 +68,17 @@ class GateAnswers:
         self._cache = parts.view.cache
 
     async def proposals(self, request: ProposalListRequest, _actor: Actor) -> ProposalPage:
-        found = (_proposal(item.value) for item in self._cache.items(keys.PROPOSALS))
-        wanted = (each for each in found if _is_wanted(each, request))
+        found = (read_proposal(item.value) for item in self._cache.items(keys.PROPOSALS))
+        wanted = (each for each in found if each is not None and _is_wanted(each, request))
         page, cursor = page_of(wanted, lambda each: (each.id,), request, newest_first=True)
         return ProposalPage(items=tuple(_proposal_row(each) for each in page), next=cursor)
 
     async def proposal(self, request: ProposalRequest, _actor: Actor) -> ProposalShown:
         item = self._cache.get(keys.proposal(request.id))
-        if item is None:
+        proposal = read_proposal(item.value) if item is not None else None
+        if proposal is None:
             known = [keys.parts(each.key)[0] for each in self._cache.items(keys.PROPOSALS)]
             raise ProposalUnknown(f"there is no proposal {request.id!r}{nearest(request.id, known)}")
-        proposal = _proposal(item.value)
         live = proposal.waits and self._cache.get(keys.proposal_live(request.id)) is not None
         return ProposalShown(proposal=proposal, live=live)
 
@@ -165,10 +165,6 @@ class GateAnswers:
             return bootstrap_admin()
         known = [keys.parts(each.key)[0] for each in self._cache.items(keys.PRINCIPALS)]
         raise NotFound(f"there is no active principal {name!r}{nearest(name, [*known, *KINDS])}")
-
-
-def _proposal(raw: bytes) -> Proposal:
-    return msgspec.json.decode(raw, type=Proposal)
 
 
 def _is_wanted(proposal: Proposal, request: ProposalListRequest) -> bool:

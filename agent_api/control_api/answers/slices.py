@@ -143,8 +143,8 @@ class SliceAnswers:
                 for each in records
             ),
             alerts=tuple(self._alerts(name)),
-            incident=incident_at(state, subject),
-            freeze=frozen_because(state, subject),
+            incident=incident_at(state, (subject,)),
+            freeze=frozen_because(state, (subject,)),
         )
         waits = {row.version: waits_of(row, edges, instances) for row in versions if row.serving < row.wanted}
         return msgspec.structs.replace(explained, sentences=tuple(_sentences(explained, waits)))
