@@ -27,7 +27,7 @@ from infra.artifacts.keeping import ArtifactShelf
 from infra.artifacts.source import DiskArtifactSource
 from runtime.clock import SystemClock
 from runtime.cluster.admission import handle_join
-from runtime.cluster.identity import NodeIdentity, read_identity, write_identity
+from runtime.cluster.identity import IdentityUnwritable, NodeIdentity, read_identity, write_identity
 from runtime.cluster.layout import NodeLayout
 from runtime.cluster.leader_services import run_leader_services
 from runtime.cluster.leaving import Leaving
@@ -160,9 +160,13 @@ class Parts:
         )
 
     def keep_core_nodes(self, addresses: dict[str, str]) -> None:
-        """For the next start of a node without a store, when none of those that it joined through may be left."""
+        """For the next start of a node without a store, when none of those that it joined through may be left. A full
+        disk must not keep it from asking them now."""
         kept = msgspec.structs.replace(read_identity(self.layout.identity), core_nodes=addresses)
-        write_identity(self.layout.identity, kept)
+        try:
+            write_identity(self.layout.identity, kept)
+        except IdentityUnwritable as error:
+            self.log.warning("core_nodes_not_kept", error=str(error))
 
     def table(self) -> RoutingTable:
         own = self.identity.node

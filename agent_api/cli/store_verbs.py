@@ -9,10 +9,12 @@ import anyio
 import msgspec
 
 from agent_api.cli.api_commands import Row, show, show_json
+from runtime.consensus.figures import StoreFigures
 from runtime.consensus.operator import MemberReport, Operator, differing
 
 MIB: Final = 1024 * 1024
 LED_S: Final = 5.0
+AGE_UNITS: Final = ((86_400, "days"), (3_600, "h"), (60, "min"), (1, "s"))  # the largest of which there are two
 STATUS_COLUMNS: Final = (
     ("MEMBER", "node"),
     ("ROLE", "role"),
@@ -67,9 +69,18 @@ def _row(report: MemberReport, known: MemberReport | None, lag: dict[str, int]) 
         "applied": figures.applied_index,
         "lag": 0 if figures.leads else lag.get(report.node, ""),
         "log": f"{figures.log_bytes / MIB:.1f} MiB",
-        "snapshot": f"entry {figures.snapshot_index}" if figures.snapshot_index else "none yet",
+        "snapshot": last_snapshot(figures),
         "fsync": f"{fsync_us / 1_000:.1f} ms",
     }
+
+
+def last_snapshot(figures: StoreFigures) -> str:
+    """As `status` shows it."""
+    if not figures.snapshot_index:
+        return "none yet"
+    age_s = int(figures.snapshot_age_s)
+    unit_s, unit = next((each for each in AGE_UNITS if age_s >= 2 * each[0]), AGE_UNITS[-1])
+    return f"entry {figures.snapshot_index}, {age_s // unit_s} {unit} old"
 
 
 async def check(operator: Operator, arguments: argparse.Namespace) -> int:

@@ -8,7 +8,13 @@ from typing import Literal
 
 import msgspec
 
+from runtime.errors import RuntimeFault
 from runtime.names import NodeId
+
+
+class IdentityUnwritable(RuntimeFault):
+    code = "identity_unwritable"
+    remedy = "Let the node's user write its data directory (chmod u+rwx), and make room on that disk."
 
 
 class Listen(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,10 +50,17 @@ def read_identity(path: Path) -> NodeIdentity:
 
 
 def write_identity(path: Path, identity: NodeIdentity) -> None:
-    """Replaces the file atomically."""
+    """Replaces the file atomically. Raises IdentityUnwritable, and then the file is what it was."""
+    try:
+        _replace(path, msgspec.json.format(msgspec.json.encode(identity), indent=2))
+    except OSError as error:
+        raise IdentityUnwritable(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _replace(path: Path, data: bytes) -> None:
     temporary = path.with_suffix(".tmp")
     with temporary.open("wb") as file:
-        file.write(msgspec.json.format(msgspec.json.encode(identity), indent=2))
+        file.write(data)
         file.flush()
         os.fsync(file.fileno())
     temporary.rename(path)

@@ -148,6 +148,25 @@ async def test_a_store_directory_that_cannot_be_written_is_refused(stopped: Stor
         store.chmod(0o700)
 
 
+async def test_a_first_start_that_cannot_note_that_it_began_says_so_and_can_be_made_again(tmp_path: Path) -> None:
+    """Else its log might be lost one day, and it would vote as if it had never voted."""
+    group = StoreGroup(tmp_path, voters=("n1",))
+    layout = group.layout("n1")
+    for directory in (layout.store, layout.logs, layout.run):
+        directory.mkdir(mode=0o700)
+    layout.data.chmod(0o500)
+    try:
+        said = refusal(layout.data, before=AS_FILES_SAY)
+    finally:
+        layout.data.chmod(0o700)
+    assert "node.json cannot be written: Permission denied" in said
+    assert "chmod u+rwx" in said
+    assert len(said.splitlines()) == 2
+    group.start("n1")
+    assert (await group.client("n1").txn([], [Put(key="k", value=b"1")])).succeeded
+    await group.close()
+
+
 async def test_a_file_where_the_directory_belongs_is_refused(tmp_path: Path) -> None:
     group = StoreGroup(tmp_path, voters=("n1",))
     group.layout("n1").store.write_bytes(b"")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from agent_api.cli.store_verbs import last_snapshot
 from runtime.consensus.engine import EngineStore
 from runtime.consensus.figures import Durations, Fill, StoreFigures
 from runtime.consensus.store import Put, Revision
@@ -27,6 +29,9 @@ async def test_a_store_counts_what_it_does(tmp_path: Path) -> None:
         await store.grant(5_000)
         (await engine.fresh_snapshot(Revision(5))).close()
         figures = engine.figures()
+        snapshot = tmp_path / "store" / "snapshot"
+        os.utime(snapshot, (0, snapshot.stat().st_mtime - 90))
+        assert 90 <= engine.figures().snapshot_age_s < 150  # it counts from the writing, whatever started again since
     assert figures.leads
     assert figures.commit.count == 11
     assert figures.fsync.count >= 11
@@ -36,6 +41,21 @@ async def test_a_store_counts_what_it_does(tmp_path: Path) -> None:
     assert figures.snapshot_index > 10
     assert figures.state == Fill(10 * (100 + len("database/tea/0")) + len("_leadern1"), TOTAL_BYTES_MAX)
     assert figures.quotas["database"].used == 10 * (100 + len("database/tea/0"))
+
+
+@pytest.mark.parametrize(
+    ("index", "age_s", "shown"),
+    [
+        (0, 0.0, "none yet"),
+        (7, 0.4, "entry 7, 0 s old"),
+        (7, 119.9, "entry 7, 119 s old"),
+        (7, 120.0, "entry 7, 2 min old"),
+        (7, 7_200.0, "entry 7, 2 h old"),
+        (7, 200_000.0, "entry 7, 2 days old"),
+    ],
+)
+def test_status_shows_the_last_snapshot_and_its_age(index: int, age_s: float, shown: str) -> None:
+    assert last_snapshot(StoreFigures(node="n1", snapshot_index=index, snapshot_age_s=age_s)) == shown
 
 
 def test_of_several_parts_of_a_kind_the_fullest_is_told() -> None:

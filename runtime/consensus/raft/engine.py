@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from runtime.clock import SystemClock
 from runtime.consensus import commands as c
 from runtime.consensus import errors as e
 from runtime.consensus.digest import Digest
@@ -166,8 +167,8 @@ class RaftEngine:
             self.member,
             self.recorder,
             pending=len(self._proposals),
-            snapshot_bytes=snapshot.stat().st_size if snapshot.exists() else 0,
-            now_s=self._clock(),
+            snapshot_file=snapshot.stat() if snapshot.exists() else None,
+            now_unix_ms=SystemClock().unix_ms(),
         )
 
     # -- snapshots and digests -----------------------------------------------------------------------------------------

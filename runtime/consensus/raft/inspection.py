@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+
 from runtime.consensus.errors import InvalidRequest
 from runtime.consensus.figures import Fill, Recorder, StoreFigures, durations
 from runtime.consensus.raft.member import Member
 from runtime.state.quotas import TOTAL_BYTES_MAX, fullest
 
 
-def figures_of(member: Member, recorder: Recorder, *, pending: int, snapshot_bytes: int, now_s: float) -> StoreFigures:
+def figures_of(
+    member: Member, recorder: Recorder, *, pending: int, snapshot_file: os.stat_result | None, now_unix_ms: int
+) -> StoreFigures:
+    """`now_unix_ms` is for the age of the snapshot, which outlives the process that wrote it."""
     machine, snapshot, events = member.machine, member.snapshot, recorder.events
     return StoreFigures(
         node=member.node,
@@ -23,8 +28,8 @@ def figures_of(member: Member, recorder: Recorder, *, pending: int, snapshot_byt
         snapshots_written=events["snapshot_written"],
         snapshots_installed=events["snapshot_installed"],
         snapshot_ms=recorder.snapshot_ms,
-        snapshot_bytes=snapshot_bytes,
-        snapshot_age_s=now_s - member.snapshot_at_s if snapshot is not None else 0.0,
+        snapshot_bytes=snapshot_file.st_size if snapshot_file else 0,
+        snapshot_age_s=max(0.0, now_unix_ms / 1_000 - snapshot_file.st_mtime) if snapshot_file else 0.0,
         snapshot_index=snapshot.index if snapshot is not None else 0,
         log_bytes=member.log.bytes_on_disk,
         log_entries=len(member.log),

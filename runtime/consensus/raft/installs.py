@@ -42,7 +42,6 @@ class Installs(Elections):
     def __init__(self, parts: Parts) -> None:
         self._every, self._kept = parts.snapshot_every, parts.snapshot_kept
         self.snapshot: Header | None = None  # the one on disk
-        self.snapshot_at_s = 0.0
         self._writing: SnapshotWriter | None = None
         self._blocks = 0
         self._writing_since_s = 0.0
@@ -75,7 +74,6 @@ class Installs(Elections):
         self.commit_index = max(self.commit_index, header.index)
         self.base_members, self.base_members_index = header.members, header.index
         self.snapshot = header
-        self.snapshot_at_s = self.clock()
 
     # -- its own -------------------------------------------------------------------------------------------------------
 
@@ -135,7 +133,7 @@ class Installs(Elections):
         self._publishing = False
         if self.snapshot is not None and header.index < self.snapshot.index:
             return
-        self.snapshot, self.snapshot_at_s = header, self.clock()
+        self.snapshot = header
         self.base_members, self.base_members_index = header.members, header.index
         keep = header.index - self._kept
         if keep > self.log.base_index:
