@@ -5,16 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final, TypeVar
 
 import msgspec
 
-from evals.forge.errors import ApiRefused, ApiUnreachable
+from evals.forge.errors import ApiRefused, ApiUnreachable, ChangeWaits
 from evals.forge.http_client import Answer, HttpClient
 
 READ_TIMEOUT_S: Final = 3.0
 CHANGE_TIMEOUT_S: Final = 30.0
+OVERRIDE: Final = "break_glass=true&reason=a+Forge+has+one+operator"
 
 T = TypeVar("T")
 
@@ -65,7 +67,10 @@ class ClusterApi:
     async def change(
         self, method: str, path: str, body: bytes = b"", *, content_type: str = "application/json"
     ) -> object:
+        """Raises ChangeWaits where the gate wants people to approve it first, as well as what reads raise."""
         answer = await self._ask(method, path, body, content_type=content_type, timeout_s=CHANGE_TIMEOUT_S)
+        if answer.status == HTTPStatus.ACCEPTED:
+            raise ChangeWaits(method, path, answer.body)
         return json.loads(answer.body) if answer.body else None
 
     async def leader(self, *, node: str = "") -> str:
@@ -104,10 +109,13 @@ class ClusterApi:
         await self.change("PUT", f"/v1/blueprints/{blueprint}", toml, content_type="application/toml")
 
     async def remove(self, blueprint: str) -> None:
-        await self.change("DELETE", f"/v1/blueprints/{blueprint}")
+        """Nobody else is there to approve that all of an application goes."""
+        await self.change("DELETE", f"/v1/blueprints/{blueprint}?{OVERRIDE}")
 
     async def scale(self, slice_name: str, instances: int) -> None:
-        await self.change("PUT", f"/v1/slices/{slice_name}/scale", json.dumps({"instances": instances}).encode())
+        await self.change(
+            "PUT", f"/v1/slices/{slice_name}/scale?{OVERRIDE}", json.dumps({"instances": instances}).encode()
+        )
 
     async def _ask(
         self,

@@ -38,6 +38,17 @@ class ApiRefused(ForgeFault):
         return {**super().problem(), "remedy": str(self.problem_body.get("remedy", ""))}
 
 
+class ChangeWaits(ForgeFault):
+    """The gate wants people to approve the change first; it has not been made."""
+
+    code = "change_waits"
+    remedy = "Approve the proposal: aether proposals."
+
+    def __init__(self, method: str, path: str, body: bytes) -> None:
+        found = problem_of(body)
+        super().__init__(f"{method} {path} waits as proposal {found.get('proposal')}: {found.get('rule')}")
+
+
 class CommandFailed(ForgeFault):
     """An `aether` command that Forge ran ended badly; it says why in its own words."""
 
