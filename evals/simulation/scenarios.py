@@ -80,21 +80,23 @@ class Scenarios:
     # -- disks ---------------------------------------------------------------------------------------------------------
 
     async def change_majority(self) -> None:
-        """Who did not hear the last entries, and a leader that had them unsynced, decide without who had them."""
+        """One who had the last entries unsynced, the leader or a follower, and those who never heard them, decide
+        without the others who had them."""
         leader = next(iter(self.world.leaders()), "")
         others = self._others(leader)
         if not leader or len(others) < 2:
             return
-        deaf, heard = others[: len(others) // 2], others[len(others) // 2 :]
-        slow = self.world.nodes[leader].slow
+        deaf, heard = others[: len(others) // 2], {leader, *others[len(others) // 2 :]}
+        name = self._rng.choice(sorted(heard))
+        slow = self.world.nodes[name].slow
         slow.least, slow.most = self._rng.choice([(0.0002, 0.004), (0.2, 0.5)])
-        self.world.network.partition(set(deaf), {leader, *heard})
+        self.world.network.partition(set(deaf), heard)
         await asyncio.sleep(self._rng.uniform(0.05, 0.6))
-        self.world.crash(leader, power=True)
+        self.world.crash(name, power=True)
         slow.recover()
         self.world.network.cut.clear()
-        self.world.network.partition(set(heard), {leader, *deaf})
-        self._start(leader)
+        self.world.network.partition(heard - {name}, {name, *deaf})
+        self._start(name)
         await asyncio.sleep(self._rng.uniform(0.5, 3.0))
 
     async def snapshot_late(self) -> None:
