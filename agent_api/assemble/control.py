@@ -20,8 +20,9 @@ import uvloop
 
 from agent_api.assemble.gate import PREFIXES as GATE_PREFIXES
 from agent_api.assemble.gate import GateParts
-from agent_api.control_api.app import make_app
-from agent_api.control_api.ports import ApiParts
+from agent_api.control_api.app import ControlApi
+from agent_api.control_api.front import BoundedProtocol
+from agent_api.control_api.ports import ApiParts, ApiSettings
 from controllers.gate.making import MakingGate
 from infra.artifacts.keeping import ArtifactShelf
 from infra.artifacts.source import DiskArtifactSource
@@ -59,6 +60,7 @@ from runtime.invocation.incoming import Handlers
 from runtime.invocation.listener import connect_tls, serve_tls, serve_unix
 from runtime.invocation.table import RoutingTable
 from runtime.names import NodeId
+from runtime.security.oidc import OidcSettings
 from runtime.security.tls import client_context, server_context
 from runtime.state.values import NodeRecord
 from runtime.telemetry.desk import DiskRing, TelemetryDesk
@@ -82,7 +84,7 @@ class Parts:
     """Everything the process is made of, wired; nothing runs or listens yet."""
 
     def __init__(self, layout: NodeLayout, identity: NodeIdentity, settings: NodeSettings, log: Log) -> None:
-        self.layout, self.identity, self.log = layout, identity, log
+        self.layout, self.identity, self.settings, self.log = layout, identity, settings, log
         self.clock = SystemClock()
         self.store = StoreClient.open(layout, identity, learned=self.keep_core_nodes)
         self.cache = StoreCache(self.store, (*PREFIXES, *GATE_PREFIXES))
@@ -243,6 +245,9 @@ class Parts:
             view=self.view,
             shelf=self.shelf,
             dispatcher=MakingGate(self.gate.link, self.clock),
+            audit=self.gate.audit,
+            clock=self.clock,
+            settings=ApiSettings(requests_per_s_max=self.settings.api_requests_per_s_max, oidc=_oidc(self.settings)),
             catalogue=self.gate.catalogue,
             telemetry=self.telemetry,
             join=join,
@@ -336,12 +341,19 @@ class _ApiServer(uvicorn.Server):
         yield
 
 
+def _oidc(settings: NodeSettings) -> OidcSettings | None:
+    if not settings.oidc_issuer:
+        return None
+    return OidcSettings(issuer=settings.oidc_issuer, audience=settings.oidc_audience, keys=settings.oidc_keys)
+
+
 async def _serve_api(parts: Parts) -> None:
     listen = parts.identity.listen
     listener = bind(listen.host, listen.api)
+    api = ControlApi(parts.api())
     config = uvicorn.Config(
-        make_app(parts.api()),
-        http="httptools",
+        api.app,
+        http=BoundedProtocol,
         loop="none",
         lifespan="off",
         ws="none",
@@ -353,7 +365,10 @@ async def _serve_api(parts: Parts) -> None:
     )
     server = _ApiServer(config)
     try:
-        await server.serve([listener])
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(api.run)
+            await server.serve([listener])
+            tasks.cancel_scope.cancel()
     finally:
         with anyio.CancelScope(shield=True), anyio.move_on_after(2.0):
             if server.started:

@@ -1,81 +1,112 @@
-"""The application: routes, who may call them, and how errors are answered."""
+"""The application: every endpoint behind the door, and how errors are answered."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-from collections.abc import Awaitable, Callable
+import difflib
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Final
 
-import msgspec
-from starlette.applications import Starlette
+from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 
-from agent_api.control_api.changes import Changes, Handler
+from agent_api.control_api.answers import answers
+from agent_api.control_api.auditing import Auditing
+from agent_api.control_api.changes import Changes
+from agent_api.control_api.deciding import Deciding
+from agent_api.control_api.door import Door
+from agent_api.control_api.endpoint import Endpoint
+from agent_api.control_api.following import Following
+from agent_api.control_api.front import Front
+from agent_api.control_api.openapi import Described
+from agent_api.control_api.plain import Plain
 from agent_api.control_api.ports import ApiParts
-from agent_api.control_api.problems import ApiFault, NotFound, Unauthorized, handle_fault, problem
-from agent_api.control_api.reads import Reads
-from runtime.consensus.errors import StoreUnavailable
+from agent_api.control_api.problems import ApiFault, MethodNotAllowed, NotFound, handle_fault, problem, problem_of
+from agent_api.control_api.queries import Queries
+from agent_api.control_api.reviewing import Reviewing
+from agent_api.control_api.sessions import Sessions
 from runtime.errors import RuntimeFault
-from runtime.security.principals import bootstrap_admin
-from runtime.state import keys
-from runtime.state.values import ClusterRecord, decode
+from runtime.security.keyring import Keyring
+from runtime.security.oidc import TokenReader, fetch_keys
+
+NEAREST: Final = 3
 
 
-def make_app(parts: ApiParts) -> Starlette:
-    reads, changes = Reads(parts), Changes(parts)
+class ControlApi:
+    """`app` is what a server serves; `run` feeds the streams while it does. `endpoints` are all there are."""
 
-    def authorized(handler: Handler) -> Handler:
-        return _authorized(parts, handler)
+    def __init__(self, parts: ApiParts) -> None:
+        keyring = Keyring(parts.view.cache)
+        sessions = Sessions(store=parts.store, keyring=keyring)
+        oidc = parts.settings.oidc
+        tokens = TokenReader(oidc, fetch=fetch_keys, clock=parts.clock).read if oidc is not None else None
+        self.door = Door(
+            keyring=keyring,
+            sessions=sessions,
+            tokens=tokens,
+            clock=parts.clock,
+            per_s=parts.settings.requests_per_s_max,
+            log=parts.log,
+        )
+        self._following = Following(parts)
+        changes = Changes(parts)
+        given: list[Endpoint] = [
+            *Plain(parts, sessions).endpoints(),
+            *Auditing(parts.audit).endpoints(),
+            *self._following.endpoints(),
+            *Queries(parts, answers(parts), streams={"event.list": self._following.events}).endpoints(),
+            *changes.endpoints(),
+            *Deciding(parts, changes).endpoints(),
+            *Reviewing(parts).endpoints(),
+        ]
+        described = Described(given)
+        self.endpoints: Sequence[Endpoint] = (*given, described.endpoint())
+        self.app = Front(_application(self.endpoints, self.door), log=parts.log)
 
-    routes = [
-        Route("/health/live", reads.live),
-        Route("/health/ready", reads.ready),
-        Route("/metrics", reads.metrics),
-        Route("/v1/join", changes.join, methods=["POST"]),  # it authenticates by the join token
-        Route("/v1/artifacts", authorized(changes.upload), methods=["POST"]),
-        Route("/v1/artifacts/{name}/{version}", authorized(changes.drop_artifact), methods=["DELETE"]),
-        *reads.routes(authorized),
-        *changes.routes(authorized),
-    ]
-    return Starlette(
-        routes=routes,
-        exception_handlers={RuntimeFault: handle_fault, HTTPException: _http_error, Exception: _unforeseen(parts)},
+    async def run(self) -> None:
+        await self._following.run()
+
+
+def _application(endpoints: Sequence[Endpoint], door: Door) -> FastAPI:
+    app = FastAPI(
+        openapi_url=None,  # ours is made from the endpoints
+        redirect_slashes=False,
+        exception_handlers={
+            RuntimeFault: handle_fault,
+            HTTPException: _http_error(endpoints),
+            Exception: _unforeseen,
+        },
     )
+    for each in sorted(endpoints, key=lambda endpoint: "{" in endpoint.path):  # the first route that fits is taken
+        app.add_api_route(each.path, door.guarded(each), methods=[each.method], name=each.name, response_model=None)
+    return app
 
 
-def _authorized(parts: ApiParts, handler: Handler) -> Handler:
-    async def handle(request: Request) -> Response:
-        item = parts.view.cache.get(keys.CLUSTER)
-        if item is None:
-            raise StoreUnavailable("this node does not know the cluster's record yet")
-        expected = decode(item.value, ClusterRecord).admin_key_sha256
-        scheme, _, key = request.headers.get("authorization", "").partition(" ")
-        given = hashlib.sha256(key.strip().encode("utf-8", "surrogateescape")).hexdigest()
-        if scheme.lower() != "bearer" or not hmac.compare_digest(given, expected):
-            raise Unauthorized("this needs the cluster's admin key")
-        request.state.actor = bootstrap_admin()
-        return await handler(request)
+def _http_error(endpoints: Sequence[Endpoint]) -> Callable[[Request, Exception], Coroutine[None, None, Response]]:
+    """What FastAPI itself refuses: no such path, or no such method on it."""
+    known = sorted({f"{each.method} {each.path}" for each in endpoints})
 
-    return handle
-
-
-async def _http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    if error.status_code == 404:
-        return problem(NotFound(f"there is no {request.method} {request.url.path} here"))
-    fault = ApiFault(error.detail)
-    response = problem(fault)
-    response.status_code = error.status_code
-    return response
-
-
-def _unforeseen(parts: ApiParts) -> Callable[[Request, Exception], Awaitable[Response]]:
     async def handle(request: Request, error: Exception) -> Response:
-        parts.log.warning("request_failed", path=request.url.path, error=repr(error))
-        document = {"type": "urn:aether:problem:internal", "title": "internal", "status": 500, "code": "internal"}
-        return Response(msgspec.json.encode(document), 500, media_type="application/problem+json")
+        assert isinstance(error, HTTPException)
+        asked = f"{request.method} {request.url.path}"[:200]
+        near = difflib.get_close_matches(asked, known, n=NEAREST, cutoff=0.4)
+        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        if error.status_code == 404:
+            return problem(NotFound(f"there is no {asked}{hint}"))
+        if error.status_code == 405:
+            response = problem(MethodNotAllowed(f"{request.url.path[:200]} does not take {request.method[:20]}{hint}"))
+            response.headers["allow"] = (error.headers or {}).get("Allow", "")
+            return response
+        return problem_of(ApiFault(str(error.detail)).problem(), status=error.status_code)
 
     return handle
+
+
+async def _unforeseen(_request: Request, _error: Exception) -> Response:
+    """Tells nothing of what went wrong: `Front` logs it under the request's id."""
+    members = {
+        "code": "internal",
+        "detail": "something went wrong here that nobody foresaw",
+        "retryable": False,
+        "remedy": "Look for `instance` in the node's log: GET /v1/logs?request_id=…",
+    }
+    return problem_of(members, status=500)

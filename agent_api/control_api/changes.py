@@ -1,26 +1,85 @@
-"""Changes as HTTP: one route for each change of the catalogue, all through the dispatcher."""
+"""Changes as HTTP: one endpoint for each change of the catalogue, all through the dispatcher."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Final
+import re
+from typing import Annotated, Final
 
 import msgspec
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
-from starlette.routing import Route
+from fastapi import Request, Response
+from msgspec import Meta
 
+from agent_api.control_api.conditional import if_match_of, wait_of
+from agent_api.control_api.decoding import body_of, converted, json_object, text_of, words_of
+from agent_api.control_api.door import caller_of
+from agent_api.control_api.endpoint import JSON, TOML, Endpoint, Told
 from agent_api.control_api.ports import ApiParts
-from agent_api.control_api.problems import ApiFault, BodyTooLarge, Declined, problem
-from runtime.names import Sha256
-from runtime.operations.actor import Actor
-from runtime.operations.dispatch import Applied, Outcome, Planned, Proposed, Refused, Submission
+from agent_api.control_api.problems import Declined, RequestInvalid, problem
+from agent_api.control_api.waiting import until_converged
+from runtime.invocation.context import current
+from runtime.operations.dispatch import Applied, Guard, Outcome, Planned, PlanView, Proposed, Refused, Submission
 from runtime.operations.operation import AnyChange
+from runtime.operations.operation import Request as OperationRequest
 
-BODY_BYTES_MAX: Final = 256 * 1024
-TOML: Final = "application/toml"
+_GUARD: Final = re.compile(r"([a-z0-9_]{1,40})>(\d{1,9}(?:\.\d{1,9})?)@(\d{1,5})")
+HEADERS: Final = ("Idempotency-Key", "If-Match", "Prefer")
+ERRORS: Final = (
+    "request_invalid",
+    "body_too_large",
+    "reason_missing",
+    "refused_by_policy",
+    "break_glass_refused",
+    "request_too_large",
+    "precondition_failed",
+    "idempotency_key_reused",
+    "too_many_proposals",
+    "guard_impossible",
+    "changed_meanwhile",
+    "quota_exceeded",
+)
+"""What every change may be refused with, beside the codes of its own."""
 
-Handler = Callable[[Request], Awaitable[Response]]
+
+class ChangeWords(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    dry_run: Annotated[bool, Meta(description="Answer the plan and change nothing.")] = False
+    propose: Annotated[bool, Meta(description="Wait for an approval also where none is needed.")] = False
+    reason: Annotated[str, Meta(max_length=1_000, description="Why; kept in the audit.")] = ""
+    break_glass: Annotated[bool, Meta(description="An admin's override of a needed approval; needs a reason.")] = False
+    evidence: Annotated[
+        tuple[Annotated[str, Meta(max_length=2_000)], ...],
+        Meta(max_length=20, description="Links or ids of what led to this; may be given more than once."),
+    ] = ()
+    tainted: Annotated[bool, Meta(description="The evidence holds text from outside.")] = False
+    guard: Annotated[
+        str,
+        Meta(
+            max_length=60,
+            description="METRIC>BOUND@SECONDS, as in errors_share>0.05@300: undone by itself if the slice's metric"
+            " passes the bound within that time.",
+        ),
+    ] = ""
+
+
+class AppliedAnswer(Applied, frozen=True, kw_only=True, tag_field="outcome", tag="applied"):
+    """The change was made. The members of `result` also stand beside it. `converged` and `waits_for` come with
+    Prefer: wait."""
+
+    converged: bool | msgspec.UnsetType = msgspec.UNSET
+    waits_for: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class PlannedAnswer(PlanView, frozen=True, kw_only=True, tag_field="outcome", tag="planned"):
+    """What would happen; nothing did."""
+
+
+class ProposedAnswer(Proposed, frozen=True, kw_only=True, tag_field="outcome", tag="proposed"):
+    """The change waits for people."""
+
+
+ANSWERS: Final = (
+    Told(status=200, says="Applied, or planned for a dry run.", model=AppliedAnswer | PlannedAnswer),
+    Told(status=202, says="Waits for approval.", model=ProposedAnswer, headers=("Location",)),
+)
 
 
 class Changes:
@@ -29,124 +88,120 @@ class Changes:
     def __init__(self, parts: ApiParts) -> None:
         self._parts = parts
 
-    def routes(self, authorized: Callable[[Handler], Handler]) -> list[Route]:
+    def endpoints(self) -> list[Endpoint]:
         """One for each change of the catalogue."""
-        return [
-            Route(each.route.path, authorized(self._handler(each)), methods=[each.route.method])
-            for each in self._parts.catalogue.changes()
-        ]
+        return [self._endpoint(each) for each in self._parts.catalogue.changes()]
 
-    def _handler(self, operation: AnyChange) -> Handler:
+    def _endpoint(self, operation: AnyChange) -> Endpoint:
         async def handle(request: Request) -> Response:
             members = await _members(operation, request)
-            words = request.query_params
-            outcome = await self._parts.dispatcher.submit(
-                Submission(
-                    operation=operation.name,
-                    request=members,
-                    actor=actor_of(request),
-                    reason=words.get("reason", ""),
-                    idempotency_key=request.headers.get("idempotency-key", ""),
-                    dry_run=words.get("dry_run") == "true",
-                    propose=words.get("propose") == "true",
-                    break_glass=words.get("break_glass") == "true",
-                )
-            )
-            return told(outcome)
+            return await self.submit(request, operation, members)
 
-        return handle
-
-    async def upload(self, request: Request) -> Response:
-        expected = request.query_params.get("sha256")
-        try:
-            record = await self._parts.shelf.take(
-                request.stream(), expected=Sha256(expected) if expected is not None else None
-            )
-        except ClientDisconnect as error:
-            raise ApiFault("the upload ended early; nothing was kept") from error
-        return answer(
-            {
-                "name": record.name,
-                "version": record.version,
-                "sha256": record.sha256,
-                "slices": [f"{contract.name} {contract.version}" for contract in record.slices],
-            },
-            status=201,
+        takes_toml = any(field.encode_name == "source" for field in msgspec.structs.fields(operation.request))
+        return Endpoint(
+            name=operation.name,
+            summary=operation.summary,
+            method=operation.route.method,
+            path=operation.route.path,
+            handle=handle,
+            role=operation.role,
+            gated=True,
+            words=ChangeWords,
+            body=operation.request,
+            takes=(JSON, TOML) if takes_toml else (JSON,),
+            headers=HEADERS,
+            answers=ANSWERS,
+            errors=(*operation.errors, *ERRORS),
         )
 
-    async def drop_artifact(self, request: Request) -> Response:
-        record = await self._parts.shelf.drop(request.path_params["name"], request.path_params["version"])
-        return answer({"name": record.name, "version": record.version, "deleted": True})
+    async def submit(
+        self, request: Request, operation: AnyChange, members: dict[str, object], *, reason: str = ""
+    ) -> Response:
+        """Checks the members, asks the dispatcher, and waits if that is wished for.
 
-    async def join(self, request: Request) -> Response:
-        reply = await self._parts.join(await body_of(request, BODY_BYTES_MAX))
-        return Response(reply, media_type="application/octet-stream")
+        reason: where the query words give none.
+        """
+        words = words_of(request, ChangeWords)
+        asked = converted(members, operation.request)
+        given = {name: value for name, value in msgspec.to_builtins(asked).items() if name in members}
+        outcome = await self._parts.dispatcher.submit(
+            Submission(
+                operation=operation.name,
+                request=given,
+                actor=caller_of(request).actor,
+                reason=words.reason or reason,
+                idempotency_key=request.headers.get("idempotency-key", ""),
+                dry_run=words.dry_run,
+                propose=words.propose,
+                break_glass=words.break_glass,
+                evidence=words.evidence,
+                tainted=words.tainted,
+                if_match=if_match_of(request),
+                guard=_guard(words.guard, members),
+                trace_id=trace_id(),
+                request_id=request_id(),
+            )
+        )
+        return await self._told(request, operation, asked, outcome)
+
+    async def _told(
+        self, request: Request, operation: AnyChange, asked: OperationRequest, outcome: Outcome
+    ) -> Response:
+        """Applied and planned are 200, proposed is 202 with the proposal's address, refused is a problem."""
+        if isinstance(outcome, Refused):
+            return problem(Declined(outcome))
+        body = msgspec.to_builtins(outcome)
+        del body["type"]  # `outcome` says it
+        if isinstance(outcome, Planned):
+            return answer({**body["plan"], "outcome": "planned"})
+        if isinstance(outcome, Proposed):
+            response = answer({**body, "outcome": "proposed"}, status=202)
+            response.headers["location"] = f"/v1/proposals/{outcome.proposal}"
+            return response
+        wait_s = wait_of(request)
+        if wait_s is None:
+            return answer({**outcome.result, **body, "outcome": "applied"})
+        now = await until_converged(self._parts.view.cache, operation, asked, wait_s=wait_s)
+        body |= {"outcome": "applied", "converged": now.done, "waits_for": now.waits_for}
+        response = answer({**outcome.result, **body})
+        response.headers["preference-applied"] = f"wait={wait_s}"
+        return response
 
 
-def actor_of(request: Request) -> Actor:
-    """Who the request was found to come from."""
-    found = request.state.actor
-    assert isinstance(found, Actor)
-    return found
+def answer(body: object, *, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(body), status, media_type=JSON)
 
 
-def told(outcome: Outcome) -> Response:
-    """Applied and planned are 200, proposed is 202 with the proposal's address, refused is a problem."""
-    if isinstance(outcome, Refused):
-        return problem(Declined(outcome))
-    body = msgspec.to_builtins(outcome)
-    if isinstance(outcome, Applied):
-        return answer({**outcome.result, **body, "outcome": "applied"})
-    if isinstance(outcome, Planned):
-        return answer({**body["plan"], "outcome": "planned"})
-    assert isinstance(outcome, Proposed)
-    response = answer({**body, "outcome": "proposed"}, status=202)
-    response.headers["location"] = f"/v1/proposals/{outcome.proposal}"
-    return response
+def trace_id() -> str:
+    call = current.get()
+    return call.trace_id.hex() if call is not None else ""
+
+
+def request_id() -> str:
+    call = current.get()
+    return call.request_id if call is not None else ""
 
 
 async def _members(operation: AnyChange, request: Request) -> dict[str, object]:
     """The request's members: of the path, and of the body (JSON, or a blueprint's TOML)."""
-    raw = await body_of(request, BODY_BYTES_MAX)
-    members: dict[str, object] = {}
+    raw = await body_of(request)
     if raw and request.headers.get("content-type", "").startswith(TOML):
-        members["source"] = _text(raw)
-    elif raw.strip():
-        try:
-            members |= msgspec.json.decode(raw, type=dict[str, object])
-        except msgspec.DecodeError as error:
-            raise ApiFault(f"{operation.name} takes a JSON object: {error}") from error
-    path = {name: _typed(operation, name, value) for name, value in request.path_params.items()}
-    return members | path
+        members: dict[str, object] = {"source": text_of(raw)}
+    else:
+        members = json_object(raw)
+    twice = next((name for name in request.path_params if name in members), None)
+    if twice is not None and members[twice] != request.path_params[twice]:
+        raise RequestInvalid(f"{operation.name}: {twice} is one thing in the path and another in the body")
+    return members | request.path_params
 
 
-def _typed(operation: AnyChange, name: str, value: str) -> object:
-    """A path's text as the number that the request wants there, if it is one."""
-    kind = next(field.type for field in msgspec.structs.fields(operation.request) if field.encode_name == name)
-    try:
-        return msgspec.convert(value, kind, strict=False)
-    except msgspec.ValidationError:
-        return value  # refused with the whole request
-
-
-def _text(raw: bytes) -> str:
-    try:
-        return raw.decode()
-    except UnicodeDecodeError as error:
-        line = raw[: error.start].count(b"\n") + 1
-        raise ApiFault(f"line {line}: the text is not UTF-8") from error
-
-
-async def body_of(request: Request, most: int) -> bytes:
-    """Raises BodyTooLarge without reading more than it may."""
-    parts, size = [], 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > most:
-            raise BodyTooLarge(f"the body has more than {most} bytes")
-        parts.append(chunk)
-    return b"".join(parts)
-
-
-def answer(body: dict[str, object], *, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(body), status, media_type="application/json")
+def _guard(text: str, members: dict[str, object]) -> Guard | None:
+    if not text:
+        return None
+    found = _GUARD.fullmatch(text)
+    if found is None:
+        raise RequestInvalid(f"guard is METRIC>BOUND@SECONDS, as in errors_share>0.05@300, not {text[:60]!r}")
+    name = members.get("slice")
+    if not isinstance(name, str):
+        raise RequestInvalid("only changes of one slice can have a guard")
+    return Guard(slice=name, metric=found[1], bound=float(found[2]), window_s=int(found[3]))

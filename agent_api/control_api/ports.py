@@ -6,12 +6,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from controllers.gate.making import Gatekeeper
+from controllers.gate.verifying import AuditReader
+from runtime.clock import Clock
 from runtime.cluster.membership import Lines
 from runtime.consensus.store import Store
 from runtime.deployment.view import StateView
 from runtime.names import NodeId, Sha256
 from runtime.operations.catalogue import Catalogue
-from runtime.operations.dispatch import Dispatcher
+from runtime.security.oidc import OidcSettings
 from runtime.state.values import ArtifactRecord
 
 
@@ -42,12 +45,24 @@ class Telemetry(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ApiSettings:
+    """requests_per_s_max: of each principal. oidc: None where no identity provider is set."""
+
+    requests_per_s_max: int = 1_000
+    streams_max: int = 2_000
+    oidc: OidcSettings | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ApiParts:
     node: NodeId
     store: Store
     view: StateView
     shelf: Shelf
-    dispatcher: Dispatcher
+    dispatcher: Gatekeeper
+    audit: AuditReader
+    clock: Clock
+    settings: ApiSettings = ApiSettings()
     catalogue: Catalogue
     telemetry: Telemetry
     join: Callable[[bytes], Awaitable[bytes]]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import msgspec
-from starlette.requests import Request
-from starlette.responses import Response
+from fastapi import Request, Response
 
 from runtime.errors import RuntimeFault
+from runtime.invocation.context import current
 from runtime.operations.dispatch import Refused
 
 STATUS: Final = {
@@ -36,6 +37,9 @@ STATUS: Final = {
     "vote_refused": 403,
     "proposal_not_found": 404,
     "proposal_ended": 409,
+    "review_not_found": 404,
+    "too_many_proposals": 503,
+    "guard_impossible": 422,
     "precondition_failed": 412,
     "idempotency_key_reused": 422,
     "version_ambiguous": 409,
@@ -56,11 +60,24 @@ STATUS: Final = {
     "too_large": 413,
     "body_too_large": 413,
     "unauthorized": 401,
+    "forbidden": 403,
+    "csrf_missing": 403,
+    "locked_out": 429,
+    "too_many_requests": 429,
+    "too_many_streams": 503,
+    "audit_broken": 409,
+    "content_mismatch": 422,
+    "wheel_invalid": 422,
+    "internal": 500,
     "join_refused": 403,
     "quota_exceeded": 507,
     "content_disk_full": 507,
 }
 RETRYABLE_STATUS: Final = 503
+LATER_STATUS: Final = 429
+UNAUTHORIZED_STATUS: Final = 401
+RETRYABLE_CODES: Final = frozenset({"store_unavailable", "no_quorum", "not_leader"})
+"""Those without a status of their own that any answer may have."""
 OTHER_STATUS: Final = 400
 
 
@@ -68,12 +85,57 @@ class ApiFault(RuntimeFault):
     """A request that the API itself refuses."""
 
     code = "bad_request"
-    remedy = "See docs/guides/blueprints.md for the API."
+    remedy = "GET /v1/openapi.json says what each path takes and answers."
+
+
+class RequestInvalid(ApiFault):
+    """A word, header, path or body that is not as declared; the sentence names it."""
+
+    code = "request_invalid"
 
 
 class Unauthorized(ApiFault):
     code = "unauthorized"
-    remedy = "Send the key of the first node's admin.key: Authorization: Bearer KEY."
+    remedy = "Send a key: Authorization: Bearer KEY. The first is in the first node's admin.key."
+
+
+class Forbidden(ApiFault):
+    code = "forbidden"
+    remedy = "Ask an admin for the role, or for a key that has it."
+
+
+class CsrfMissing(ApiFault):
+    """A change with a session's cookie, but without its token: another site may have sent it."""
+
+    code = "csrf_missing"
+    remedy = "Send the session's `csrf` as x-csrf-token; GET /v1/session tells it."
+
+
+class Later(ApiFault):
+    """Refused for now; `wait_s` says for how long."""
+
+    retryable = True
+
+    def __init__(self, sentence: str, *, wait_s: float) -> None:
+        super().__init__(sentence)
+        self.wait_s = wait_s
+
+
+class LockedOut(Later):
+    """Keys from that address were wrong too often."""
+
+    code = "locked_out"
+    remedy = "Wait as long as Retry-After says, then send the right key."
+
+
+class TooManyRequests(Later):
+    code = "too_many_requests"
+    remedy = "Wait as long as Retry-After says; api_requests_per_s_max in the node's config.toml raises the rate."
+
+
+class TooManyStreams(Later):
+    code = "too_many_streams"
+    remedy = "Follow at another node, or end streams that nobody reads."
 
 
 class Declined(ApiFault):
@@ -92,6 +154,10 @@ class Declined(ApiFault):
 
 class NotFound(ApiFault):
     code = "not_found"
+
+
+class MethodNotAllowed(ApiFault):
+    code = "method_not_allowed"
 
 
 class SliceUnknown(ApiFault):
@@ -114,18 +180,38 @@ class BodyTooLarge(ApiFault):
 
 
 def status_of(fault: RuntimeFault) -> int:
-    return STATUS.get(fault.code, RETRYABLE_STATUS if fault.retryable else OTHER_STATUS)
+    return status_of_code(fault.code, retryable=fault.retryable)
+
+
+def status_of_code(code: str, *, retryable: bool) -> int:
+    return STATUS.get(code, RETRYABLE_STATUS if retryable else OTHER_STATUS)
 
 
 def problem(fault: RuntimeFault) -> Response:
-    document = {"type": f"urn:aether:problem:{fault.code}", "title": fault.code.replace("_", " "), **fault.problem()}
-    status = status_of(fault)
-    document["status"] = status
-    headers = {"retry-after": "1"} if status == RETRYABLE_STATUS else {}
+    return problem_of(
+        fault.problem(), status=status_of(fault), wait_s=fault.wait_s if isinstance(fault, Later) else 1.0
+    )
+
+
+def problem_of(members: dict[str, object], *, status: int, wait_s: float = 1.0) -> Response:
+    """The answer, with the request's id as its `instance`."""
+    code = str(members["code"])
+    document: dict[str, object] = {
+        "type": f"urn:aether:problem:{code}",
+        "title": code.replace("_", " "),
+        "status": status,
+        **members,
+    }
+    call = current.get()
+    if call is not None:
+        document["instance"] = f"urn:aether:request:{call.request_id}"
+    headers = {"retry-after": str(max(1, math.ceil(wait_s)))} if status in (RETRYABLE_STATUS, LATER_STATUS) else {}
+    if status == UNAUTHORIZED_STATUS:
+        headers["www-authenticate"] = "Bearer"
     return Response(msgspec.json.encode(document), status, headers, "application/problem+json")
 
 
 async def handle_fault(_request: Request, error: Exception) -> Response:
-    """Starlette's handler for every RuntimeFault."""
+    """The handler for every RuntimeFault."""
     assert isinstance(error, RuntimeFault)
     return problem(error)

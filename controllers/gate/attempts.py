@@ -35,6 +35,7 @@ async def note_refused(
         effect=judged.effect() if judged is not None else "",
         revision_before=int(desk.state.revision),
         trace_id=submission.trace_id,
+        request_id=submission.request_id,
         detail={"code": code},
     )
     await _written(desk, record, code)

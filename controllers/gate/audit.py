@@ -45,6 +45,7 @@ class AuditRecord(Value, frozen=True, kw_only=True):
     proposal: str = ""
     revision_before: int = 0
     trace_id: str = ""
+    request_id: str = ""
     detail: dict[str, Json] = msgspec.field(default_factory=dict)
 
 

@@ -82,6 +82,9 @@ class Gate:
         state = PlanState(self._desk.state)
         call = Call(operation=submission.operation, request=submission.full_request)
         try:
+            lacking = self._role_lacking(submission)
+            if lacking is not None:
+                return await self._refused(submission, lacking)
             judged = self._desk.judge(state, call, submission.actor, tainted=submission.tainted)
         except OperationUnknown as error:
             refusal = Refusal(code=error.code, detail=str(error), remedy=error.remedy)
@@ -94,6 +97,16 @@ class Gate:
         if submission.dry_run:
             return Planned(plan=self._view(judged, int(state.revision)))
         return await self._decide(submission, judged, fence, int(state.revision))
+
+    def _role_lacking(self, submission: Submission) -> Refusal | None:
+        """Before anything is planned for one who may do it on no subject at all. Raises OperationUnknown."""
+        operation, actor = self._desk.catalogue.change(submission.operation), submission.actor
+        if at_least(actor.role, operation.role) or (actor.owns and operation.role is not Role.ADMIN):
+            return None
+        detail = f"{operation.name} needs the role {operation.role}, and {actor.id} is {actor.role}"
+        return Refusal(
+            code="refused_by_policy", detail=detail, remedy="Ask an admin for the role, or for a key that has it."
+        )
 
     async def _decide(self, submission: Submission, judged: Judged, fence: Revision, revision: int) -> Outcome | None:
         verdict = judged.verdict
@@ -242,6 +255,7 @@ class Gate:
             trace_id=submission.trace_id,
             evidence=submission.evidence,
             tainted=submission.tainted,
+            request_id=submission.request_id,
         )
 
     async def _lost(self, submission: Submission) -> Outcome | None:

@@ -8,7 +8,8 @@ from typing import Final, Protocol
 import msgspec
 
 from controllers.gate.proposals import Proposal
-from controllers.gate.remote import VoteCast, Withdrawal
+from controllers.gate.remote import Closing, VoteCast, Withdrawal
+from controllers.gate.reviews import Review
 from runtime.clock import Clock
 from runtime.operations.dispatch import Applied, Dispatcher, Outcome, Proposed, Refused, Submission
 from runtime.operations.plan import Json
@@ -25,6 +26,8 @@ class Gatekeeper(Dispatcher, Protocol):
     async def vote(self, cast: VoteCast) -> Proposal | Refused: ...
 
     async def withdraw(self, withdrawal: Withdrawal) -> Proposal | Refused: ...
+
+    async def close(self, closing: Closing) -> Review | Refused: ...
 
 
 class MakingGate:
@@ -52,6 +55,9 @@ class MakingGate:
 
     async def withdraw(self, withdrawal: Withdrawal) -> Proposal | Refused:
         return await self._inner.withdraw(withdrawal)
+
+    async def close(self, closing: Closing) -> Review | Refused:
+        return await self._inner.close(closing)
 
 
 def _shown(outcome: Outcome, key: str) -> Outcome:

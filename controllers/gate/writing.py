@@ -80,6 +80,7 @@ def audit_of(
     proposal: str = "",
     revision: int = 0,
     trace_id: str = "",
+    request_id: str = "",
     votes: Sequence[object] = (),
     evidence: Sequence[str] = (),
     tainted: bool = False,
@@ -104,6 +105,7 @@ def audit_of(
         proposal=proposal,
         revision_before=revision,
         trace_id=trace_id,
+        request_id=request_id,
         detail=detail,
     )
 

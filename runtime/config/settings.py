@@ -116,6 +116,22 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         int,
         Meta(ge=8, le=65_536, description="Disk for traces; the oldest go first.", extra={"unit": "MiB", **RESTART}),
     ] = 256
+    api_requests_per_s_max: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=100_000,
+            description="Requests to the API of each principal; twice as many in a burst.",
+            extra={"unit": "1/s", **RESTART},
+        ),
+    ] = 1_000
+    oidc_issuer: Annotated[
+        str, Meta(description="`iss` of bearer tokens that the API takes; empty is none.", extra=RESTART)
+    ] = ""
+    oidc_audience: Annotated[str, Meta(description="`aud` that such tokens must have.", extra=RESTART)] = "aether"
+    oidc_keys: Annotated[str, Meta(description="HTTPS address or file of the issuer's keys (JWKS).", extra=RESTART)] = (
+        ""
+    )
     store_engine: Annotated[
         Literal["raft", "etcd"],
         Meta(description="What keeps the cluster's state: the built-in engine, or an etcd that exists.", extra=FILE),

@@ -30,6 +30,8 @@ class StoreCache:
         self._sorted: list[str] = []
         self._recent: list[WatchBatch] = []
         self._dropped = 0
+        self._whole_since = Revision(0)
+        self._merged: set[Revision] = set()
         self._signal = Signal()
         self._is_ready = False
         self._changed_at = Revision(0)
@@ -89,6 +91,17 @@ class StoreCache:
         """
         return self._changes(self._dropped + len(self._recent))
 
+    def known_since(self, revision: Revision) -> list[WatchBatch] | None:
+        """Every change behind `revision`, which was read here or at another node, until now; None when some of them are
+        not known here any more."""
+        if revision < self._whole_since:
+            return None
+        return self._recent[bisect.bisect_right(self._recent, revision, key=lambda batch: batch.revision) :]
+
+    def is_merged(self, revision: Revision) -> bool:
+        """The batch of that revision came of reading the state anew: it also holds changes of revisions before."""
+        return revision in self._merged
+
     # -- inside --------------------------------------------------------------------------------------------------------
 
     async def _changes(self, position: int) -> AsyncIterator[WatchBatch]:
@@ -145,7 +158,10 @@ class StoreCache:
         self._items = found
         self._sorted = sorted(found)
         self.stale = False
+        if not self._is_ready:
+            self._whole_since = revision  # what was deleted before is not among the differences
         self._is_ready = True
+        self._merged.add(revision)
         self._note(WatchBatch(revision=revision, events=tuple(events)))
 
     async def _follow(self, revision: Revision) -> None:
@@ -173,6 +189,8 @@ class StoreCache:
             self._recent.append(batch)
             if len(self._recent) > self._recent_max:
                 surplus = len(self._recent) // 2
+                self._whole_since = self._recent[surplus - 1].revision
+                self._merged = {each for each in self._merged if each > self._whole_since}
                 del self._recent[:surplus]
                 self._dropped += surplus
         self._signal.fire()

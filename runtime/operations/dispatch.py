@@ -40,6 +40,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     """Only if the subject's keys have not changed since this revision; 0 is whatever they are."""
     guard: Guard | None = None
     trace_id: str = ""
+    request_id: str = ""
     made: dict[str, Json] = {}
     """Members of the request that were made when it was taken, such as the hash of a new key: not a part of what an
     idempotency key stands for, nor of the audit."""

@@ -42,6 +42,7 @@ PRINCIPALS: Final = "principal/"
 API_KEYS: Final = "api-key/"
 ALERT_THRESHOLDS: Final = "alert-threshold/"
 ALERTS: Final = "alert/"
+SESSION_SIGNING: Final = "session-signing"
 
 
 def node(node_id: NodeId) -> str:

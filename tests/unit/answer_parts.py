@@ -62,7 +62,9 @@ class AnswersOnHand:
             store=hand.store,
             view=StateView(hand.state),  # type: ignore[arg-type]  # reads alike
             shelf=None,  # type: ignore[arg-type]  # no query asks it
-            dispatcher=hand.gate,
+            dispatcher=hand.link,
+            audit=hand.audit,
+            clock=hand.clock,
             catalogue=hand.desk.catalogue,
             telemetry=self.telemetry,
             join=None,  # type: ignore[arg-type]

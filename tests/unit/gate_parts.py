@@ -16,6 +16,7 @@ from controllers.gate.desk import GateDesk
 from controllers.gate.gate import Gate
 from controllers.gate.guarding import Guards
 from controllers.gate.proposals import Proposal
+from controllers.gate.remote import GateLink
 from controllers.gate.reviews import Reviews
 from controllers.gate.verifying import AuditReader
 from controllers.gate.voting import Votes
@@ -108,9 +109,19 @@ class GateOnHand:
         )
         self.gate = Gate(self.desk, AnswerBook(self.store, self.clock))
         self.votes = Votes(self.desk)
+        self.reviews = Reviews(self.desk)
+        self.link = GateLink(
+            node=NodeId("n1"),
+            leader=lambda: "n1",
+            gate=self.gate,
+            votes=self.votes,
+            reviews=self.reviews,
+            now=lambda: self.state.revision,
+            connect=None,  # type: ignore[arg-type]  # it leads
+            arrived=self.state.wait_for,
+        )
         self.applier = Applier(self.desk)
         self.guards = Guards(self.desk, self.figures)
-        self.reviews = Reviews(self.desk)
         self.chain = AuditChain(self.store, self.keep, self.log)
         self.audit = AuditReader(self.store, self.load)
 

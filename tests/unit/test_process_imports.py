@@ -23,13 +23,27 @@ OURS: Final = {"runtime", "infra", "controllers", "playbooks", "evals", "llm_lay
 
 WIRE: Final = {"msgspec", "uvloop"}
 HTTP: Final = WIRE | {"uvicorn", "httptools", "click", "h11"}
+FASTAPI: Final = {
+    "fastapi",
+    "starlette",
+    "anyio",
+    "sniffio",
+    "idna",
+    "pydantic",
+    "pydantic_core",
+    "annotated_doc",
+    "annotated_types",
+    "typing_inspection",
+    "opentelemetry",  # FastAPI takes this and orjson along where they are installed
+    "orjson",
+}
 ALLOWED: Final[dict[str, set[str]]] = {
     "runtime.cluster.supervisor": set(),
     "agent_api.assemble.store": WIRE | {"pysyncobj", "crc32c", "zstandard"},
     "agent_api.assemble.gateway": HTTP,
     "agent_api.assemble.zygote": WIRE,
     "agent_api.assemble.worker": WIRE,
-    "agent_api.assemble.control": HTTP | {"anyio", "sniffio", "idna", "starlette", "prometheus_client", "zstandard"},
+    "agent_api.assemble.control": HTTP | FASTAPI | {"prometheus_client", "zstandard"},
 }
 ALWAYS: Final = {"typing_extensions", "sitecustomize", "usercustomize", "cython_runtime"}
 
@@ -53,6 +67,7 @@ LATER: Final = {  # file: what its functions import, and in which process that h
     "runtime/sdk/bundle.py": {"importlib.import_module(module_name)"},  # the slices themselves
     "runtime/sdk/call.py": {"runtime.invocation.context"},
     "runtime/security/authority.py": {"hashlib", "hmac"},
+    "runtime/security/oidc.py": {"joserfc", "joserfc.errors", "joserfc.jwk"},  # control, with an identity provider
     "runtime/security/join.py": {"runtime.security", "runtime.security.authority"},  # a node that joins
 }
 

@@ -1,0 +1,41 @@
+"""Conditions on requests: ETag and If-None-Match of reads, If-Match of changes, Prefer: wait."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from fastapi import Request
+
+from agent_api.control_api.problems import RequestInvalid
+
+WAIT_S_MAX: Final = 120
+_REVISION: Final = re.compile(r'(?:W/)?"?(\d{1,18})"?')
+_WAIT: Final = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})\"?(?:$|[,;\s])")
+
+
+def etag_of(revision: int) -> str:
+    return f'"{revision}"'
+
+
+def is_known(request: Request, etag: str) -> bool:
+    """Whether the client has that answer already: then 304 says enough."""
+    given = request.headers.get("if-none-match", "")
+    return etag in {each.strip().removeprefix("W/") for each in given.split(",")} or given.strip() == "*"
+
+
+def if_match_of(request: Request) -> int:
+    """The revision since which the subject must not have changed; 0 for whatever it is. Raises RequestInvalid."""
+    text = request.headers.get("if-match", "").strip()
+    if text in ("", "*"):
+        return 0
+    found = _REVISION.fullmatch(text)
+    if found is None:
+        raise RequestInvalid(f'If-Match is the ETag of a read, as in "1204", not {text[:40]!r}')
+    return int(found[1])
+
+
+def wait_of(request: Request) -> int | None:
+    """Seconds to wait until the change has taken hold; None where nobody asked for it."""
+    found = _WAIT.search(request.headers.get("prefer", ""))
+    return min(WAIT_S_MAX, int(found[1])) if found is not None else None

@@ -1,0 +1,253 @@
+"""Endpoints that are no operations: health, metrics, joining, uploads, and the session of the console."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+import msgspec
+from fastapi import Request, Response
+from msgspec import Meta
+from starlette.requests import ClientDisconnect
+
+from agent_api.control_api.changes import answer
+from agent_api.control_api.decoding import body_of, words_of
+from agent_api.control_api.door import caller_of
+from agent_api.control_api.endpoint import BYTES, TEXT, Endpoint, NoWords, Told
+from agent_api.control_api.ports import ApiParts
+from agent_api.control_api.problems import ApiFault
+from agent_api.control_api.sessions import COOKIE, Session, Sessions
+from runtime.names import Sha256
+from runtime.operations.actor import Role
+
+METRICS_MEDIA: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    status: str
+    revision: int
+    stale: bool
+
+
+class UploadWords(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="Of the wheel; checked if given.")] | None = None
+
+
+class Uploaded(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    version: str
+    sha256: str
+    slices: tuple[str, ...]
+
+
+class Dropped(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    version: str
+    deleted: bool = True
+
+
+class SessionShown(msgspec.Struct, frozen=True, kw_only=True):
+    """`csrf` is what changes with the cookie send as x-csrf-token; empty for a key, which needs none."""
+
+    principal: str
+    kind: str
+    role: Role
+    owns: tuple[str, ...]
+    only: tuple[str, ...]
+    csrf: str
+    expires_unix_ms: Annotated[int, Meta(description="Milliseconds since 1970; 0 is never, or not known.")]
+
+
+class Plain:
+    def __init__(self, parts: ApiParts, sessions: Sessions) -> None:
+        self._parts = parts
+        self._sessions = sessions
+
+    def endpoints(self) -> list[Endpoint]:
+        return [*self._of_node(), *self._of_artifacts(), *self._of_session()]
+
+    def _of_node(self) -> list[Endpoint]:
+        watched = "who watches over nodes asks often and holds no key"
+        return [
+            Endpoint(
+                name="health.live",
+                summary="Whether this process answers.",
+                method="GET",
+                path="/health/live",
+                handle=self._live,
+                role=None,
+                open_because=watched,
+                answers=(Told(status=200, says="It does.", model=Health),),
+            ),
+            Endpoint(
+                name="health.ready",
+                summary="Whether the state is known here and the gateway takes tables.",
+                method="GET",
+                path="/health/ready",
+                handle=self._ready,
+                role=None,
+                open_because=watched,
+                answers=(
+                    Told(status=200, says="It is.", model=Health),
+                    Told(status=503, says="Not yet.", model=Health),
+                ),
+            ),
+            Endpoint(
+                name="metrics",
+                summary="This node's figures, for Prometheus.",
+                method="GET",
+                path="/metrics",
+                handle=self._metrics,
+                answers=(Told(status=200, says="Exposition format.", media=(TEXT,)),),
+            ),
+            Endpoint(
+                name="node.join",
+                summary="Let a node join; for `aether node start --join`.",
+                method="POST",
+                path="/v1/join",
+                handle=self._join,
+                role=None,
+                open_because="the request proves itself by the join token's MAC",
+                takes=(BYTES,),
+                answers=(Told(status=200, says="The signed certificate and the cluster.", media=(BYTES,)),),
+                errors=("join_refused", "body_too_large", "no_authority", "signing_request_invalid", "request_invalid"),
+            ),
+        ]
+
+    def _of_artifacts(self) -> list[Endpoint]:
+        return [
+            Endpoint(
+                name="artifact.upload",
+                summary="Upload a wheel with slices.",
+                method="POST",
+                path="/v1/artifacts",
+                handle=self._upload,
+                role=Role.OPERATOR,
+                words=UploadWords,
+                takes=(BYTES,),
+                answers=(Told(status=201, says="It is kept.", model=Uploaded),),
+                errors=(
+                    "wheel_invalid",
+                    "content_mismatch",
+                    "content_too_large",
+                    "artifact_exists",
+                    "content_disk_full",
+                    "quota_exceeded",
+                    "bad_request",
+                ),
+            ),
+            Endpoint(
+                name="artifact.delete",
+                summary="Delete an artifact that no blueprint uses.",
+                method="DELETE",
+                path="/v1/artifacts/{name}/{version}",
+                handle=self._drop,
+                role=Role.OPERATOR,
+                answers=(Told(status=200, says="It is gone.", model=Dropped),),
+                errors=("artifact_not_found", "artifact_in_use", "changed_meanwhile"),
+            ),
+        ]
+
+    def _of_session(self) -> list[Endpoint]:
+        told = Told(status=200, says="Who is asking.", model=SessionShown)
+        return [
+            Endpoint(
+                name="session.show",
+                summary="Who the request comes from.",
+                method="GET",
+                path="/v1/session",
+                handle=self._who,
+                answers=(told,),
+            ),
+            Endpoint(
+                name="session.begin",
+                summary="Begin a session of the console: a cookie for the key that is sent.",
+                method="POST",
+                path="/v1/session",
+                handle=self._begin,
+                answers=(Told(status=201, says="Begun.", model=SessionShown, headers=("Set-Cookie",)),),
+            ),
+            Endpoint(
+                name="session.end",
+                summary="End the session.",
+                method="DELETE",
+                path="/v1/session",
+                handle=self._end,
+                answers=(Told(status=204, says="Ended.", media=(), headers=("Set-Cookie",)),),
+            ),
+        ]
+
+    async def _live(self, _request: Request) -> Response:
+        return answer(self._health("ok"))
+
+    async def _ready(self, _request: Request) -> Response:
+        ready = self._parts.view.cache.revision > 0 and self._parts.gateway_up()
+        return answer(self._health("ready" if ready else "starting"), status=200 if ready else 503)
+
+    def _health(self, status: str) -> Health:
+        cache = self._parts.view.cache
+        return Health(status=status, revision=int(cache.revision), stale=cache.stale or not self._parts.leader())
+
+    async def _metrics(self, _request: Request) -> Response:
+        return Response(self._parts.telemetry.exposition(), media_type=METRICS_MEDIA)
+
+    async def _join(self, request: Request) -> Response:
+        return Response(await self._parts.join(await body_of(request)), media_type=BYTES)
+
+    async def _upload(self, request: Request) -> Response:
+        expected = words_of(request, UploadWords).sha256
+        try:
+            record = await self._parts.shelf.take(
+                request.stream(), expected=Sha256(expected) if expected is not None else None
+            )
+        except ClientDisconnect as error:
+            raise ApiFault("the upload ended early; nothing was kept") from error
+        slices = tuple(f"{contract.name} {contract.version}" for contract in record.slices)
+        uploaded = Uploaded(name=record.name, version=record.version, sha256=record.sha256, slices=slices)
+        return answer(uploaded, status=201)
+
+    async def _drop(self, request: Request) -> Response:
+        words_of(request, NoWords)
+        record = await self._parts.shelf.drop(request.path_params["name"], request.path_params["version"])
+        return answer(Dropped(name=record.name, version=record.version))
+
+    async def _who(self, request: Request) -> Response:
+        words_of(request, NoWords)
+        return answer(self._shown(request, caller_of(request).session))
+
+    async def _begin(self, request: Request) -> Response:
+        words_of(request, NoWords)
+        caller = caller_of(request)
+        if caller.session is not None:
+            return answer(self._shown(request, caller.session), status=201)
+        cookie, session = await self._sessions.begin(
+            caller.actor,
+            key=caller.key_sha256,
+            now_unix_ms=self._parts.clock.unix_ms(),
+            ends_unix_ms=caller.expires_unix_ms,
+        )
+        response = answer(self._shown(request, session), status=201)
+        _set(response, request, cookie, (session.expires_unix_ms - self._parts.clock.unix_ms()) // 1_000)
+        return response
+
+    async def _end(self, request: Request) -> Response:
+        response = Response(status_code=204)
+        _set(response, request, "", 0)
+        return response
+
+    def _shown(self, request: Request, session: Session | None) -> SessionShown:
+        caller = caller_of(request)
+        return SessionShown(
+            principal=caller.actor.id,
+            kind=caller.actor.kind,
+            role=caller.actor.role,
+            owns=caller.actor.owns,
+            only=caller.actor.reads_only,
+            csrf=self._sessions.csrf_of(session) if session is not None else "",
+            expires_unix_ms=session.expires_unix_ms if session is not None else caller.expires_unix_ms,
+        )
+
+
+def _set(response: Response, request: Request, cookie: str, age_s: int) -> None:
+    """Out of scripts' reach, and never sent from another site's page."""
+    secure = request.url.scheme == "https"
+    response.set_cookie(COOKIE, cookie, max_age=age_s, path="/", secure=secure, httponly=True, samesite="strict")

@@ -1,0 +1,107 @@
+"""Questions as HTTP: one endpoint for each query of the catalogue, answered by this node from what it knows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+from fastapi import Request, Response
+
+from agent_api.control_api.answers import Answer
+from agent_api.control_api.conditional import etag_of, is_known
+from agent_api.control_api.decoding import body_of, converted, json_object, words_of
+from agent_api.control_api.door import caller_of
+from agent_api.control_api.endpoint import EVENTS, JSON, Answered, Endpoint, Handler, NoWords, Told
+from agent_api.control_api.ports import ApiParts
+from runtime.operations.operation import AnyQuery, Result
+
+OF_STATE: Final = frozenset(
+    {
+        "node.list",
+        "slice.list",
+        "slice.show",
+        "instance.list",
+        "route.list",
+        "blueprint.list",
+        "blueprint.show",
+        "artifact.list",
+        "topology.show",
+        "proposal.list",
+        "proposal.show",
+        "policy.show",
+        "freeze.list",
+        "incident.list",
+        "principal.list",
+        "key.list",
+    }
+)
+"""Whose answers follow from the cached state alone: its revision is their ETag."""
+
+
+class Queries:
+    """streams: of queries that can also be followed, where the client accepts server-sent events."""
+
+    def __init__(
+        self, parts: ApiParts, answers: Mapping[str, Answer], *, streams: Mapping[str, Handler] | None = None
+    ) -> None:
+        self._parts = parts
+        self._answers = answers
+        self._streams = streams or {}
+
+    def endpoints(self) -> list[Endpoint]:
+        return [self._endpoint(each, self._answers[each.name]) for each in self._parts.catalogue.queries()]
+
+    def _endpoint(self, query: AnyQuery, ask: Answer) -> Endpoint:
+        posted = query.route.method == "POST"
+        stream = self._streams.get(query.name)
+
+        async def handle(request: Request) -> Response:
+            if stream is not None and EVENTS in request.headers.get("accept", ""):
+                return await stream(request)
+            if posted:
+                words_of(request, NoWords)
+                asked = converted(json_object(await body_of(request)) | request.path_params, query.request)
+            else:
+                asked = words_of(request, query.request, request.path_params)
+            etag = self._etag(query)
+            if etag and is_known(request, etag):
+                return Response(status_code=304, headers={"etag": etag})
+            return self._told(await ask(asked, caller_of(request).actor), etag)
+
+        of_state = query.name in OF_STATE
+        told = Told(
+            status=200,
+            says="The answer; as server-sent events where the client accepts these." if stream else "The answer.",
+            model=Answered(query.result),
+            media=(JSON, EVENTS) if stream else (JSON,),
+            headers=("ETag",) if of_state else (),
+        )
+        heeded = (*(("If-None-Match",) if of_state else ()), *(("Last-Event-ID",) if stream else ()))
+        return Endpoint(
+            name=query.name,
+            summary=query.summary,
+            method=query.route.method,
+            path=query.route.path,
+            handle=handle,
+            role=query.role,
+            words=NoWords if posted else query.request,
+            body=query.request if posted else None,
+            headers=heeded,
+            answers=(told, Told(status=304, says="As it was.", media=())) if of_state else (told,),
+            errors=(*query.errors, "request_invalid", *(("too_many_streams",) if stream else ())),
+        )
+
+    def _etag(self, query: AnyQuery) -> str:
+        """Empty while the state may be old: what is read then must not be taken for current later."""
+        cache = self._parts.view.cache
+        return "" if cache.stale or query.name not in OF_STATE else etag_of(int(cache.revision))
+
+    def _told(self, result: Result, etag: str) -> Response:
+        """The result's members, between which revision they are as of, and whether that may be old."""
+        cache = self._parts.view.cache
+        stale = cache.stale or not self._parts.leader()
+        head = b'{"revision":%d,"stale":%b' % (cache.revision, b"true" if stale else b"false")
+        body = msgspec.json.encode(result)
+        raw = head + (b"," + body[1:] if len(body) > 2 else b"}")
+        return Response(raw, headers={"etag": etag} if etag else None, media_type=JSON)
