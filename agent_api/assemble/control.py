@@ -36,6 +36,7 @@ from runtime.cluster.membership import Membership, Publisher
 from runtime.cluster.ports import addresses_of
 from runtime.cluster.seed import plant_seed
 from runtime.cluster.supervision import SupervisorClient
+from runtime.config.following import ConfigFollower
 from runtime.config.settings import NodeSettings, file_members, read_settings
 from runtime.consensus.cache import StoreCache
 from runtime.consensus.client import StoreClient
@@ -143,6 +144,16 @@ class Parts:
             is_leader=lambda: self.leadership.leader == identity.node,
             clock=self.clock,
         )
+        self.log_level: str = settings.log_level
+        self.file_settings = file_members(layout.data)
+        self.config = ConfigFollower(
+            node=identity.node,
+            state=self.cache,
+            data=layout.data,
+            file=self.file_settings,
+            live=self.take_settings,
+            log=log,
+        )
         self.gate = self._gate()
         self.leaving = Leaving(
             node=identity.node, store=self.store, view=self.view, membership=self.membership, log=log
@@ -160,6 +171,11 @@ class Parts:
             clock=self.clock,
             log=self.log,
         )
+
+    def take_settings(self, settings: NodeSettings) -> None:
+        """What applies at once: gateway and workers hear it with the next question for their figures."""
+        self.log_level = settings.log_level
+        self.log.set_level(settings.log_level)
 
     def keep_core_nodes(self, addresses: dict[str, str]) -> None:
         """For the next start of a node without a store, when none of those that it joined through may be left. A full
@@ -191,11 +207,11 @@ class Parts:
                 found.append(msgspec.msgpack.decode(await source(), type=ProcessReport))
 
         async def of_worker(worker: PooledWorker) -> bytes:
-            return await (await worker.host()).stats()
+            return await (await worker.host()).stats(self.log_level)
 
         with anyio.move_on_after(REPORTS_S):
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(ask, self.gateway.stats)
+                tasks.start_soon(ask, functools.partial(self.gateway.stats, self.log_level))
                 tasks.start_soon(ask, self.gateway.host_stats)
                 for worker in self.pool.all():
                     tasks.start_soon(ask, functools.partial(of_worker, worker))
@@ -255,7 +271,7 @@ class Parts:
             leader=lambda: self.leadership.leader,
             gateway_up=lambda: self.gateway.is_up,
             log=self.log,
-            file_settings=file_members(self.layout.data),
+            file_settings=self.file_settings,
         )
 
 
@@ -280,6 +296,7 @@ async def serve(parts: Parts) -> None:
             parts.manager.run,
             parts.content.repair_forever,
             parts.telemetry.run,
+            parts.config.run,
         ):
             tasks.start_soon(work)
         for job in (_serve_api, _plant, _lead, _push_tables):

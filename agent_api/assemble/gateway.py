@@ -45,7 +45,7 @@ from runtime.invocation.outcome import Outcome
 from runtime.invocation.router import Router
 from runtime.invocation.table import PeerRow
 from runtime.security.tls import client_context, server_context
-from runtime.telemetry.log import Log, open_log
+from runtime.telemetry.log import Log, open_log, take_level
 from runtime.telemetry.process import watch_vitals
 from runtime.telemetry.recorder import Recorder
 from runtime.telemetry.report import ProcessReport
@@ -165,18 +165,16 @@ async def serve(parts: Parts) -> None:
 def verbs(parts: Parts, gateway: Gateway) -> Handlers:
     """What the Unix socket answers: control's verbs, the inline host's, and the calls of workers."""
 
-    def report() -> bytes:
-        return msgspec.msgpack.encode(parts.recorder.report("gateway"))
-
-    def host_report() -> bytes:
+    def host_report(_level: bytes) -> bytes:
         """Counts only: the process's own figures are in the other report."""
         whole = parts.host_recorder.report("inline")
         return msgspec.msgpack.encode(
             ProcessReport(process=whole.process, boot=whole.boot, pid=whole.pid, methods=whole.methods)
         )
 
-    async def stats(_call: IncomingCall) -> bytes:
-        return report()
+    async def stats(call: IncomingCall) -> bytes:
+        take_level(parts.log, call.payload)
+        return msgspec.msgpack.encode(parts.recorder.report("gateway"))
 
     return Handlers(
         unary={

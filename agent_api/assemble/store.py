@@ -60,6 +60,7 @@ async def serve(
     log = open_log(layout.logs, "store", node=identity.node)
     try:
         settings = read_settings(layout.data)
+        log.set_level(settings.log_level)
         if settings.store_engine == "etcd":
             from agent_api.assemble.etcd_store import serve_etcd
 

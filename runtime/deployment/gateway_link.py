@@ -80,9 +80,9 @@ class GatewayLink:
         payload = msgspec.msgpack.encode(DrainRequest(limit_ms))
         await self._link.call(DRAIN, payload, deadline_s=limit_ms / 1_000 + 5.0)
 
-    async def stats(self) -> bytes:
-        """The gateway's ProcessReport, encoded. Raises a CallFault."""
-        return await self._link.call(STATS, deadline_s=1.0)
+    async def stats(self, level: str) -> bytes:
+        """The gateway's ProcessReport, encoded. Raises a CallFault. level: at which it is to log."""
+        return await self._link.call(STATS, level.encode(), deadline_s=1.0)
 
     async def host_stats(self) -> bytes:
         """The report of the instances hosted inline there."""

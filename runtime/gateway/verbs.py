@@ -15,7 +15,7 @@ TABLE: Final = "_gateway/table"
 DRAIN: Final = "_gateway/drain"
 """DrainRequest → DrainReply. The gateway stays, but nothing new comes to it."""
 STATS: Final = "_gateway/stats"
-"""Nothing → ProcessReport."""
+"""The log level in force → ProcessReport."""
 
 
 class TableApplied(msgspec.Struct, frozen=True, array_like=True):

@@ -59,9 +59,9 @@ class RemoteInstanceHost:
         raw = await self._ask("_host/instances", None, ANSWER_LIMIT_S)
         return msgspec.msgpack.decode(raw, type=tuple[HostedInstance, ...])
 
-    async def stats(self) -> bytes:
-        """The process's report, as `runtime.telemetry.report` encodes it."""
-        return await self._ask("_host/stats", None, ANSWER_LIMIT_S)
+    async def stats(self, level: str) -> bytes:
+        """The process's report, as `runtime.telemetry.report` encodes it. level: at which it is to log."""
+        return await self._connection.call("_host/stats", level.encode(), deadline_s=ANSWER_LIMIT_S)
 
     async def _ask(self, target: str, request: msgspec.Struct | None, deadline_s: float) -> bytes:
         payload = b"" if request is None else msgspec.msgpack.encode(request)

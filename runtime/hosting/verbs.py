@@ -14,8 +14,8 @@ _decode_load = msgspec.msgpack.Decoder(LoadRequest)
 _decode_instance = msgspec.msgpack.Decoder(InstanceRequest)
 
 
-def host_verbs(host: Host, stats: Callable[[], bytes]) -> dict[str, UnaryHandler]:
-    """The handlers, by target. `stats` gives the process's report, encoded."""
+def host_verbs(host: Host, stats: Callable[[bytes], bytes]) -> dict[str, UnaryHandler]:
+    """The handlers, by target. `stats` takes the log level in force and gives the process's report, encoded."""
 
     async def load(call: IncomingCall) -> bytes:
         request = _decode_load.decode(call.payload)
@@ -39,8 +39,8 @@ def host_verbs(host: Host, stats: Callable[[], bytes]) -> dict[str, UnaryHandler
     async def instances(_call: IncomingCall) -> bytes:
         return msgspec.msgpack.encode(await host.instances())
 
-    async def report(_call: IncomingCall) -> bytes:
-        return stats()
+    async def report(call: IncomingCall) -> bytes:
+        return stats(call.payload)
 
     return {
         "_host/load": load,

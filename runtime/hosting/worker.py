@@ -27,7 +27,7 @@ from runtime.invocation.incoming import Handlers, IncomingCall
 from runtime.invocation.link import Link
 from runtime.invocation.listener import connect_unix, serve_unix
 from runtime.sdk.services import ServiceFactory
-from runtime.telemetry.log import open_log
+from runtime.telemetry.log import open_log, take_level
 from runtime.telemetry.process import watch_vitals
 from runtime.telemetry.recorder import Recorder
 from runtime.telemetry.segments import SegmentWriter
@@ -113,7 +113,12 @@ async def _serve(parts: WorkerParts, ready: int) -> int:
         spans=spans,
     )
     tasks.start(watch_vitals(recorder.vitals, each_second=spans.tick), name="vitals")
-    verbs = host_verbs(host, lambda: msgspec.msgpack.encode(recorder.report(parts.worker)))
+
+    def stats(level: bytes) -> bytes:
+        take_level(log, level)
+        return msgspec.msgpack.encode(recorder.report(parts.worker))
+
+    verbs = host_verbs(host, stats)
     handlers = Handlers(
         unary=verbs, default=host.answer, failed=lambda call, id_, error: _log_failed(log, call, id_, error)
     )

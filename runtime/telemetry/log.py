@@ -97,6 +97,13 @@ class Log:
             self.flush()
 
 
+def take_level(log: Log, raw: bytes) -> None:
+    """As control tells it with each question for figures. What is no level, as from another version, is not heeded."""
+    level = raw.decode("utf-8", "replace")
+    if level in LEVELS:
+        log.set_level(level)
+
+
 def open_log(directory: Path, process: str, *, node: str = "", level: str = "info", clock: Clock | None = None) -> Log:
     """The log of one process, written below `directory`; flushed at exit. `AETHER_LOG_ECHO=1` copies it to stderr."""
     log = Log(SegmentWriter(directory, process), node=node, process=process, level=level, clock=clock or SystemClock())

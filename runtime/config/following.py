@@ -1,0 +1,65 @@
+"""A node follows the cluster's settings: what applies at once is told at once, the rest is kept for the next start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from runtime.cluster.membership import Lines
+from runtime.config.effective import layers_of
+from runtime.config.settings import Json, NodeSettings, keep, read_kept
+from runtime.consensus.store import Revision
+from runtime.deployment.records import Snapshot
+
+
+class Followed(Snapshot, Protocol):
+    """A cache of the state that tells when it changed."""
+
+    async def ready(self) -> None: ...
+
+    async def changed(self, after: Revision) -> Revision: ...
+
+
+class ConfigFollower:
+    """`run` never returns. `live` is told the settings in force, at the start and whenever they change."""
+
+    def __init__(
+        self,
+        *,
+        node: str,
+        state: Followed,
+        data: Path,
+        file: Mapping[str, Json],
+        live: Callable[[NodeSettings], None],
+        log: Lines,
+    ) -> None:
+        self._node = node
+        self._state = state
+        self._data = data
+        self._file = file
+        self._live = live
+        self._log = log
+        self._kept = read_kept(data)
+
+    async def run(self) -> None:
+        await self._state.ready()
+        while True:
+            seen = self._state.revision
+            self._take()
+            await self._state.changed(seen)
+
+    def _take(self) -> None:
+        stored = layers_of(self._state, self._node, file=self._file).stored()
+        self._live(msgspec.convert({**self._file, **stored}, NodeSettings))
+        if stored == self._kept:
+            return
+        try:
+            keep(self._data, stored)
+        except OSError as error:
+            self._log.warning("config_not_kept", reason=str(error))  # tried again with the next change
+            return
+        self._kept = stored
+        self._log.info("config_kept", settings=sorted(stored))
