@@ -65,6 +65,7 @@ from runtime.security.oidc import OidcSettings
 from runtime.security.tls import client_context, server_context
 from runtime.state.values import NodeRecord
 from runtime.telemetry.desk import DiskRing, TelemetryDesk
+from runtime.telemetry.facts import TOLD
 from runtime.telemetry.log import Log, open_log
 from runtime.telemetry.process import watch_vitals
 from runtime.telemetry.recorder import Recorder
@@ -130,7 +131,7 @@ class Parts:
         self.telemetry = TelemetryDesk(
             node=identity.node,
             store=self.store,
-            prefixes=PREFIXES,
+            prefixes=(*PREFIXES, *TOLD),
             rings={
                 "logs": ring(layout.logs, settings.log_ring_mib, settings.log_ring_days),
                 "traces": ring(layout.traces, settings.trace_ring_mib, settings.log_ring_days),
@@ -156,7 +157,12 @@ class Parts:
         )
         self.gate = self._gate()
         self.leaving = Leaving(
-            node=identity.node, store=self.store, view=self.view, membership=self.membership, log=log
+            node=identity.node,
+            store=self.store,
+            view=self.view,
+            membership=self.membership,
+            end=SupervisorClient(layout.socket("supervisor")).shutdown,
+            log=log,
         )
 
     def _gate(self) -> GateParts:
@@ -297,6 +303,7 @@ async def serve(parts: Parts) -> None:
             parts.content.repair_forever,
             parts.telemetry.run,
             parts.config.run,
+            parts.leaving.run,
         ):
             tasks.start_soon(work)
         for job in (_serve_api, _plant, _lead, _push_tables):

@@ -31,6 +31,7 @@ from runtime.invocation.connection import Connection
 from runtime.names import NodeId, Sha256
 from runtime.operations.identity import new_id
 from runtime.state import keys
+from runtime.telemetry.alerts import AlertWatch
 
 PREFIXES: Final = (
     keys.POLICY,
@@ -98,6 +99,7 @@ class GateParts:
             Applier(self.desk).run,
             Guards(self.desk, figures).run,
             AuditChain(store, functools.partial(_keep, content, store), log).run,
+            AlertWatch(store=store, state=cache, figures=figures, clock=clock).run,
         )
         self.audit = AuditReader(store, functools.partial(_load, content))
         self.audit_log = StoreAuditLog(store)

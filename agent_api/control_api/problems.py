@@ -44,6 +44,7 @@ STATUS: Final = {
     "idempotency_key_reused": 422,
     "version_ambiguous": 409,
     "nowhere_to_go": 409,
+    "quorum_lost": 409,
     "node_up": 409,
     "instance_not_found": 404,
     "slice_not_found": 404,

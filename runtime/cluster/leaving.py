@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Final
 
+import anyio
 import msgspec
 
 from runtime.cluster.membership import Lines, Membership
@@ -19,6 +21,7 @@ from runtime.state.values import encode
 
 DRAIN: Final = "_control/drain"
 LEAVE: Final = "_control/leave"
+END_RETRY_S: Final = 1.0
 MARK_TRIES_MAX: Final = 8  # each lost try is somebody else's change of the same record: a person's, or one a second
 
 
@@ -54,7 +57,18 @@ async def mark_leaving(store: Store, view: StateView, node: NodeId) -> None:
 class Leaving:
     """The verbs of control's Unix socket."""
 
-    def __init__(self, *, node: NodeId, store: Store, view: StateView, membership: Membership, log: Lines) -> None:
+    def __init__(
+        self,
+        *,
+        node: NodeId,
+        store: Store,
+        view: StateView,
+        membership: Membership,
+        end: Callable[[], Awaitable[object]],
+        log: Lines,
+    ) -> None:
+        """end: begins to end all of the node's processes. Raises a RuntimeFault where that cannot be asked for."""
+        self._end = end
         self._node = node
         self._store = store
         self._view = view
@@ -63,6 +77,29 @@ class Leaving:
 
     def verbs(self) -> dict[str, UnaryHandler]:
         return {DRAIN: self._drain, LEAVE: self._leave}
+
+    async def run(self) -> None:
+        """Ends the node once its record asks for that and nothing is left on it. Returns only then."""
+        cache = self._view.cache
+        await cache.wait_for(await self._membership.registered())
+        while True:
+            seen = cache.revision
+            node = self._view.node(self._node)
+            if node is not None and node.shutdown and self._is_empty():
+                break
+            await cache.changed(seen)
+        self._log.info("shutdown_began")
+        await self._tell_leaving()
+        while True:
+            try:
+                await self._end()
+                return
+            except RuntimeFault as error:
+                self._log.warning("shutdown_waits", reason=str(error))
+            await anyio.sleep(END_RETRY_S)
+
+    def _is_empty(self) -> bool:
+        return not self._view.assignments(self._node) and not self._states()
 
     async def _drain(self, _call: IncomingCall) -> bytes:
         """Answers once nothing is assigned here any more; the caller's deadline bounds it."""
@@ -74,7 +111,7 @@ class Leaving:
             node = self._view.node(self._node)
             if not self._somewhere_else():
                 raise NowhereToGo("no other node is there to take this node's instances")
-            if node is not None and node.leaving and not self._view.assignments(self._node) and not self._states():
+            if node is not None and node.leaving and self._is_empty():
                 return b""
             await cache.changed(seen)
 
@@ -88,8 +125,11 @@ class Leaving:
         return any(state.node == self._node for state in self._view.instance_states())
 
     async def _leave(self, _call: IncomingCall) -> bytes:
+        await self._tell_leaving()
+        return b""
+
+    async def _tell_leaving(self) -> None:
         try:
             await self._membership.leave()
         except StoreFault as error:
             self._log.warning("leave_not_told", reason=str(error))  # the lease ends by itself in three seconds
-        return b""

@@ -11,7 +11,7 @@ import anyio
 
 from runtime.clock import Clock
 from runtime.consensus.errors import LeaseNotFound, StoreFault
-from runtime.consensus.store import NO_LEASE, Delete, LeaseId, Operation, Put, Store, absent, unchanged
+from runtime.consensus.store import NO_LEASE, Delete, LeaseId, Operation, Put, Revision, Store, absent, unchanged
 from runtime.state import keys
 from runtime.state.values import NODE_LEASE_MS, NodeLive, NodeRecord, decode, encode
 
@@ -107,6 +107,8 @@ class Membership:
         self._lease = NO_LEASE
         self._lost = anyio.Event()
         self._left = False
+        self._registered = anyio.Event()
+        self._registered_at = Revision(0)
         publisher.lease_lost = self._lose
         live = NodeLive(
             boot=secrets.token_hex(8),
@@ -119,7 +121,8 @@ class Membership:
     async def run(self) -> None:
         while not self._left:
             try:
-                await self._register()
+                self._registered_at = await self._register()
+                self._registered.set()
                 lease = await self._store.grant(NODE_LEASE_MS)
             except StoreFault as error:
                 self._log.warning("membership_waits", reason=str(error))
@@ -131,24 +134,32 @@ class Membership:
             await self._keep(lease)
         await anyio.sleep_forever()
 
+    async def registered(self) -> Revision:
+        """Returns once the node's record is this start's, and as of which revision that is so."""
+        await self._registered.wait()
+        return self._registered_at
+
     async def leave(self) -> None:
         """The node's keys go at once instead of when the lease ends."""
         self._left = True
         self._lose()
         await self._store.revoke(self._lease)
 
-    async def _register(self) -> None:
-        """Writes the node's record, unless it stands already; a mark of leaving from an earlier stop is taken off."""
-        key, written = keys.node(self._record.node), False
-        while not written:  # what was read is compared: somebody may cordon the node at this moment
-            found = (await self._store.get(key)).item
-            record = self._record
+    async def _register(self) -> Revision:
+        """Writes the node's record, unless it stands already. Marks of leaving from before this start are taken off;
+        those from since then stay, also when the lease was lost meanwhile."""
+        key = keys.node(self._record.node)
+        while True:  # what was read is compared: somebody may cordon the node at this moment
+            read = await self._store.get(key)
+            found, record = read.item, self._record
             if found is not None:
-                record = _with_cordon(record, cordoned=decode(found.value, NodeRecord).cordoned)
+                record = _with_marks(record, decode(found.value, NodeRecord), cordon_only=not self._registered.is_set())
                 if found.value == encode(record):
-                    return
+                    return read.revision
             as_read = unchanged(key, found.mod_revision) if found is not None else absent(key)
-            written = (await self._store.txn([as_read], [Put(key=key, value=encode(record))])).succeeded
+            result = await self._store.txn([as_read], [Put(key=key, value=encode(record))])
+            if result.succeeded:
+                return result.revision
 
     async def _keep(self, lease: LeaseId) -> None:
         while not self._lost.is_set():
@@ -166,7 +177,13 @@ class Membership:
         self._lost.set()
 
 
-def _with_cordon(record: NodeRecord, *, cordoned: bool) -> NodeRecord:
+def _with_marks(record: NodeRecord, known: NodeRecord, *, cordon_only: bool) -> NodeRecord:
     return NodeRecord(
-        node=record.node, role=record.role, zone=record.zone, addresses=record.addresses, cordoned=cordoned
+        node=record.node,
+        role=record.role,
+        zone=record.zone,
+        addresses=record.addresses,
+        cordoned=known.cordoned,
+        leaving=known.leaving and not cordon_only,
+        shutdown=known.shutdown and not cordon_only,
     )

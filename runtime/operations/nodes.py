@@ -52,6 +52,12 @@ def _marked(
                 detail=f"no other node is there to take {record.node}'s instances",
                 remedy="Start, activate or uncordon another node first.",
             )
+        if after.shutdown and not record.shutdown and _decides(state, record):
+            return Refusal(
+                code="quorum_lost",
+                detail=f"without {record.node} no majority of the core nodes would be left to decide anything",
+                remedy="Start another core node first, or take members out of the store: aether store member remove.",
+            )
         return Plan(
             operation=operation,
             subject=subject(request),
@@ -151,6 +157,14 @@ def _somewhere_else(state: PlanState, node: str) -> bool:
     return any(other.node != node and not other.leaving and not other.cordoned for other in state.records.live_nodes())
 
 
+def _decides(state: PlanState, record: NodeRecord) -> bool:
+    """Whether the store's majority stands and falls with it, as far as the nodes' records tell."""
+    core = [each for each in state.records.nodes() if each.role == "core"]
+    live = {each.node for each in state.records.live_nodes()}
+    left = [each for each in core if each.node != record.node and each.node in live and not each.shutdown]
+    return record.role == "core" and len(left) <= len(core) // 2
+
+
 def _blast(state: PlanState, node: NodeId) -> BlastRadius:
     """The share is of all instances: the worst slice's would say 1 for a slice of one instance, which only moves."""
     placed = state.all_records.placed()
@@ -223,7 +237,7 @@ OPERATIONS: Final = (
         risk=Risk.HIGH,
         role=Role.ADMIN,
         converged=shut_down,
-        errors=("nowhere_to_go",),
+        errors=("nowhere_to_go", "quorum_lost"),
     ),
     _change(
         "forget",

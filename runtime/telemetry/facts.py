@@ -51,6 +51,8 @@ def _fact(event: WatchEvent, before: bytes | None) -> Made:
     if key == LEADER_KEY:
         return "LeaderChanged", {"leader": (after or b"").decode("utf-8", "replace")}
     kind = key.partition("/")[0] + "/"
+    if kind in _TEXTS:
+        return _text(kind, key, after)
     make = _BY_KIND.get(kind)
     if make is None:
         return None
@@ -132,6 +134,77 @@ def _artifact(parts: tuple[str, ...], after: Values, before: Values) -> Made:
     return None if before is not None else ("ArtifactUploaded", {**data, "sha256": after.get("sha256")})
 
 
+def _proposal(parts: tuple[str, ...], after: Values, before: Values) -> Made:
+    if after is None:
+        return None  # history that is trimmed
+    data: dict[str, object] = {"proposal": parts[0], "subject": after.get("subject"), "summary": after.get("summary")}
+    state, earlier = after.get("state", "pending"), (before or {}).get("state", "pending")
+    if before is None:
+        return "ProposalCreated", data
+    if state == earlier:
+        return "ProposalVoted", {**data, "votes": _count(after.get("votes"))}
+    if state == "pending":
+        return "ProposalUnapproved", data
+    name = "".join(word.capitalize() for word in str(state).split("_"))
+    return f"Proposal{name}", {**data, "ended": after.get("ended", "")}
+
+
+def _count(value: object) -> int:
+    return len(value) if isinstance(value, list) else 0
+
+
+def _alert(parts: tuple[str, ...], after: Values, before: Values) -> Made:
+    data: dict[str, object] = {"slice": parts[0], "metric": parts[1]}
+    if after is None:
+        return "AlertCleared", data
+    return (
+        None
+        if before is not None
+        else ("AlertFired", {**data, "value": after.get("value"), "bound": after.get("bound")})
+    )
+
+
+def _config(parts: tuple[str, ...], after: Values, _before: Values) -> Made:
+    return ("ConfigUnset" if after is None else "ConfigSet"), {"scope": parts[0], "name": parts[1]}
+
+
+def _policy(_parts: tuple[str, ...], after: Values, _before: Values) -> Made:
+    return ("PolicyReset" if after is None else "PolicySet"), {}
+
+
+def _principal(parts: tuple[str, ...], after: Values, before: Values) -> Made:
+    if after is None:
+        return "PrincipalRemoved", {"principal": parts[0]}
+    if after == before:
+        return None  # written anew so that two changes do not pass each other
+    data: dict[str, object] = {
+        "principal": parts[0],
+        "role": after.get("role"),
+        "disabled": after.get("disabled", False),
+    }
+    return "PrincipalSet", data
+
+
+def _api_key(_parts: tuple[str, ...], after: Values, before: Values) -> Made:
+    known = after or before or {}
+    return ("KeyRevoked" if after is None else "KeyCreated"), {
+        "principal": known.get("principal"),
+        "name": known.get("name"),
+    }
+
+
+_TEXTS: Final = {keys.FREEZES: ("FreezeSet", "FreezeLifted"), keys.INCIDENTS: ("IncidentOpened", "IncidentClosed")}
+"""Kinds whose values are words, not records: the events of their coming and going."""
+
+
+def _text(kind: str, key: str, after: bytes | None) -> Made:
+    begun, ended = _TEXTS[kind]
+    subject = key.removeprefix(kind)
+    if after is None:
+        return ended, {"subject": subject}
+    return begun, {"subject": subject, "why": after.decode("utf-8", "replace")}
+
+
 _BY_KIND: Final[dict[str, Callable[[tuple[str, ...], Values, Values], Made]]] = {
     keys.NODES_LIVE: _live,
     keys.NODES: _node,
@@ -141,4 +214,22 @@ _BY_KIND: Final[dict[str, Callable[[tuple[str, ...], Values, Values], Made]]] = 
     keys.INSTANCE_STATES: _state,
     keys.ENDPOINTS: _endpoint,
     keys.ARTIFACTS: _artifact,
+    keys.PROPOSALS: _proposal,
+    keys.ALERTS: _alert,
+    keys.CONFIG: _config,
+    f"{keys.POLICY}/": _policy,
+    keys.PRINCIPALS: _principal,
+    keys.API_KEYS: _api_key,
 }
+
+TOLD: Final = (
+    keys.PROPOSALS,
+    keys.ALERTS,
+    keys.CONFIG,
+    keys.POLICY,
+    keys.FREEZES,
+    keys.INCIDENTS,
+    keys.PRINCIPALS,
+    keys.API_KEYS,
+)
+"""What facts are made from beside what deployment reads."""

@@ -7,20 +7,22 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import cast
 
+import anyio
 import msgspec
 import pytest
 
 from runtime.clock import SystemClock
-from runtime.cluster.leaving import MARK_TRIES_MAX, NotMember, mark_leaving
+from runtime.cluster.leaving import MARK_TRIES_MAX, Leaving, NotMember, mark_leaving
 from runtime.cluster.membership import Membership, Publisher
 from runtime.consensus.cache import StoreCache
 from runtime.consensus.memory import MemoryStore
-from runtime.consensus.store import Compare, GetResult, LeaseId, Operation, Put, Store, TxnResult
+from runtime.consensus.store import Compare, Delete, GetResult, LeaseId, Operation, Put, Store, TxnResult
 from runtime.deployment.errors import ChangedMeanwhile
 from runtime.deployment.view import PREFIXES, StateView
-from runtime.names import NodeId
+from runtime.names import NodeId, SliceName
 from runtime.state import keys
-from runtime.state.values import Addresses, NodeRecord, decode, encode
+from runtime.state.values import Addresses, InstanceAssignment, NodeRecord, decode, encode
+from tests.unit.gate_parts import target
 
 pytestmark = pytest.mark.anyio
 
@@ -124,3 +126,53 @@ async def test_a_node_that_registers_while_it_is_cordoned_stays_cordoned() -> No
     membership = Membership(store=seen, record=RECORD, publisher=Publisher(seen), clock=SystemClock(), log=Silent())
     await membership._register()
     assert (stands(store).leaving, stands(store).cordoned) == (False, True)
+
+
+async def test_marks_of_this_start_stay_when_the_lease_is_lost_meanwhile() -> None:
+    """A drain that a lost lease undoes would never end."""
+    store = MemoryStore()
+    membership = Membership(store=store, record=RECORD, publisher=Publisher(store), clock=SystemClock(), log=Silent())
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(membership.run)
+        await membership.registered()
+        await write(store, msgspec.structs.replace(stands(store), leaving=True, shutdown=True))
+        await membership._register()
+        assert (stands(store).leaving, stands(store).shutdown) == (True, True)
+        tasks.cancel_scope.cancel()
+
+
+async def test_a_node_ends_once_its_record_asks_for_it_and_nothing_is_left_on_it(
+    view: tuple[MemoryStore, StateView],
+) -> None:
+    """Not before: what runs there would be cut off. And not because of what an earlier start was told."""
+    store, state = view
+    await write(store, msgspec.structs.replace(stands(store), shutdown=True))
+    assignment = InstanceAssignment(
+        slice="orders", number=0, version="1", artifact_sha256="s", settings=target("orders", 1).settings, generation=1
+    )
+    key = keys.instance(N1, SliceName("orders"), 0)
+    await store.txn((), [Put(key=key, value=encode(assignment))])
+    membership = Membership(store=store, record=RECORD, publisher=Publisher(store), clock=SystemClock(), log=Silent())
+    ended = anyio.Event()
+    tries: list[int] = []
+
+    async def end() -> None:
+        tries.append(0)
+        ended.set()
+
+    leaving = Leaving(node=N1, store=store, view=state, membership=membership, end=end, log=Silent())
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(leaving.run)
+        tasks.start_soon(membership.run)
+        await state.cache.wait_for(await membership.registered())
+        assert not stands(store).shutdown
+        revision = (
+            await store.txn((), [Put(key=keys.node(N1), value=encode(msgspec.structs.replace(RECORD, shutdown=True)))])
+        ).revision
+        await state.cache.wait_for(revision)
+        await anyio.wait_all_tasks_blocked()
+        assert not tries
+        await store.txn((), [Delete(key=key)])
+        with anyio.fail_after(5):
+            await ended.wait()
+        tasks.cancel_scope.cancel()
