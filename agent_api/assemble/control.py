@@ -128,7 +128,23 @@ class Parts:
         )
         self.deployer = ClusterManager(store=self.store, view=self.view, clock=self.clock, log=log)
         self.recorder = Recorder()
-        self.telemetry = TelemetryDesk(
+        self.telemetry = self._telemetry(settings)
+        self.log_level: str = settings.log_level
+        self.file_settings = file_members(layout.data)
+        self.config = self._config()
+        self.gate = self._gate()
+        self.leaving = Leaving(
+            node=identity.node,
+            store=self.store,
+            view=self.view,
+            membership=self.membership,
+            end=SupervisorClient(layout.socket("supervisor")).shutdown,
+            log=log,
+        )
+
+    def _telemetry(self, settings: NodeSettings) -> TelemetryDesk:
+        layout, identity = self.layout, self.identity
+        return TelemetryDesk(
             node=identity.node,
             store=self.store,
             prefixes=(*PREFIXES, *TOLD),
@@ -145,24 +161,15 @@ class Parts:
             is_leader=lambda: self.leadership.leader == identity.node,
             clock=self.clock,
         )
-        self.log_level: str = settings.log_level
-        self.file_settings = file_members(layout.data)
-        self.config = ConfigFollower(
-            node=identity.node,
+
+    def _config(self) -> ConfigFollower:
+        return ConfigFollower(
+            node=self.identity.node,
             state=self.cache,
-            data=layout.data,
+            data=self.layout.data,
             file=self.file_settings,
             live=self.take_settings,
-            log=log,
-        )
-        self.gate = self._gate()
-        self.leaving = Leaving(
-            node=identity.node,
-            store=self.store,
-            view=self.view,
-            membership=self.membership,
-            end=SupervisorClient(layout.socket("supervisor")).shutdown,
-            log=log,
+            log=self.log,
         )
 
     def _gate(self) -> GateParts:
