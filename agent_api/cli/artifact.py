@@ -1,16 +1,19 @@
-"""`aether artifact`: upload, list and delete artifacts."""
+"""`aether artifact upload`; the other verbs come from the catalogue."""
 
 from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from agent_api.cli.api_client import ApiClient, add_api_arguments, client_for
+from agent_api.cli.connecting import add_api_arguments, client_of
 from agent_api.cli.failure import report
+from agent_api.cli.progress import ByteBar
+from agent_api.cli.table import show_json
+from agent_api.client.answers import body_of, decoded
+from agent_api.client.message import HttpRequest
 from runtime.errors import RuntimeFault
 
 UPLOAD_TIMEOUT_S: Final = 600.0
@@ -26,71 +29,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     upload = actions.add_parser("upload", help="send a wheel to the cluster")
     upload.add_argument("wheel", type=Path, metavar="WHEEL")
-    listing = actions.add_parser("list", help="what the cluster keeps")
-    listing.add_argument("--json", action="store_true")
-    delete = actions.add_parser("delete", help="forget an artifact that nothing runs")
-    delete.add_argument("coordinate", metavar="NAME==VERSION")
-    for action in (upload, listing, delete):
-        add_api_arguments(action)
+    upload.add_argument("--json", action="store_true", help="print the API's answer as JSON")
+    add_api_arguments(upload)
 
 
 def run(arguments: argparse.Namespace) -> int:
     try:
-        api = client_for(arguments.data, arguments.api)
-        match arguments.action:
-            case "upload":
-                return _upload(api, arguments.wheel)
-            case "delete":
-                return _delete(api, arguments.coordinate)
-            case _:
-                return _list(api, as_json=arguments.json)
+        return _upload(arguments)
     except RuntimeFault as fault:
-        return report(f"artifact {arguments.action}", fault)
+        return report("artifact upload", fault)
 
 
-def _upload(api: ApiClient, wheel: Path) -> int:
+def _upload(arguments: argparse.Namespace) -> int:
+    wheel: Path = arguments.wheel
     try:
         with wheel.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         size_bytes = wheel.stat().st_size
     except OSError as error:
         raise FileUnreadable(f"{wheel} cannot be read: {error.strerror}") from error
-    kept = api.send(
-        "POST",
-        f"/v1/artifacts?sha256={sha256}",
-        _pieces(wheel),
-        content_type="application/octet-stream",
-        content_length=size_bytes,
+    request = HttpRequest(
+        method="POST",
+        path=f"/v1/artifacts?sha256={sha256}",
+        body=_pieces(wheel, size_bytes),
+        headers={"content-type": "application/octet-stream", "content-length": str(size_bytes)},
         timeout_s=UPLOAD_TIMEOUT_S,
     )
-    assert isinstance(kept, dict)
-    print(f"kept {kept['name']}=={kept['version']} ({size_bytes} bytes, sha256 {sha256})")
+    with client_of(arguments) as client:
+        kept = decoded(body_of(client.request(request)), dict[str, object])
+    if arguments.json:
+        show_json(kept)
+    else:
+        print(f"kept {kept['name']}=={kept['version']} ({size_bytes} bytes, sha256 {sha256})")
     return 0
 
 
-def _pieces(wheel: Path) -> Iterator[bytes]:
+def _pieces(wheel: Path, size_bytes: int) -> Iterator[bytes]:
+    told, done = ByteBar(), 0
     with wheel.open("rb") as file:
         while piece := file.read(PIECE_BYTES):
             yield piece
-
-
-def _list(api: ApiClient, *, as_json: bool) -> int:
-    answer = api.get("/v1/artifacts")
-    rows = answer.get("artifacts", []) if isinstance(answer, dict) else answer
-    assert isinstance(rows, list)
-    if as_json:
-        print(json.dumps(rows, indent=2))
-        return 0
-    for row in rows:
-        slices = ", ".join(row.get("slices", []))
-        print(f"{row['name']}=={row['version']}  {row['size_bytes']:>10} bytes  {row['sha256'][:12]}…  {slices}")
-    if not rows:
-        print("no artifacts; upload one: aether artifact upload WHEEL")
-    return 0
-
-
-def _delete(api: ApiClient, coordinate: str) -> int:
-    name, _, version = coordinate.partition("==")
-    api.send("DELETE", f"/v1/artifacts/{name}/{version}")
-    print(f"deleted {coordinate}")
-    return 0
+            done += len(piece)
+            told(done, size_bytes)

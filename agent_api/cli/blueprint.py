@@ -1,73 +1,62 @@
-"""`aether blueprint apply|validate|list|delete`."""
+"""`aether blueprint apply|validate FILE`; the other verbs come from the catalogue."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
-from typing import Final, cast
+from typing import cast
 
-from agent_api.cli.api_client import ApiClient
-from agent_api.cli.api_commands import Row, add_common, rows_of, show, show_json, with_client
+from agent_api.cli.change import add_change_arguments, carry_out
+from agent_api.cli.connecting import add_api_arguments, client_of
+from agent_api.cli.failure import report
+from agent_api.cli.main import DONE, FAILED
+from agent_api.cli.members import read_text
+from agent_api.cli.query import answered
+from agent_api.cli.table import show_json
 from runtime.deployment.blueprint import parse
+from runtime.errors import RuntimeFault
 
-TOML: Final = "application/toml"
+
+class BlueprintRefused(RuntimeFault):
+    """What the API found wrong with a blueprint."""
+
+    def __init__(self, code: str, detail: str, remedy: str) -> None:
+        super().__init__(detail)
+        self.code = code  # type: ignore[misc]  # each has its own
+        self.remedy = remedy  # type: ignore[misc]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for verb, text in (("apply", "make the cluster as the file says"), ("validate", "check the file, change nothing")):
-        each = verbs.add_parser(verb, help=text)
-        each.add_argument("file", type=Path)
-        add_common(each)
-    add_common(verbs.add_parser("list", help="what is applied"))
-    delete = verbs.add_parser("delete", help="stop all that the blueprint deploys")
-    delete.add_argument("id")
-    add_common(delete)
+        each = verbs.add_parser(verb, help=text, description=text)
+        each.add_argument("file", type=Path, metavar="FILE", help="the blueprint as TOML; - is the standard input")
+        each.add_argument("--json", action="store_true", help="print the API's answer as JSON")
+        if verb == "apply":
+            add_change_arguments(each)
+        add_api_arguments(each)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    verb = {"apply": _apply, "validate": _apply, "list": _list, "delete": _delete}[arguments.verb]
-    return with_client(arguments, "blueprint", lambda client: verb(client, arguments))
-
-
-def _apply(client: ApiClient, arguments: argparse.Namespace) -> int:
     try:
-        raw = arguments.file.read_bytes()
-    except OSError as error:
-        print(f"aether blueprint: cannot read {arguments.file}: {error.strerror}", file=sys.stderr)
-        return 1
-    record = parse(raw)
-    dry = "?dry_run=true" if arguments.verb == "validate" else ""
-    answer = cast(Row, client.send("PUT", f"/v1/blueprints/{record.blueprint}{dry}", raw, content_type=TOML))
+        source = read_text(arguments.file)
+        record = parse(source.encode())
+        if arguments.verb == "validate":
+            return _validate(arguments, source)
+        members: dict[str, object] = {"blueprint": record.blueprint, "source": source}
+        with client_of(arguments) as client:
+            return carry_out(client, client.talks.catalogue.change("blueprint.apply"), members, arguments)
+    except RuntimeFault as fault:
+        return report("blueprint", fault)
+
+
+def _validate(arguments: argparse.Namespace, source: str) -> int:
+    with client_of(arguments) as client:
+        found = answered(client, client.talks.query("blueprint.validate"), {"source": source})
     if arguments.json:
-        show_json(answer)
-    elif dry:
-        print(f"{arguments.file} is valid")
-    else:
-        routes = cast(list[str], answer["routes"])
-        print(f"blueprint {record.blueprint} applied: {len(record.slices)} slices, {len(routes)} routes")
-        for route in routes:
-            print(f"  {route}")
-    return 0
-
-
-def _list(client: ApiClient, arguments: argparse.Namespace) -> int:
-    answer = client.get("/v1/blueprints")
-    if arguments.json:
-        show_json(answer)
-        return 0
-    rows = rows_of(answer, "blueprints")
-    for row in rows:
-        row["names"] = [f"{each['slice']} {each['version']}" for each in cast(list[Row], row["slices"])]
-    show(rows, (("BLUEPRINT", "blueprint"), ("SLICES", "names")))
-    return 0
-
-
-def _delete(client: ApiClient, arguments: argparse.Namespace) -> int:
-    answer = client.send("DELETE", f"/v1/blueprints/{arguments.id}")
-    if arguments.json:
-        show_json(answer)
-    else:
-        print(f"blueprint {arguments.id} deleted; its instances are being stopped")
-    return 0
+        show_json(found)
+        return DONE if found["valid"] else FAILED
+    if not found["valid"]:
+        raise BlueprintRefused(*(cast(str, found[name]) for name in ("code", "detail", "remedy")))
+    print(f"{arguments.file} is valid: {found['summary']}")
+    return DONE

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 
+from agent_api.cli.paint import painted
 from runtime.errors import RuntimeFault
 
 
 def report(command: str, fault: RuntimeFault) -> int:
-    """Prints to stderr and returns the exit code 1."""
+    """Prints to stderr and returns the exit code 1, or 2 where the words themselves were wrong."""
     problem = fault.problem()
-    print(f"aether {command}: {problem['detail']}", file=sys.stderr)
+    print(f"{painted('aether', 'red', to=sys.stderr)} {command}: {problem['detail']}", file=sys.stderr)
     if problem["remedy"]:
         print(f"  {problem['remedy']}", file=sys.stderr)
-    return 1
+    elif problem["retryable"]:
+        print("  Try again.", file=sys.stderr)
+    return 2 if problem["code"] == "request_invalid" and not hasattr(fault, "status") else 1

@@ -1,4 +1,4 @@
-"""The `aether` command: finds the subcommand's module, imports only that, runs it."""
+"""The `aether` command: finds what the words mean, imports only that, runs it."""
 
 from __future__ import annotations
 
@@ -6,28 +6,32 @@ import argparse
 import importlib
 import os
 import sys
-from typing import Final, Protocol, cast
+from collections.abc import Sequence
+from typing import Protocol, cast
 
-COMMANDS: Final = {
-    "forge": "start a cluster in a box and deploy applications to it",
-    "cluster": "begin a cluster, make join tokens",
-    "node": "start, stop and inspect a node",
-    "store": "inspect, back up and repair the consensus store",
-    "build": "build a wheel of slices from a project",
-    "new-slice": "scaffold a project with one slice and its test",
-    "artifact": "upload, list and delete artifacts",
-    "blueprint": "apply, validate, list and delete blueprints",
-    "slice": "list slices and scale them",
-    "status": "nodes, slices, instances and routes at a glance",
-    "events": "what happened in the cluster",
-    "bench": "measure Aether against its peers on this machine",
-    "campaign": "run a long test campaign",
-    "simulate": "run the store's engine on simulated time, network and disk, by seed",
-}
+from agent_api.cli.grammar import (
+    COMMANDS,
+    LAUNCHER_COMMANDS,
+    MODULES,
+    NOUNS,
+    VERBS,
+    is_plural,
+    nearest,
+    singular,
+    verbs_of,
+)
 
-LAUNCHER_COMMANDS: Final = {  # carried out by the launcher at the root of a checkout
-    "check": "for developers: format, lint, types, imports, unit tests; under a minute",
-    "test": "for developers: all tests",
+DONE, FAILED, USAGE, PROPOSED, NOT_CONVERGED = range(5)
+"""Exit codes; 130 is interrupted, 141 that nobody reads the output any more."""
+
+EXIT_CODES = {
+    DONE: "done",
+    FAILED: "refused or failed",
+    USAGE: "wrong usage",
+    PROPOSED: "proposed, and waiting for approval",
+    NOT_CONVERGED: "made, but it had not taken hold when the wait was over",
+    130: "interrupted",
+    141: "nobody reads the output any more",
 }
 
 
@@ -40,19 +44,10 @@ class Command(Protocol):
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 130 interrupted, 141 nobody reads the output any more."""
+    """Runs a command and gives its exit code."""
     words = sys.argv[1:] if argv is None else argv
-    if not words or words[0] in ("-h", "--help", "help"):
-        print(_overview())
-        return 0 if words else 2
-    if words[0] not in COMMANDS:
-        print(f"aether: unknown command {words[0]!r}{_nearest(words[0])}; see ./aether --help", file=sys.stderr)
-        return 2
-    command = cast(Command, importlib.import_module(f"agent_api.cli.{words[0].replace('-', '_')}"))  # by convention
-    parser = argparse.ArgumentParser(prog=f"aether {words[0]}", description=COMMANDS[words[0]])
-    command.add_arguments(parser)
     try:
-        return command.run(parser.parse_args(words[1:]))
+        return run_words(words)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
@@ -60,16 +55,77 @@ def main(argv: list[str] | None = None) -> int:
         return 141
 
 
-def _overview() -> str:
-    rows = "\n".join(f"  {name:<10} {text}" for name, text in {**COMMANDS, **LAUNCHER_COMMANDS}.items())
-    return f"usage: aether COMMAND …\n\n{rows}\n\n`aether COMMAND --help` tells more."
+def run_words(words: Sequence[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(overview())
+        return DONE if words else USAGE
+    if words[0] == "__complete":  # what completion scripts ask
+        from agent_api.cli.complete import print_candidates
+
+        return print_candidates(words[1:])
+    word = singular(words[0])
+    if word in COMMANDS:
+        return _run_module(word, words[1:], prog=word)
+    if word in NOUNS:
+        return _run_noun(word, words)
+    print(f"aether: unknown command {words[0]!r}{nearest(words[0], (*COMMANDS, *NOUNS))}", file=sys.stderr)
+    print("  List them: aether --help", file=sys.stderr)
+    return USAGE
 
 
-def _nearest(word: str) -> str:
-    import difflib
+def _run_noun(noun: str, words: Sequence[str]) -> int:
+    rest = words[1:]
+    if is_plural(words[0]) and (not rest or rest[0].startswith("--")) and "--help" not in rest:
+        rest = ["list", *rest]  # `aether proposals`
+    if not rest or rest[0] in ("-h", "--help", "help"):
+        print(noun_overview(noun))
+        return DONE if rest else USAGE
+    if rest[0] in VERBS.get(noun, {}):
+        return _run_module(noun, rest, prog=noun)
+    from agent_api.cli.grammar import operations_of
 
-    near = difflib.get_close_matches(word, COMMANDS, n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    operation = operations_of(noun).get(rest[0])
+    if operation is None:
+        print(f"aether {noun}: unknown verb {rest[0]!r}{nearest(rest[0], verbs_of(noun))}", file=sys.stderr)
+        print(f"  List them: aether {noun} --help", file=sys.stderr)
+        return USAGE
+    from agent_api.cli.operation import run_operation
+
+    return run_operation(operation, rest[1:])
+
+
+def _run_module(name: str, words: Sequence[str], *, prog: str) -> int:
+    parser, command = module_parser(name, prog)
+    return command.run(parser.parse_args(words))
+
+
+def module_parser(name: str, prog: str) -> tuple[argparse.ArgumentParser, Command]:
+    module = MODULES.get(name, name).replace("-", "_")
+    command = cast(Command, importlib.import_module(f"agent_api.cli.{module}"))  # by convention
+    parser = argparse.ArgumentParser(prog=f"aether {prog}", description=COMMANDS.get(name) or NOUNS[name])
+    parser.set_defaults(command=name)
+    command.add_arguments(parser)
+    return parser, command
+
+
+def overview() -> str:
+    groups = {"the cluster": NOUNS, "commands": COMMANDS, "in a checkout": LAUNCHER_COMMANDS}
+    parts = [f"{title}\n{_rows(rows)}" for title, rows in groups.items()]
+    codes = ", ".join(f"{code} {text}" for code, text in EXIT_CODES.items())
+    return (
+        "usage: aether NOUN VERB …, or aether COMMAND …\n\n"
+        + "\n\n".join(parts)
+        + f"\n\n`aether NOUN --help` lists its verbs; `aether NOUN VERB --help` tells more.\nExit codes: {codes}."
+    )
+
+
+def noun_overview(noun: str) -> str:
+    return f"usage: aether {noun} VERB …\n\n{_rows(verbs_of(noun))}\n\n`aether {noun} VERB --help` tells more."
+
+
+def _rows(rows: dict[str, str]) -> str:
+    width = max(map(len, rows))
+    return "\n".join(f"  {name:<{width}}  {text}" for name, text in rows.items())
 
 
 if __name__ == "__main__":

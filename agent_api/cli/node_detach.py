@@ -8,8 +8,9 @@ import time
 from pathlib import Path
 from typing import Final
 
-from agent_api.cli.api_client import ApiClient, ApiRefused, ApiUnreachable
 from agent_api.cli.node_join import identity_of
+from agent_api.client.message import HttpReply, HttpRequest
+from agent_api.client.sync_wire import SyncWire
 from runtime.cluster.layout import NodeLayout
 from runtime.cluster.ports import addresses_of
 from runtime.errors import RuntimeFault
@@ -53,11 +54,10 @@ def start_detached(data: Path) -> int:
 
 
 def _lives(address: str) -> bool:
-    try:
-        ApiClient(address).send_raw("GET", "/health/live", timeout_s=2.0)
-    except (ApiUnreachable, ApiRefused):
-        return False
-    return True
+    wire = SyncWire()
+    reply = wire.send(address, HttpRequest(method="GET", path="/health/live", timeout_s=2.0))
+    wire.close()
+    return isinstance(reply, HttpReply) and reply.status < 400
 
 
 def _last_line(path: Path) -> str:

@@ -11,8 +11,9 @@ from typing import Final
 
 import msgspec
 
-from agent_api.cli.api_client import ApiClient, ApiRefused
 from agent_api.cli.listening import chosen, differs
+from agent_api.client.client import Client
+from agent_api.client.message import HttpRequest
 from runtime.clock import SystemClock
 from runtime.cluster.founding import (
     DirectoryUnusable,
@@ -82,20 +83,22 @@ def join(arguments: argparse.Namespace) -> NodeIdentity:
     )
     clock = SystemClock()
     attempt = begin_join(plan, token, now_unix_ms=clock.unix_ms())
-    answer = _ask(ApiClient(address), attempt.request())
+    answer = _ask(address, attempt.request())
     return finish_join(arguments.data, plan, attempt, attempt.accept(answer, now_unix_ms=clock.unix_ms()))
 
 
-def _ask(api: ApiClient, request: bytes) -> bytes:
+def _ask(address: str, body: bytes) -> bytes:
     """Sends the same request again while the cluster elects a leader or admits another node."""
+    request = HttpRequest(method="POST", path="/v1/join", body=body, timeout_s=JOIN_TIMEOUT_S)
     give_up_at_s = time.monotonic() + JOIN_TIMEOUT_S
-    while True:
-        try:
-            return api.send_raw("POST", "/v1/join", request, timeout_s=JOIN_TIMEOUT_S)
-        except ApiRefused as error:
-            if error.status != SERVICE_UNAVAILABLE or time.monotonic() > give_up_at_s:
-                raise refusal(error.body) from error
-        time.sleep(RETRY_S)
+    with Client(address) as api:
+        while True:
+            reply = api.request(request)
+            if reply.status < 400:
+                return reply.body
+            if reply.status != SERVICE_UNAVAILABLE or time.monotonic() > give_up_at_s:
+                raise refusal(reply.body)
+            time.sleep(RETRY_S)
 
 
 def _existing(layout: NodeLayout, arguments: argparse.Namespace) -> NodeIdentity:

@@ -7,8 +7,12 @@ import time
 from pathlib import Path
 from typing import Final
 
-from agent_api.cli.api_client import ApiClient, ApiRefused, ApiUnreachable, client_for
+from agent_api.cli.connecting import located
 from agent_api.cli.node_join import identity_of
+from agent_api.client.answers import AppliedChange
+from agent_api.client.client import Client
+from agent_api.client.errors import ClientFault
+from agent_api.client.requests import ChangeOptions
 from runtime.cluster.layout import NodeLayout
 from runtime.cluster.parentage import is_alive, start_ticks
 from runtime.cluster.supervision import SupervisorClient, SupervisorUnavailable
@@ -40,7 +44,7 @@ def stop(data: Path, *, leave: bool, at_once: bool, timeout_s: float) -> int:
         return 0
     ticks = start_ticks(supervisor)
     if (not at_once or leave) and not _withdrawn_locally(NodeLayout(data), leave=leave, timeout_s=timeout_s):
-        _withdraw(client_for(data, None), identity.node, leave=leave, timeout_s=timeout_s)
+        _withdraw(data, identity.node, leave=leave, timeout_s=timeout_s)
     asyncio.run(client.shutdown())
     _await_end(supervisor, ticks)
     print(f"node {identity.node} stopped" + (" and left the cluster" if leave else ""))
@@ -73,34 +77,20 @@ def _withdrawn_locally(layout: NodeLayout, *, leave: bool, timeout_s: float) -> 
     return True
 
 
-def _withdraw(api: ApiClient, node: str, *, leave: bool, timeout_s: float) -> None:
+def _withdraw(data: Path, node: str, *, leave: bool, timeout_s: float) -> None:
     """Waits until the node's instances run elsewhere. A cluster that cannot be asked does not keep a node running."""
     try:
-        api.send("POST", f"/v1/nodes/{node}/drain", timeout_s=timeout_s)
-        if not _emptied(api, node, timeout_s=timeout_s):
-            print(f"some instances of {node} could not be moved within {timeout_s:g} s; stopping anyway")
-        if leave:
-            api.send("DELETE", f"/v1/nodes/{node}", timeout_s=timeout_s)
-    except (ApiUnreachable, ApiRefused) as error:
+        found = located(data=data)
+        with Client(*found.addresses, key=found.key) as client:
+            drained = client.submit("node.drain", {"node": node}, ChangeOptions(wait_s=timeout_s))
+            if not isinstance(drained, AppliedChange) or not drained.converged:
+                print(f"some instances of {node} could not be moved within {timeout_s:g} s; stopping anyway")
+            if leave:
+                client.submit("node.forget", {"node": node})
+    except ClientFault as fault:
         if leave:
             raise
-        print(f"instances were not moved first: {error}")
-
-
-def _emptied(api: ApiClient, node: str, *, timeout_s: float) -> bool:
-    give_up_at_s = time.monotonic() + timeout_s
-    while time.monotonic() < give_up_at_s:
-        if not _instances_on(api, node):
-            return True
-        time.sleep(LOOK_S)
-    return False
-
-
-def _instances_on(api: ApiClient, node: str) -> int:
-    listed = api.get("/v1/instances")
-    rows = listed.get("instances", []) if isinstance(listed, dict) else listed
-    assert isinstance(rows, list)
-    return sum(1 for row in rows if isinstance(row, dict) and row.get("node") == node)
+        print(f"instances were not moved first: {fault}")
 
 
 def _await_end(supervisor: int, ticks: int) -> None:

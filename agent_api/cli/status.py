@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from typing import cast
+from typing import Final, cast
 
-from agent_api.cli.api_client import ApiClient
-from agent_api.cli.api_commands import Row, add_common, rows_of, show, show_json, with_client
-from agent_api.cli.slice import COLUMNS
+from agent_api.cli.connecting import add_api_arguments, client_of
+from agent_api.cli.failure import report
+from agent_api.cli.query import answered
+from agent_api.cli.table import Row, show, show_json
+from agent_api.client.client import Client
+from runtime.errors import RuntimeFault
 
-NODE_COLUMNS = (
+NODES: Final = (
     ("NODE", "node"),
     ("STATE", "state"),
     ("ROLE", "role"),
@@ -18,39 +21,57 @@ NODE_COLUMNS = (
     ("HTTP", "http"),
     ("API", "api"),
 )
-INSTANCE_COLUMNS = (
+SLICES: Final = (
+    ("SLICE", "slice"),
+    ("VERSION", "version"),
+    ("WANTED", "wanted"),
+    ("SERVING", "serving"),
+    ("FAILED", "failed"),
+    ("BLUEPRINT", "blueprint"),
+    ("WHY", "reasons"),
+)
+INSTANCES: Final = (
     ("INSTANCE", "name"),
     ("NODE", "node"),
     ("PHASE", "phase"),
     ("RESTARTS", "restarts"),
     ("WHY", "reason"),
 )
+ROUTES: Final = (("METHOD", "method"), ("PATH", "path"), ("SLICE", "slice"), ("VERSION", "version"))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_common(parser)
+    parser.add_argument("--json", action="store_true", help="print the API's answer as JSON")
+    add_api_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    return with_client(arguments, "status", lambda client: _status(client, as_json=arguments.json))
+    try:
+        with client_of(arguments) as client:
+            return _status(client, as_json=arguments.json)
+    except RuntimeFault as fault:
+        return report("status", fault)
 
 
-def _status(client: ApiClient, *, as_json: bool) -> int:
-    status = cast(Row, client.get("/v1/status"))
-    instances = rows_of(client.get("/v1/instances"), "instances")
-    routes = rows_of(client.get("/v1/routes"), "routes")
+def _status(client: Client, *, as_json: bool) -> int:
+    status = answered(client, client.talks.query("cluster.status"), {})
+    instances = _rows(client, "instance.list", "instances")
+    routes = _rows(client, "route.list", "routes")
     if as_json:
         show_json({**status, "instances": instances, "routes": routes})
         return 0
     stale = " (stale: no leader is known)" if status["stale"] else ""
     print(f"revision {status['revision']}, leader {status['leader'] or 'none'}{stale}\n")
-    show([{**node, **cast(Row, node["addresses"])} for node in rows_of(status, "nodes")], NODE_COLUMNS)
+    nodes = cast(list[Row], status["nodes"])
+    show([{**node, **cast(Row, node["addresses"])} for node in nodes], NODES)
     print()
-    show(rows_of(status, "slices"), COLUMNS)
+    show(cast(list[Row], status["slices"]), SLICES)
     print()
-    for instance in instances:
-        instance["name"] = f"{instance['slice']}/{instance['number']}"
-    show(instances, INSTANCE_COLUMNS)
+    show([{**each, "name": f"{each['slice']}/{each['number']}"} for each in instances], INSTANCES)
     print()
-    show(routes, (("METHOD", "method"), ("PATH", "path"), ("SLICE", "slice"), ("VERSION", "version")))
+    show(routes, ROUTES)
     return 0
+
+
+def _rows(client: Client, operation: str, name: str) -> list[Row]:
+    return cast(list[Row], answered(client, client.talks.query(operation), {})[name])

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from agent_api.cli.api_commands import show_json
+from agent_api.cli.progress import ByteBar
+from agent_api.cli.table import show_json
 from runtime.consensus.backup import BackupUnusable, Summary
 from runtime.consensus.operator import Operator, member_of
 
@@ -26,7 +26,7 @@ async def save(operator: Operator, arguments: argparse.Namespace) -> int:
     member = member_of(await operator.status(), arguments.node)
     connection = await operator.connect(member.node, member.address)
     try:
-        summary = await backup.save(connection, path, at_least=at_least, progress=_Progress())
+        summary = await backup.save(connection, path, at_least=at_least, progress=ByteBar())
     finally:
         await connection.close()
     if arguments.json:
@@ -58,18 +58,6 @@ def restore(arguments: argparse.Namespace) -> int:
     print(f"  as cluster {restored.cluster}, from revision {restored.revision} on\n\nstart all of them:")
     print("\n".join(f"  aether node start --data {directory}" for directory in arguments.data))
     return 0
-
-
-class _Progress:
-    """A line that overwrites itself, for people at a terminal only."""
-
-    def __init__(self) -> None:
-        self._shown = sys.stderr.isatty()
-
-    def __call__(self, done: int, total: int) -> None:
-        if self._shown:
-            end = "\n" if done >= total else ""
-            print(f"\r{done / MIB:.1f} of {total / MIB:.1f} MiB", end=end, file=sys.stderr, flush=True)
 
 
 def _fields(summary: Summary) -> dict[str, object]:

@@ -8,10 +8,11 @@ from typing import Final
 import anyio
 import msgspec
 
-from agent_api.cli.api_commands import Row, show, show_json
+from agent_api.cli.table import show, show_json
 from runtime.consensus.figures import StoreFigures
 from runtime.consensus.operator import MemberReport, Operator, differing
 
+Row = dict[str, object]
 MIB: Final = 1024 * 1024
 LED_S: Final = 5.0
 AGE_UNITS: Final = ((86_400, "days"), (3_600, "h"), (60, "min"), (1, "s"))  # the largest of which there are two

@@ -97,4 +97,4 @@ def test_an_unknown_command_names_the_nearest_one() -> None:
         [sys.executable, "-P", "-m", "agent_api.cli.main", "forgo"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
-    assert "did you mean 'forge'?" in done.stderr
+    assert "did you mean forge" in done.stderr

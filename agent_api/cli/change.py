@@ -1,0 +1,172 @@
+"""Changes of the catalogue as commands: dry runs as coloured diffs, proposals, waiting until a change took hold."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from typing import Final
+
+import msgspec
+
+from agent_api.cli.main import DONE, FAILED, NOT_CONVERGED, PROPOSED
+from agent_api.cli.members import members_of, read_members
+from agent_api.cli.paint import painted
+from agent_api.cli.plan_view import show_plan
+from agent_api.cli.progress import StatusLine
+from agent_api.cli.proposal_view import command_of, show_pending, show_proposal
+from agent_api.cli.table import Row, show_json, show_members
+from agent_api.client.answers import AppliedChange
+from agent_api.client.client import Client, PendingChange
+from agent_api.client.errors import WaitedInVain
+from agent_api.client.requests import ChangeOptions, checked, new_key
+from controllers.gate.proposals import Proposal, ProposalState
+from runtime.operations.dispatch import Planned
+from runtime.operations.operation import AnyChange
+
+WAIT_S: Final = 60.0
+LOOK_S: Final = 1.0  # between words about how far it is
+
+Members = dict[str, object]
+Outcome = AppliedChange | Planned | PendingChange
+
+
+def add_change_arguments(parser: argparse.ArgumentParser, operation: AnyChange | None = None) -> None:
+    group = parser.add_argument_group("how it is changed")
+    group.add_argument("--dry-run", action="store_true", help="show what would change, and what the gate would say")
+    group.add_argument("--propose", action="store_true", help="wait for an approval even where none is needed")
+    if operation is None or all(member.name != "reason" for member in members_of(operation)):
+        group.add_argument("--reason", default="", metavar="TEXT", help="why; kept in the audit")
+    group.add_argument("--break-glass", action="store_true", help="an admin's override of a needed approval")
+    group.add_argument("--evidence", action="append", default=[], metavar="LINK", help="what led to it; repeatable")
+    group.add_argument("--tainted", action="store_true", help="the evidence holds text from outside")
+    group.add_argument(
+        "--guard", default="", metavar="METRIC>BOUND@S", help="undo it by itself, as errors_share>0.05@300"
+    )
+    group.add_argument(
+        "--if-match", type=int, default=0, metavar="REV", help="only if nothing changed since that revision"
+    )
+    group.add_argument("--idempotency-key", default="", metavar="KEY", help="the same key never changes twice")
+    group.add_argument(
+        "--wait",
+        nargs="?",
+        type=float,
+        const=WAIT_S,
+        default=0.0,
+        metavar="S",
+        help=f"until it took hold, also over an approval (default {WAIT_S:g} s)",
+    )
+    group.add_argument("--watch", action="store_true", help="as --wait, and tell how far it is")
+
+
+def run_change(client: Client, operation: AnyChange, arguments: argparse.Namespace) -> int:
+    members = checked(operation, read_members(operation, arguments), strict=False)
+    return carry_out(client, operation, members, arguments)
+
+
+def carry_out(client: Client, operation: AnyChange, members: Members, arguments: argparse.Namespace) -> int:
+    """Submits it, waits if asked to, and tells. The exit code is one of main's."""
+    options = options_of(members, arguments)
+    with StatusLine(shown=arguments.watch and not arguments.json) as line:
+        outcome = _submitted(client, operation, members, options, line)
+        if isinstance(outcome, PendingChange) and (arguments.wait or arguments.watch):
+            return _told_end(_awaited(outcome, arguments, line), arguments)
+    return told(outcome, members, arguments)
+
+
+def options_of(members: Members, arguments: argparse.Namespace) -> ChangeOptions:
+    wait_s = arguments.wait or (WAIT_S if arguments.watch else 0.0)
+    return ChangeOptions(
+        dry_run=arguments.dry_run,
+        propose=arguments.propose,
+        reason=str(members.get("reason", "")) or getattr(arguments, "reason", ""),
+        break_glass=arguments.break_glass,
+        evidence=tuple(arguments.evidence),
+        tainted=arguments.tainted,
+        guard=arguments.guard,
+        if_match=arguments.if_match,
+        idempotency_key=arguments.idempotency_key or new_key(),
+        wait_s=0.0 if arguments.dry_run else wait_s,
+    )
+
+
+def told(outcome: Outcome, members: Members, arguments: argparse.Namespace) -> int:
+    """Prints what came of it and gives the exit code."""
+    if arguments.json:
+        show_json(document_of(outcome))
+    if isinstance(outcome, Planned):
+        if not arguments.json:
+            show_plan(_plain(outcome.plan))
+        return FAILED if outcome.plan.decision == "refuse" else DONE
+    if isinstance(outcome, PendingChange):
+        if not arguments.json:
+            show_pending(outcome.proposed)
+        return PROPOSED
+    if not arguments.json:
+        _show_applied(outcome, members)
+    return NOT_CONVERGED if outcome.converged is False else DONE
+
+
+def document_of(outcome: Outcome) -> Row:
+    """As the API answers it."""
+    if isinstance(outcome, Planned):
+        return {"outcome": "planned", **_plain(outcome.plan)}
+    if isinstance(outcome, PendingChange):
+        return {"outcome": "proposed", **_plain(outcome.proposed)}
+    return {**outcome.result, "outcome": "applied", **_plain(outcome)}
+
+
+def _submitted(
+    client: Client, operation: AnyChange, members: Members, options: ChangeOptions, line: StatusLine
+) -> Outcome:
+    """In one go, or step by step under one idempotency key where somebody watches."""
+    if not line.shown or options.dry_run:
+        return client.submit(operation.name, members, options)
+    left_s = options.wait_s
+    while True:
+        outcome = client.submit(operation.name, members, dataclasses.replace(options, wait_s=min(LOOK_S, left_s)))
+        left_s -= LOOK_S
+        if not isinstance(outcome, AppliedChange) or outcome.converged is not False or left_s <= 0:
+            return outcome
+        line.say(outcome.waits_for)
+
+
+def _awaited(pending: PendingChange, arguments: argparse.Namespace, line: StatusLine) -> Proposal:
+    left_s = arguments.wait or WAIT_S
+    line.say(f"proposal {pending.id} waits for {pending.proposed.approvers}")
+    while True:
+        try:
+            return pending.wait(min(LOOK_S, left_s))
+        except WaitedInVain:
+            left_s -= LOOK_S
+            proposal = pending.now()
+            if left_s <= 0 or not proposal.waits:
+                return proposal
+            votes = ", ".join(f"{vote.voter.id} {'for' if vote.approve else 'against'}" for vote in proposal.votes)
+            line.say(f"proposal {pending.id} is {proposal.state}; votes: {votes or 'none'}")
+
+
+def _told_end(proposal: Proposal, arguments: argparse.Namespace) -> int:
+    if arguments.json:
+        show_json({"outcome": proposal.state, **_plain(proposal)})
+    else:
+        show_proposal({"proposal": _plain(proposal)})
+    if proposal.waits:
+        return PROPOSED
+    return DONE if proposal.state is ProposalState.APPLIED else FAILED
+
+
+def _show_applied(outcome: AppliedChange, members: Members) -> None:
+    again = " (answered before under this key)" if outcome.repeated else ""
+    print(f"{painted('done', 'green')}  {outcome.summary}{again}")
+    show_members({name: value for name, value in outcome.result.items() if name not in members}, indent="  ")
+    if outcome.converged is False:
+        print(f"  {painted('not yet', 'yellow')}: {outcome.waits_for}", file=sys.stderr)
+    if outcome.inverse is not None:
+        print(f"  undo: {painted(command_of(outcome.inverse), 'dim')}")
+    print(f"  why:  {painted(f'aether why {outcome.audit}', 'dim')}")
+
+
+def _plain(value: msgspec.Struct) -> Row:
+    found: Row = msgspec.to_builtins(value)
+    return found

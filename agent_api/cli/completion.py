@@ -1,0 +1,57 @@
+"""`aether completion bash|zsh|fish`: scripts that ask the command itself what could stand next."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Final
+
+BASH: Final = """\
+# aether completion for bash; load it with: source <(aether completion bash)
+_aether() {
+    local IFS=$'\\n'
+    local words=("${COMP_WORDS[@]:1:COMP_CWORD}")
+    COMPREPLY=($("${COMP_WORDS[0]}" __complete "${words[@]}" 2>/dev/null | cut -f1))
+    [ ${#COMPREPLY[@]} -gt 0 ] || compopt -o default
+}
+complete -F _aether aether ./aether
+"""
+
+ZSH: Final = """\
+#compdef aether
+# aether completion for zsh; load it with: source <(aether completion zsh)
+_aether() {
+    local -a found
+    local line word
+    while IFS= read -r line; do
+        word="${line%%$'\\t'*}"
+        if [[ "$line" == *$'\\t'* ]]; then
+            found+=("${word//:/\\\\:}:${line#*$'\\t'}")
+        else
+            found+=("${word//:/\\\\:}")
+        fi
+    done < <("${words[1]}" __complete "${(@)words[2,$CURRENT]}" 2>/dev/null)
+    if (( ${#found} )); then _describe aether found; else _files; fi
+}
+compdef _aether aether
+"""
+
+FISH: Final = """\
+# aether completion for fish; load it with: aether completion fish | source
+function __aether_complete
+    set -l words (commandline -opc) (commandline -ct)
+    $words[1] __complete $words[2..-1] 2>/dev/null
+end
+complete -c aether -f -a '(__aether_complete)'
+"""
+
+SCRIPTS: Final = {"bash": BASH, "zsh": ZSH, "fish": FISH}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("shell", choices=SCRIPTS)
+    parser.epilog = "Names of slices, nodes, blueprints and proposals are asked of the cluster as you type."
+
+
+def run(arguments: argparse.Namespace) -> int:
+    print(SCRIPTS[arguments.shell], end="")
+    return 0

@@ -1,0 +1,73 @@
+"""`aether approve|reject|withdraw ID`."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Final
+
+import msgspec
+
+from agent_api.cli.connecting import add_api_arguments, client_of
+from agent_api.cli.failure import report
+from agent_api.cli.main import DONE, FAILED, PROPOSED
+from agent_api.cli.proposal_view import show_proposal
+from agent_api.cli.table import show_json
+from agent_api.client.client import Client
+from agent_api.client.errors import WaitedInVain
+from controllers.gate.proposals import Proposal, ProposalState
+from runtime.errors import RuntimeFault
+
+WAIT_S: Final = 60.0
+APPLIED_S: Final = 5.0  # the leader applies what is approved a moment later
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("id", metavar="ID", help="of a proposal: aether proposals")
+    parser.add_argument("--reason", default="", metavar="TEXT", help="why; kept in the audit")
+    parser.add_argument(
+        "--wait",
+        nargs="?",
+        type=float,
+        const=WAIT_S,
+        default=0.0,
+        metavar="S",
+        help=f"until it is applied or has ended otherwise (default {WAIT_S:g} s)",
+    )
+    parser.add_argument("--json", action="store_true", help="print the proposal as JSON")
+    add_api_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """0 when the vote was taken and, where it decided, the change applied; 3 while others must approve as well."""
+    try:
+        with client_of(arguments) as client:
+            proposal = client.decide(arguments.id, arguments.command, arguments.reason)
+            proposal = _awaited(client, proposal, arguments)
+    except RuntimeFault as fault:
+        return report(arguments.command, fault)
+    if arguments.json:
+        show_json(msgspec.to_builtins(proposal))
+    else:
+        show_proposal({"proposal": msgspec.to_builtins(proposal)})
+    return _code(proposal, arguments.command)
+
+
+def _awaited(client: Client, proposal: Proposal, arguments: argparse.Namespace) -> Proposal:
+    wait_s = arguments.wait or (APPLIED_S if proposal.state is ProposalState.APPROVED else 0.0)
+    if not wait_s or not proposal.waits:
+        return proposal
+    try:
+        return client.run(client.talks.decided(proposal.id, wait_s))
+    except WaitedInVain:
+        return client.find_proposal(proposal.id)
+
+
+def _code(proposal: Proposal, command: str) -> int:
+    if proposal.waits:
+        return PROPOSED if command == "approve" else FAILED
+    wanted = {
+        "approve": (ProposalState.APPLIED,),
+        "reject": (ProposalState.REJECTED,),
+        "withdraw": (ProposalState.WITHDRAWN,),
+    }
+    return DONE if proposal.state in wanted[command] else FAILED

@@ -1,0 +1,52 @@
+"""`aether docs`: the reference of operations and commands, and the client's types, from the catalogue."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Final
+
+from agent_api.catalogue import make_catalogue
+from agent_api.cli.failure import report
+from agent_api.cli.reference_cli import cli_page
+from agent_api.cli.reference_operations import operations_page
+from agent_api.cli.stub import Stub
+from runtime.errors import RuntimeFault
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+
+
+class NoCheckout(RuntimeFault):
+    code = "no_checkout"
+    remedy = "Run it in a checkout of Aether: the reference is part of the source."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--check", action="store_true", help="write nothing; fail and name the files that are stale")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    if not (ROOT / "docs" / "reference").is_dir():
+        return report("docs", NoCheckout("docs/reference is not here"))
+    stale = [path for path, text in pages().items() if not path.exists() or path.read_text() != text]
+    if arguments.check:
+        for path in stale:
+            print(f"stale: {path.relative_to(ROOT)}; write it anew: aether docs", file=sys.stderr)
+        return 1 if stale else 0
+    for path in stale:
+        path.write_text(pages()[path])
+        print(f"wrote {path.relative_to(ROOT)}")
+    if not stale:
+        print("everything is as the catalogue says")
+    return 0
+
+
+def pages() -> dict[Path, str]:
+    """What each generated file should hold."""
+    catalogue = make_catalogue()
+    return {
+        ROOT / "docs" / "reference" / "operations.md": operations_page(catalogue),
+        ROOT / "docs" / "reference" / "cli.md": cli_page(catalogue),
+        ROOT / "agent_api" / "client" / "operations.pyi": Stub(catalogue).text(),
+    }

@@ -1,0 +1,118 @@
+"""The words of the command line: what stands in modules of its own, and what the catalogue gives."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from runtime.operations.operation import AnyOperation
+
+COMMANDS: Final = {  # one module each, by convention
+    "forge": "start a cluster in a box and deploy applications to it",
+    "store": "inspect, back up and repair the consensus store",
+    "build": "build a wheel of slices from a project",
+    "new-slice": "scaffold a project with one slice and its test",
+    "status": "nodes, slices, instances and routes at a glance",
+    "events": "what happened in the cluster, and what happens",
+    "approve": "vote for a proposal",
+    "reject": "vote against a proposal, which ends it",
+    "withdraw": "take a proposal back",
+    "rollback": "undo a change that was made",
+    "why": "what a change or a proposal was: who, what, which rule, whose votes",
+    "context": "clusters by name: add, use, list, remove",
+    "completion": "print the completion script of bash, zsh or fish",
+    "shell": "these commands without the word aether, with history and completion",
+    "docs": "write the reference of operations and commands anew",
+    "bench": "measure Aether against its peers on this machine",
+    "campaign": "run a long test campaign",
+    "simulate": "run the store's engine on simulated time, network and disk, by seed",
+}
+
+MODULES: Final = {"approve": "decide", "reject": "decide", "withdraw": "decide"}  # commands that share one
+
+NOUNS: Final = {  # of the catalogue; a test holds them complete
+    "slice": "slices: list, scale, restart, bounds, weights",
+    "instance": "instances: list, kill",
+    "route": "HTTP routes that are served",
+    "node": "start and stop a node here; list, cordon, drain and forget nodes",
+    "blueprint": "apply, validate, list and delete blueprints",
+    "artifact": "upload, list and delete artifacts",
+    "cluster": "begin a cluster, make join tokens; its status",
+    "topology": "zones, nodes and slices; what requires what",
+    "proposal": "changes that wait for people, and what became of them",
+    "audit": "who did what: list, verify, export",
+    "policy": "the gate's policy: show, set, reset",
+    "gate": "what the gate would say of a change",
+    "freeze": "where changes are frozen: list, set, lift",
+    "incident": "open incidents: list, open, close",
+    "principal": "who may speak to the cluster, and what they may do",
+    "key": "API keys: list, create, revoke",
+    "config": "settings: list, get, set, unset",
+    "metric": "figures of slices",
+    "event": "what happened",
+    "alert": "thresholds of slices' metrics, and which are passed",
+    "log-level": "which lines are written",
+    "log": "log lines of all nodes",
+    "trace": "spans of all nodes",
+    "operation": "everything that can be changed or asked",
+}
+
+VERBS: Final[Mapping[str, Mapping[str, str]]] = {  # of these nouns, beside those of the catalogue; module NOUN each
+    "node": {
+        "start": "start a node, joining a cluster first when told to",
+        "stop": "move the node's instances away, then stop it",
+        "status": "the node's processes and addresses",
+    },
+    "cluster": {
+        "init": "make a cluster's CA and its first node",
+        "token": "make a token with which nodes may join",
+    },
+    "artifact": {"upload": "send a wheel to the cluster"},
+    "blueprint": {
+        "apply": "make the cluster as the file says",
+        "validate": "check the file, change nothing",
+    },
+    "audit": {
+        "verify": "prove that the audit is whole, of the cluster or of an exported file",
+        "export": "write the whole audit as JSON lines",
+    },
+}
+
+LAUNCHER_COMMANDS: Final = {  # carried out by the launcher at the root of a checkout
+    "check": "for developers: format, lint, types, imports, unit tests; under a minute",
+    "test": "for developers: all tests",
+}
+NEAREST: Final = 3
+
+
+def singular(word: str) -> str:
+    """The noun or command that is meant: plurals of nouns are taken too, and win over nothing."""
+    if word in COMMANDS or word in NOUNS:
+        return word
+    shorter = word.removesuffix("s")
+    return shorter if shorter in NOUNS else word
+
+
+def is_plural(word: str) -> bool:
+    return word not in NOUNS and singular(word) in NOUNS
+
+
+def operations_of(noun: str) -> dict[str, AnyOperation]:
+    """The catalogue's operations of a noun, by their verbs."""
+    from agent_api.catalogue import make_catalogue
+
+    return {each.name.partition(".")[2]: each for each in make_catalogue() if each.name.partition(".")[0] == noun}
+
+
+def verbs_of(noun: str) -> dict[str, str]:
+    """Every verb of a noun with what it does."""
+    generated = {verb: each.summary for verb, each in operations_of(noun).items()}
+    return {**VERBS.get(noun, {}), **generated, **VERBS.get(noun, {})}
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The three nearest words as a hint, or nothing."""
+    near = difflib.get_close_matches(word[:80], list(known), n=NEAREST, cutoff=0.5)
+    return f"; did you mean {' or '.join(near)}?" if near else ""

@@ -1,0 +1,188 @@
+"""A request's members as words of the command line, and back."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import EnumMeta
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from agent_api.client.errors import RequestInvalid
+from agent_api.client.requests import path_members
+from runtime.operations.operation import AnyOperation, Query
+
+FROM_FILE: Final = frozenset({"source", "toml"})  # whole documents: the word names a file, - is the standard input
+RENAMED: Final = {("gate.explain", "request"): "param"}
+PAGING: Final = ("cursor", "limit")
+MADE: Final = frozenset({"created_unix_ms"})  # filled in by the cluster, whatever is given
+PREFIX: Final = "member_"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One member: `word` is its option; a `positional` one is told by its place."""
+
+    name: str
+    word: str
+    kind: msgspec.inspect.Type
+    positional: bool
+    required: bool
+    help: str
+
+    @property
+    def destination(self) -> str:
+        return f"{PREFIX}{self.name}"
+
+    @property
+    def takes_pairs(self) -> bool:
+        return isinstance(self.kind, msgspec.inspect.DictType)
+
+    @property
+    def takes_many(self) -> bool:
+        return self.takes_pairs or isinstance(
+            self.kind, msgspec.inspect.ListType | msgspec.inspect.VarTupleType | msgspec.inspect.SetType
+        )
+
+    @property
+    def is_flag(self) -> bool:
+        return isinstance(self.kind, msgspec.inspect.BoolType)
+
+    @property
+    def choices(self) -> list[str] | None:
+        """The only values that it takes, if there are few."""
+        if isinstance(self.kind, msgspec.inspect.LiteralType):
+            return [str(each) for each in self.kind.values if each != ""]
+        if isinstance(self.kind, msgspec.inspect.EnumType):
+            kind: EnumMeta = self.kind.cls
+            return [str(each.value) for each in kind]  # type: ignore[var-annotated]
+        return None
+
+
+def members_of(operation: AnyOperation) -> list[Member]:
+    """Those of the path, then the required ones, then the rest."""
+    info = msgspec.inspect.type_info(operation.request)
+    assert isinstance(info, msgspec.inspect.StructType)
+    in_path = path_members(operation)
+    found = [_member(operation, field, in_path) for field in info.fields if field.encode_name not in MADE]
+    return sorted(found, key=lambda each: _place(each, in_path))
+
+
+def add_members(parser: argparse.ArgumentParser, operation: AnyOperation) -> None:
+    for member in members_of(operation):
+        if member.positional:
+            nargs: dict[str, object] = {"nargs": "+"} if member.takes_many else {}
+            metavar = "FILE" if member.name in FROM_FILE else _metavar(member)
+            parser.add_argument(
+                member.destination,
+                metavar=metavar,
+                help=member.help,
+                choices=member.choices,
+                **nargs,  # type: ignore[arg-type]
+            )
+        elif member.is_flag:
+            parser.add_argument(f"--{member.word}", dest=member.destination, action="store_true", help=member.help)
+        elif member.takes_many:
+            parser.add_argument(
+                f"--{member.word}", dest=member.destination, action="append", metavar=_metavar(member), help=member.help
+            )
+        else:
+            parser.add_argument(
+                f"--{member.word}",
+                dest=member.destination,
+                metavar=None if member.choices else _metavar(member),
+                choices=member.choices,
+                help=member.help,
+            )
+
+
+def read_members(operation: AnyOperation, arguments: argparse.Namespace) -> dict[str, object]:
+    """What was given, as text where it is text. Raises RequestInvalid."""
+    found: dict[str, object] = {}
+    for member in members_of(operation):
+        value = getattr(arguments, member.destination, None)
+        if value is None or value is False:
+            continue
+        if member.takes_pairs:
+            found[member.name] = dict(_pair(member, text) for text in value)
+        elif member.name in FROM_FILE:
+            found[member.name] = read_text(Path(value))
+        else:
+            found[member.name] = value
+    return found
+
+
+def read_text(path: Path) -> str:
+    """Of a file, or of the standard input for "-". Raises RequestInvalid."""
+    try:
+        return sys.stdin.read() if str(path) == "-" else path.read_text()
+    except UnicodeDecodeError as error:
+        raise RequestInvalid(f"{path} is no text in UTF-8") from error
+    except OSError as error:
+        raise RequestInvalid(f"{path} cannot be read: {error.strerror}") from error
+
+
+def is_paging(operation: AnyOperation, member: Member) -> bool:
+    return isinstance(operation, Query) and operation.paged and member.name in PAGING
+
+
+def _member(operation: AnyOperation, field: msgspec.inspect.Field, in_path: Sequence[str]) -> Member:
+    kind, help_text = _bare(field.type)
+    required = field.required or field.encode_name in in_path
+    name = field.encode_name
+    return Member(
+        name=name,
+        word=RENAMED.get((operation.name, name), name).replace("_", "-"),
+        kind=kind,
+        positional=required and not isinstance(kind, msgspec.inspect.BoolType),
+        required=required,
+        help=" ".join(filter(None, (help_text, *_limits(kind)))).replace("%", "%%"),
+    )
+
+
+def _bare(kind: msgspec.inspect.Type) -> tuple[msgspec.inspect.Type, str]:
+    """Without what only describes it, and without None; and the description."""
+    text = ""
+    while True:
+        if isinstance(kind, msgspec.inspect.Metadata):
+            schema = kind.extra_json_schema or {}
+            text = text or str(schema.get("description", ""))
+            kind = kind.type
+        elif isinstance(kind, msgspec.inspect.UnionType):
+            others = [each for each in kind.types if not isinstance(each, msgspec.inspect.NoneType)]
+            kind = others[0]
+        else:
+            return kind, text
+
+
+def _limits(kind: msgspec.inspect.Type) -> Iterator[str]:
+    if isinstance(kind, msgspec.inspect.IntType | msgspec.inspect.FloatType) and kind.ge is not None:
+        yield f"({kind.ge} to {kind.le})" if kind.le is not None else f"({kind.ge} or more)"
+
+
+def _place(member: Member, in_path: Sequence[str]) -> tuple[int, int]:
+    if member.name in in_path:
+        return 0, in_path.index(member.name)
+    return (1 if member.positional else 2), (1 if member.takes_many else 0)
+
+
+def _metavar(member: Member) -> str:
+    if member.takes_pairs:
+        return "KEY=VALUE"
+    return member.word.upper().replace("-", "_")
+
+
+def _pair(member: Member, text: str) -> tuple[str, str]:
+    name, separator, value = text.partition("=")
+    if not separator or not name:
+        raise RequestInvalid(f"{text!r} is not KEY=VALUE")
+    return name, value
+
+
+def description_of(kind: msgspec.inspect.Type) -> str:
+    """What a member's declaration says about it."""
+    return _bare(kind)[1]

@@ -1,0 +1,69 @@
+"""A plan for people: what would change, member by member, what it touches, and what the gate says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import cast
+
+from agent_api.cli.paint import painted
+from agent_api.cli.table import Row, cell
+
+
+def show_plan(plan: Row) -> None:
+    """plan: a PlanView as plain data."""
+    print(painted(str(plan["summary"]), "bold"))
+    show_diff(cast(list[Row], plan["diff"]))
+    _show_blast(cast(Row, plan["blast"]))
+    _show_verdict(plan)
+
+
+def show_explained(answer: Row) -> None:
+    """answer: of gate.explain."""
+    plan = cast(Row, answer["plan"])
+    print(f"for {answer['actor']}:")
+    _show_verdict(plan)
+    print()
+    show_plan({**plan, "decision": ""})
+
+
+def show_diff(rows: Iterable[Row]) -> None:
+    """Old in red with -, new in green with +; a key that comes or goes as a whole in one line."""
+    key = ""
+    for row in rows:
+        if row["key"] != key:
+            key = str(row["key"])
+            print(f"  {painted(key, 'dim')}")
+        path = f"{row['path']}: " if row.get("path") else ""
+        if row.get("before") is not None:
+            print(painted(f"    - {path}{cell(row['before'])}", "red"))
+        if row.get("after") is not None:
+            print(painted(f"    + {path}{cell(row['after'])}", "green"))
+    if not key:
+        print("  nothing would change")
+
+
+def _show_blast(blast: Row) -> None:
+    words = []
+    if count := cast(int, blast.get("instances", 0)):
+        words.append(f"{count} instance{'s' if count > 1 else ''}")
+    if blast.get("nodes"):
+        words.append(f"nodes {cell(blast['nodes'])}")
+    if share := cast(float, blast.get("capacity_share", 0.0)):
+        words.append(f"{share:.0%} of the capacity goes away")
+    if blast.get("dependants"):
+        words.append(f"required by {cell(blast['dependants'])}")
+    if blast.get("budget_left") is not None:
+        words.append(f"{blast['budget_left']} instances above min_available")
+    if words:
+        print(f"  touches   {', '.join(words)}")
+
+
+def _show_verdict(plan: Row) -> None:
+    match plan["decision"]:
+        case "act":
+            print(painted(f"  gate      {plan['gate_class']}: would act at once", "green") + f" ({plan['rule']})")
+        case "propose":
+            said = f"  gate      {plan['gate_class']}: would wait for {plan['approvers']}"
+            print(painted(said, "yellow") + f" ({plan['rule']})")
+        case "refuse":
+            print(painted(f"  gate      {plan['gate_class']}: would refuse", "red") + f" ({plan['rule']})")

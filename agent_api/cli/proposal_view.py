@@ -1,0 +1,135 @@
+"""Proposals and audit records for people."""
+
+from __future__ import annotations
+
+import shlex
+from typing import cast
+
+from agent_api.cli.paint import painted
+from agent_api.cli.plan_view import show_diff
+from agent_api.cli.table import Row, cell, moment, show_rows
+from runtime.operations.dispatch import Proposed
+from runtime.operations.plan import Call
+
+COLOURS = {"applied": "green", "pending": "yellow", "approved": "yellow"}
+
+
+def show_pending(proposed: Proposed) -> None:
+    """What was proposed just now, and who can do what about it."""
+    print(f"{painted('proposed', 'yellow')}  {proposed.summary}")
+    print(f"  waits for {proposed.approvers}, until {moment(proposed.expires_unix_ms)} ({proposed.rule})")
+    print(f"  look:    {painted(f'aether why {proposed.proposal}', 'dim')}")
+    print(f"  decide:  {painted(f'aether approve {proposed.proposal}', 'dim')} or reject; you may withdraw it")
+
+
+def show_proposal(answer: Row) -> None:
+    """answer: with a Proposal as plain data."""
+    proposal = cast(Row, answer["proposal"])
+    state = str(proposal["state"])
+    print(f"{painted(state, COLOURS.get(state, 'red'))}  {painted(str(proposal['summary']), 'bold')}")
+    call = cast(Row, proposal["call"])
+    rows = {
+        "proposal": proposal["id"],
+        "operation": call["operation"],
+        "by": chain_of(cast(Row, proposal["actor"])),
+        "at": moment(cast(int, proposal["created_unix_ms"])),
+        "reason": proposal.get("reason", ""),
+        "evidence": cell(proposal.get("evidence", [])),
+        "rule": proposal["rule"],
+        "needs": needs_of(cast(Row, proposal["needs"])),
+        "expires": moment(cast(int, proposal["expires_unix_ms"])) if state in ("pending", "approved") else "",
+        "ended": proposal.get("ended", ""),
+        "undo": f"aether rollback {proposal['id']}" if state == "applied" and proposal.get("inverse") else "",
+    }
+    _lines(rows)
+    _show_votes(cast(list[Row], proposal.get("votes", [])))
+    print("\nwhat changes" if state != "applied" else "\nwhat changed")
+    show_diff(cast(list[Row], proposal.get("diff", [])))
+    if since := cast(list[Row], proposal.get("changed_since", [])):
+        print("\nwhat the same request would change now")
+        show_diff(since)
+
+
+def show_record(chained: Row) -> None:
+    """One record of the audit, with its place in the chain."""
+    record = cast(Row, chained["record"])
+    print(f"{painted(str(record['kind']), 'bold')}  {record.get('summary', '')}")
+    rows = {
+        "record": f"{record['id']} (number {chained['number']}, revision {chained['revision']})",
+        "operation": record.get("operation", ""),
+        "subject": record.get("subject", ""),
+        "by": chain_of(cast(Row, record["actor"])),
+        "at": moment(cast(int, record["at_unix_ms"])),
+        "reason": record.get("reason", ""),
+        "rule": record.get("rule", ""),
+        "request": cell(record.get("request", {})),
+        "detail": cell(record.get("detail", {})),
+        "proposal": record.get("proposal", ""),
+        "trace": record.get("trace_id", ""),
+    }
+    _lines(rows)
+
+
+def show_audit(answer: Row) -> None:
+    """The table of audit.list."""
+    show_rows([row_of(each) for each in cast(list[Row], answer["items"])])
+
+
+def row_of(chained: Row) -> Row:
+    record = cast(Row, chained["record"])
+    return {
+        "number": chained["number"],
+        "at_unix_ms": record["at_unix_ms"],
+        "kind": record["kind"],
+        "by": chain_of(cast(Row, record["actor"])),
+        "subject": record.get("subject", ""),
+        "summary": record.get("summary", ""),
+        "reason": record.get("reason", ""),
+        "proposal": record.get("proposal", ""),
+        "id": record["id"],
+    }
+
+
+def chain_of(actor: Row) -> str:
+    """Who acted, and for whom."""
+    words = str(actor["id"])
+    behind = actor.get("behind")
+    return f"{words}, for {chain_of(cast(Row, behind))}" if behind else words
+
+
+def needs_of(needs: Row) -> str:
+    people = cast(int, needs.get("approvers", 0))
+    owner = ", one of them owner or admin" if needs.get("owner") else ""
+    return f"{people} approver{'s' if people > 1 else ''} of role {needs.get('role', '')} or higher{owner}"
+
+
+def command_of(call: Call) -> str:
+    """The command line that carries out a call, with members as options: plain to read and to paste."""
+    from agent_api.catalogue import make_catalogue
+    from agent_api.cli.members import FROM_FILE, members_of
+
+    words = ["aether", *call.operation.split(".", 1)]
+    for member in members_of(make_catalogue().find(call.operation)):
+        value = call.request.get(member.name)
+        if value in (None, "", False):
+            continue
+        texts = [f"{key}={each}" for key, each in value.items()] if isinstance(value, dict) else [cell(value)]
+        if member.name in FROM_FILE:
+            texts = ["FILE"]
+        elif not member.positional:
+            texts = [word for text in texts for word in (f"--{member.word}", text)]
+        words += texts
+    return shlex.join(words)
+
+
+def _show_votes(votes: list[Row]) -> None:
+    for vote in votes:
+        said = painted("for", "green") if vote["approve"] else painted("against", "red")
+        reason = f": {vote['reason']}" if vote.get("reason") else ""
+        print(f"  vote       {said}, {chain_of(cast(Row, vote['voter']))}{reason}")
+
+
+def _lines(rows: Row) -> None:
+    for name, value in rows.items():
+        if value:
+            print(f"  {painted(name.ljust(9), 'dim')}  {value}")

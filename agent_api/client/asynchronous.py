@@ -1,0 +1,151 @@
+"""The client for asyncio: the same as Client, with every call awaited and any number of them at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import TypeVar
+
+from agent_api.client import async_wire
+from agent_api.client.answers import AppliedChange
+from agent_api.client.client import DECIDE_S
+from agent_api.client.errors import ApiRefused, ApiUnreachable
+from agent_api.client.exchange import Pause, Retry, Step, Talk
+from agent_api.client.message import HttpReply, HttpRequest, Unreached
+from agent_api.client.operations import AsyncOperations
+from agent_api.client.requests import ChangeOptions, Members
+from agent_api.client.sse import Event, EventLines
+from agent_api.client.talks import Outcome, Talks, Verb
+from controllers.gate.proposals import Proposal
+from runtime.operations.catalogue import Catalogue
+from runtime.operations.dispatch import Planned, Proposed
+from runtime.operations.operation import Result
+
+T = TypeVar("T")
+
+
+class AsyncPendingChange:
+    """A change that waits for people to approve it. `proposed` is what the gate said."""
+
+    def __init__(self, client: AsyncClient, proposed: Proposed) -> None:
+        self._client = client
+        self.proposed = proposed
+
+    @property
+    def id(self) -> str:
+        return self.proposed.proposal
+
+    async def wait(self, timeout_s: float = DECIDE_S) -> Proposal:
+        """The proposal once it is applied, rejected, expired, stale or withdrawn. Raises WaitedInVain."""
+        return await self._client.run(self._client.talks.decided(self.id, timeout_s))
+
+    async def now(self) -> Proposal:
+        """As it stands."""
+        return await self._client.find_proposal(self.id)
+
+    async def withdraw(self, reason: str = "") -> Proposal:
+        return await self._client.decide(self.id, "withdraw", reason)
+
+
+class AsyncClient(AsyncOperations):
+    """`await client.slice.scale(slice="orders", instances=5)`; see Client for what the methods do and raise."""
+
+    def __init__(
+        self, *addresses: str, key: str = "", retry: Retry | None = None, catalogue: Catalogue | None = None
+    ) -> None:
+        """addresses: HOST:PORT of the APIs of one cluster; the next one is asked when one does not answer."""
+        self.talks = Talks(addresses, key=key, retry=retry, catalogue=catalogue)
+
+    async def submit(
+        self, operation: str, members: Members, options: ChangeOptions | None = None
+    ) -> AppliedChange | Planned | AsyncPendingChange:
+        """A change by its name. The same idempotency key goes with every repetition."""
+        return self._handed(await self.run(self.talks.submit(operation, members, options or ChangeOptions())))
+
+    async def ask(self, operation: str, members: Members) -> Result:
+        """A question by its name: its result, or the first page of it."""
+        return await self.run(self.talks.ask(operation, members))
+
+    async def pages(self, operation: str, members: Members) -> AsyncIterator[Result]:
+        """Every page of a list."""
+        cursor = str(members.get("cursor", ""))
+        while True:
+            asked = {**members, "cursor": cursor} if cursor else members
+            result, cursor = await self.run(self.talks.page(operation, asked))
+            yield result
+            if not cursor:
+                return
+
+    async def find_proposal(self, identity: str) -> Proposal:
+        return await self.run(self.talks.proposal(identity))
+
+    async def decide(self, identity: str, verb: Verb, reason: str = "") -> Proposal:
+        """Approves, rejects or withdraws a proposal."""
+        return await self.run(self.talks.decide(identity, verb, reason))
+
+    async def approve(self, identity: str, reason: str = "") -> Proposal:
+        return await self.decide(identity, "approve", reason)
+
+    async def reject(self, identity: str, reason: str = "") -> Proposal:
+        return await self.decide(identity, "reject", reason)
+
+    async def rollback(
+        self, identity: str, options: ChangeOptions | None = None
+    ) -> AppliedChange | Planned | AsyncPendingChange:
+        """Submits the inverse of an applied proposal."""
+        return self._handed(await self.run(self.talks.rollback(identity, options or ChangeOptions())))
+
+    async def learn(self) -> tuple[str, ...]:
+        """The API addresses of all nodes, asked from now on when those known before do not answer."""
+        return await self.run(self.talks.learn())
+
+    def events(self, *, after: str = "") -> AsyncIterator[Event]:
+        """Events as they happen, behind that id; without end, over whichever node answers."""
+        return self._followed("/v1/events", after)
+
+    def watch(self, prefix: str, *, after: str = "") -> AsyncIterator[Event]:
+        """Changes of the state's keys with that prefix."""
+        return self._followed(f"/v1/watch/{prefix}", after)
+
+    async def request(self, request: HttpRequest) -> HttpReply:
+        """Any request, whatever status comes. Raises ApiUnreachable."""
+        return await self.run(self.talks.send(request))
+
+    async def run(self, talk: Talk[T]) -> T:
+        """Carries out the steps of what `talks` offers."""
+        try:
+            step = next(talk)
+            while True:
+                step = talk.send(await self._carry_out(step))
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+    async def _carry_out(self, step: Step) -> HttpReply | Unreached | None:
+        if isinstance(step, Pause):
+            await asyncio.sleep(step.seconds)
+            return None
+        return await async_wire.send(step.address, step.request)
+
+    def _handed(self, outcome: Outcome) -> AppliedChange | Planned | AsyncPendingChange:
+        return AsyncPendingChange(self, outcome) if isinstance(outcome, Proposed) else outcome
+
+    async def _followed(self, path: str, after: str) -> AsyncIterator[Event]:
+        lines, rounds = EventLines(after), 0
+        while True:
+            address = self.talks.book.current
+            fault: ApiUnreachable | ApiRefused = ApiUnreachable(address, "the stream ended")
+            try:
+                async for line in async_wire.stream(address, self.talks.with_key(lines.request(path))):
+                    rounds = 0
+                    event = lines.take(line)
+                    if event is not None:
+                        yield event
+            except (ApiUnreachable, ApiRefused) as error:
+                fault = error
+            rounds += 1
+            pause_s = self.talks.stream_pause_s(rounds, fault)
+            if pause_s is None:
+                raise fault
+            await asyncio.sleep(pause_s)
+            self.talks.book.rotate()

@@ -1,0 +1,167 @@
+"""The client for plain code and scripts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Self, TypeVar
+
+from agent_api.client.answers import AppliedChange
+from agent_api.client.errors import ApiRefused, ApiUnreachable
+from agent_api.client.exchange import Pause, Retry, Step, Talk
+from agent_api.client.message import HttpReply, HttpRequest, Unreached
+from agent_api.client.operations import Operations
+from agent_api.client.requests import ChangeOptions, Members
+from agent_api.client.sse import Event, EventLines
+from agent_api.client.sync_wire import SyncWire
+from agent_api.client.talks import Outcome, Talks, Verb
+from controllers.gate.proposals import Proposal
+from runtime.operations.catalogue import Catalogue
+from runtime.operations.dispatch import Planned, Proposed
+from runtime.operations.operation import Result
+
+DECIDE_S: float = 3_600.0  # as long as a proposal of class 2 waits
+
+T = TypeVar("T")
+
+
+class PendingChange:
+    """A change that waits for people to approve it. `proposed` is what the gate said."""
+
+    def __init__(self, client: Client, proposed: Proposed) -> None:
+        self._client = client
+        self.proposed = proposed
+
+    @property
+    def id(self) -> str:
+        return self.proposed.proposal
+
+    def wait(self, timeout_s: float = DECIDE_S) -> Proposal:
+        """The proposal once it is applied, rejected, expired, stale or withdrawn. Raises WaitedInVain."""
+        return self._client.run(self._client.talks.decided(self.id, timeout_s))
+
+    def now(self) -> Proposal:
+        """As it stands."""
+        return self._client.find_proposal(self.id)
+
+    def withdraw(self, reason: str = "") -> Proposal:
+        return self._client.decide(self.id, "withdraw", reason)
+
+
+class Client(Operations):
+    """`client.slice.scale(slice="orders", instances=5)` submits the catalogue's operation slice.scale, and so on.
+
+    Every method raises ApiRefused with the API's own code and remedy, or ApiUnreachable when no address answers. For
+    one thread at a time.
+    """
+
+    def __init__(
+        self, *addresses: str, key: str = "", retry: Retry | None = None, catalogue: Catalogue | None = None
+    ) -> None:
+        """addresses: HOST:PORT of the APIs of one cluster; the next one is asked when one does not answer."""
+        self.talks = Talks(addresses, key=key, retry=retry, catalogue=catalogue)
+        self._wire = SyncWire()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._wire.close()
+
+    def submit(
+        self, operation: str, members: Members, options: ChangeOptions | None = None
+    ) -> AppliedChange | Planned | PendingChange:
+        """A change by its name. The same idempotency key goes with every repetition."""
+        return self._handed(self.run(self.talks.submit(operation, members, options or ChangeOptions())))
+
+    def ask(self, operation: str, members: Members) -> Result:
+        """A question by its name: its result, or the first page of it."""
+        return self.run(self.talks.ask(operation, members))
+
+    def pages(self, operation: str, members: Members) -> Iterator[Result]:
+        """Every page of a list."""
+        cursor = str(members.get("cursor", ""))
+        while True:
+            asked = {**members, "cursor": cursor} if cursor else members
+            result, cursor = self.run(self.talks.page(operation, asked))
+            yield result
+            if not cursor:
+                return
+
+    def find_proposal(self, identity: str) -> Proposal:
+        return self.run(self.talks.proposal(identity))
+
+    def decide(self, identity: str, verb: Verb, reason: str = "") -> Proposal:
+        """Approves, rejects or withdraws a proposal."""
+        return self.run(self.talks.decide(identity, verb, reason))
+
+    def approve(self, identity: str, reason: str = "") -> Proposal:
+        return self.decide(identity, "approve", reason)
+
+    def reject(self, identity: str, reason: str = "") -> Proposal:
+        return self.decide(identity, "reject", reason)
+
+    def rollback(self, identity: str, options: ChangeOptions | None = None) -> AppliedChange | Planned | PendingChange:
+        """Submits the inverse of an applied proposal."""
+        return self._handed(self.run(self.talks.rollback(identity, options or ChangeOptions())))
+
+    def learn(self) -> tuple[str, ...]:
+        """The API addresses of all nodes, asked from now on when those known before do not answer."""
+        return self.run(self.talks.learn())
+
+    def events(self, *, after: str = "") -> Iterator[Event]:
+        """Events as they happen, behind that id; without end, over whichever node answers."""
+        return self._followed("/v1/events", after)
+
+    def watch(self, prefix: str, *, after: str = "") -> Iterator[Event]:
+        """Changes of the state's keys with that prefix."""
+        return self._followed(f"/v1/watch/{prefix}", after)
+
+    def request(self, request: HttpRequest) -> HttpReply:
+        """Any request, whatever status comes. Raises ApiUnreachable."""
+        return self.run(self.talks.send(request))
+
+    def run(self, talk: Talk[T]) -> T:
+        """Carries out the steps of what `talks` offers."""
+        try:
+            step = next(talk)
+            while True:
+                step = talk.send(self._carry_out(step))
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+    def _carry_out(self, step: Step) -> HttpReply | Unreached | None:
+        if isinstance(step, Pause):
+            time.sleep(step.seconds)
+            return None
+        return self._wire.send(step.address, step.request)
+
+    def _handed(self, outcome: Outcome) -> AppliedChange | Planned | PendingChange:
+        return PendingChange(self, outcome) if isinstance(outcome, Proposed) else outcome
+
+    def _followed(self, path: str, after: str) -> Iterator[Event]:
+        lines, rounds = EventLines(after), 0
+        while True:
+            address = self.talks.book.current
+            fault: ApiUnreachable | ApiRefused = ApiUnreachable(address, "the stream ended")
+            try:
+                for line in self._wire.stream(address, self.talks.with_key(lines.request(path))):
+                    rounds = 0
+                    event = lines.take(line)
+                    if event is not None:
+                        yield event
+            except (ApiUnreachable, ApiRefused) as error:
+                fault = error
+            rounds += 1
+            pause_s = self.talks.stream_pause_s(rounds, fault)
+            if pause_s is None:
+                raise fault
+            time.sleep(pause_s)
+            self.talks.book.rotate()
