@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 import signal
@@ -9,8 +10,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import anyio
@@ -140,24 +141,28 @@ class StoreGroup:
                     return
                 await anyio.sleep(SOON_S)
 
-    def noted(self, node: str, event: str) -> list[dict[str, object]]:
-        """The lines of a store's log about that event; it writes them every half second."""
+    def noted(self, node: str, event: str, **fields: object) -> list[dict[str, object]]:
+        """The lines of a store's log about that event with these fields; it writes them every half second."""
         found = []
         for path in sorted(self.layout(node).logs.rglob("*")):
             if path.is_file():
                 found += [json.loads(line) for line in path.read_text().splitlines() if f'"{event}"' in line]
-        return found
+        return [line for line in found if fields.items() <= line.items()]
 
-    async def until_noted(self, node: str, event: str) -> dict[str, object]:
+    async def until_noted(self, node: str, event: str, **fields: object) -> dict[str, object]:
         with anyio.fail_after(20):
             while True:
-                if found := self.noted(node, event):
+                if found := self.noted(node, event, **fields):
                     return found[0]
                 await anyio.sleep(SOON_S)
 
+    async def hang_up(self) -> None:
+        """A client belongs to the loop that opened it."""
+        while self.clients:
+            await self.clients.popitem()[1].close()
+
     async def close(self) -> None:
-        for client in self.clients.values():
-            await client.close()
+        await self.hang_up()
         for process in self.processes.values():
             process.send_signal(signal.SIGCONT)
             process.kill()
@@ -173,3 +178,14 @@ async def running(base: Path, *, start: Iterable[str] = NODES) -> AsyncIterator[
         yield group
     finally:
         await group.close()
+
+
+@contextmanager
+def standing(base: Path) -> Iterator[StoreGroup]:
+    """For tests that leave a group as well as they found it: starting one takes longer than most of them."""
+    group = StoreGroup(base)
+    try:
+        group.start(*NODES)
+        yield group
+    finally:
+        asyncio.run(group.close())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import anyio
@@ -15,9 +15,22 @@ from runtime.consensus.errors import Compacted
 from runtime.consensus.raft.disk import RealDisk
 from runtime.consensus.raft.snapshot import NAME, OWN, SnapshotWriter
 from runtime.consensus.store import LEADER_KEY, Put, Revision
-from tests.consensus.store_group import NODES, StoreGroup, running
+from tests.consensus.store_group import NODES, StoreGroup, running, standing
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreGroup]:
+    with standing(tmp_path_factory.mktemp("three")) as group:
+        yield group
+
+
+@pytest.fixture
+async def group(three: StoreGroup) -> AsyncIterator[StoreGroup]:
+    """Of the whole module: a test that kills or changes members starts its own."""
+    yield three
+    await three.hang_up()
 
 
 async def aether(*words: object, ok: int = 0) -> str:
@@ -91,41 +104,38 @@ async def test_a_removal_that_would_leave_no_majority_is_refused(tmp_path: Path)
         assert len((await group.client(leader).status()).members) == 2
 
 
-async def test_the_leadership_goes_to_whom_it_is_given(tmp_path: Path) -> None:
-    async with running(tmp_path) as group:
-        leader = await group.leader()
-        heir = next(node for node in NODES if node != leader)
-        assert await told(group, "transfer", heir, node=leader) == {"leader": heir}
-        assert await group.leader() == heir
-        assert "has no vote" in await aether("store", "transfer", "n9", "--data", group.layout("n1").data, ok=1)
+async def test_the_leadership_goes_to_whom_it_is_given(group: StoreGroup) -> None:
+    leader = await group.leader()
+    heir = next(node for node in NODES if node != leader)
+    assert await told(group, "transfer", heir, node=leader) == {"leader": heir}
+    assert await group.leader() == heir
+    assert "has no vote" in await aether("store", "transfer", "n9", "--data", group.layout("n1").data, ok=1)
 
 
-async def test_compacting_lets_go_of_history(tmp_path: Path) -> None:
-    async with running(tmp_path) as group:
-        await fill(group, 300)
-        revision = (await told(group, "compact"))["revision"]
-        assert isinstance(revision, int)
-        with pytest.raises(Compacted):
-            await group.client("n1").get("k/000001", at_revision=Revision(revision - 1))
+async def test_compacting_lets_go_of_history(group: StoreGroup) -> None:
+    await fill(group, 300)
+    revision = (await told(group, "compact"))["revision"]
+    assert isinstance(revision, int)
+    with pytest.raises(Compacted):
+        await group.client("n1").get("k/000001", at_revision=Revision(revision - 1))
 
 
-async def test_members_that_write_all_the_time_are_compared_at_one_entry(tmp_path: Path) -> None:
-    async with running(tmp_path) as group:
-        await fill(group, 3_000)
-        done = anyio.Event()
+async def test_members_that_write_all_the_time_are_compared_at_one_entry(group: StoreGroup) -> None:
+    await fill(group, 3_000)
+    done = anyio.Event()
 
-        async def load_it() -> None:
-            number = 0
-            while not done.is_set():
-                number += 1
-                await group.client("n2").txn([], [Put(key=f"load/{number % 50}", value=str(number).encode())])
+    async def load_it() -> None:
+        number = 0
+        while not done.is_set():
+            number += 1
+            await group.client("n2").txn([], [Put(key=f"load/{number % 50}", value=str(number).encode())])
 
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(load_it)
-            for _ in range(3):
-                answer = await told(group, "check")
-                assert answer["same"] is True, answer
-            done.set()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(load_it)
+        for _ in range(3):
+            answer = await told(group, "check")
+            assert answer["same"] is True, answer
+        done.set()
 
 
 async def test_check_names_the_member_whose_state_is_another(tmp_path: Path) -> None:
@@ -234,17 +244,16 @@ async def _all(group: StoreGroup, prefix: str) -> AsyncIterator[str]:
         after = page.items[-1].key
 
 
-async def test_a_damaged_backup_is_told_from_a_whole_one(tmp_path: Path) -> None:
-    async with running(tmp_path, start=("n1", "n2")) as group:
-        await fill(group, 100)
-        await told(group, "snapshot", "save", tmp_path / "backup")
-        assert "exists already" in await aether(
-            "store", "snapshot", "save", tmp_path / "backup", "--data", group.layout("n1").data, ok=1
-        )
-        data = bytearray((tmp_path / "backup").read_bytes())
-        data[len(data) // 2] ^= 1
-        (tmp_path / "changed").write_bytes(data)
-        assert "is damaged at byte" in await aether("store", "snapshot", "verify", tmp_path / "changed", ok=1)
-        (tmp_path / "short").write_bytes(data[: len(data) // 3])
-        assert "aether store snapshot save" in await aether("store", "snapshot", "verify", tmp_path / "short", ok=1)
-        assert not list(tmp_path.glob(".*unfinished"))
+async def test_a_damaged_backup_is_told_from_a_whole_one(group: StoreGroup, tmp_path: Path) -> None:
+    await fill(group, 100)
+    await told(group, "snapshot", "save", tmp_path / "backup")
+    assert "exists already" in await aether(
+        "store", "snapshot", "save", tmp_path / "backup", "--data", group.layout("n1").data, ok=1
+    )
+    data = bytearray((tmp_path / "backup").read_bytes())
+    data[len(data) // 2] ^= 1
+    (tmp_path / "changed").write_bytes(data)
+    assert "is damaged at byte" in await aether("store", "snapshot", "verify", tmp_path / "changed", ok=1)
+    (tmp_path / "short").write_bytes(data[: len(data) // 3])
+    assert "aether store snapshot save" in await aether("store", "snapshot", "verify", tmp_path / "short", ok=1)
+    assert not list(tmp_path.glob(".*unfinished"))
