@@ -87,13 +87,16 @@ async def _end(process: Process) -> None:
         await process.wait()
 
 
-def cpu_seconds(pids: Sequence[int]) -> float:
-    """User and system time that the processes have used."""
-    ticks = 0
+def cpu_seconds(pids: Sequence[int]) -> dict[int, float]:
+    """User and system time that each process has used; one that ended is left out."""
+    found = {}
     for pid in pids:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / CLOCK_TICKS
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        found[pid] = (int(fields[11]) + int(fields[12])) / CLOCK_TICKS
+    return found
 
 
 def pss_mb(pids: Sequence[int]) -> float:

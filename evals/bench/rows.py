@@ -51,7 +51,7 @@ class Row:
         await self.drive(min(0.5, seconds / 4))
         before = cpu_seconds(self.processes)
         driven = await self.drive(seconds)
-        used = cpu_seconds(self.processes) - before
+        used = sum(seconds - before[pid] for pid, seconds in cpu_seconds(self.processes).items() if pid in before)
         if driven.errors or not driven.requests:
             raise PeerFailed(f"{self.name}: {driven.errors} of {driven.requests} requests failed")
         self.rounds.append((driven, used / driven.requests * 1e6))
