@@ -28,6 +28,7 @@ COMMANDS: Final = {  # one module each, by convention
     "bench": "measure Aether against its peers on this machine",
     "campaign": "run a long test campaign",
     "simulate": "run the store's engine on simulated time, network and disk, by seed",
+    "eval": "judge scaling policies on real load traces, offline",
 }
 
 MODULES: Final = {"approve": "decide", "reject": "decide", "withdraw": "decide"}  # commands that share one

@@ -1,0 +1,1 @@
+"""Scaling: signals of a slice's load, readable rules, one pure decision."""

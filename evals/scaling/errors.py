@@ -1,0 +1,23 @@
+"""What an offline eval of scaling refuses."""
+
+from __future__ import annotations
+
+from runtime.errors import RuntimeFault
+
+
+class EvalFault(RuntimeFault):
+    code = "eval_fault"
+
+
+class TracesUnusable(EvalFault):
+    """A directory of traces that cannot be read; the sentence names the file."""
+
+    code = "traces_unusable"
+    remedy = (
+        "A trace is a CSV file with the columns timestamp (unix seconds, in even steps) and value; see docs/scaling.md."
+    )
+
+
+class PolicyUnknown(EvalFault):
+    code = "policy_unknown"
+    remedy = "`./aether eval scaling --list` names all policies."

@@ -1,0 +1,1 @@
+"""What others' autoscalers do, by their documented rules and defaults."""
