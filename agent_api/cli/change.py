@@ -112,8 +112,10 @@ def document_of(outcome: Outcome) -> Row:
     if isinstance(outcome, Planned):
         return {"outcome": "planned", **_plain(outcome.plan)}
     if isinstance(outcome, PendingChange):
-        return {"outcome": "proposed", **_plain(outcome.proposed)}
-    return {**outcome.result, "outcome": "applied", **_plain(outcome)}
+        return {"outcome": "proposed", **_untagged(outcome.proposed)}
+    waited = () if outcome.converged is not None else ("converged", "waits_for")
+    members = {name: value for name, value in _untagged(outcome).items() if name not in waited}
+    return {**outcome.result, "outcome": "applied", **members}
 
 
 def _submitted(
@@ -165,6 +167,10 @@ def _show_applied(outcome: AppliedChange, members: Members) -> None:
     if outcome.inverse is not None:
         print(f"  undo: {painted(command_of(outcome.inverse), 'dim')}")
     print(f"  why:  {painted(f'aether why {outcome.audit}', 'dim')}")
+
+
+def _untagged(value: msgspec.Struct) -> Row:
+    return {name: each for name, each in _plain(value).items() if name != "type"}
 
 
 def _plain(value: msgspec.Struct) -> Row:

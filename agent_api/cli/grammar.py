@@ -70,7 +70,10 @@ VERBS: Final[Mapping[str, Mapping[str, str]]] = {  # of these nouns, beside thos
         "init": "make a cluster's CA and its first node",
         "token": "make a token with which nodes may join",
     },
-    "artifact": {"upload": "send a wheel to the cluster"},
+    "artifact": {
+        "upload": "send a wheel to the cluster",
+        "delete": "forget an artifact that no blueprint uses",
+    },
     "blueprint": {
         "apply": "make the cluster as the file says",
         "validate": "check the file, change nothing",

@@ -77,9 +77,9 @@ def _run_noun(noun: str, words: Sequence[str]) -> int:
     rest = words[1:]
     if is_plural(words[0]) and (not rest or rest[0].startswith("--")) and "--help" not in rest:
         rest = ["list", *rest]  # `aether proposals`
-    if not rest or rest[0] in ("-h", "--help", "help"):
+    if not rest or rest[0].startswith("-") or rest[0] == "help":
         print(noun_overview(noun))
-        return DONE if rest else USAGE
+        return DONE if rest and rest[0] in ("-h", "--help", "help") else USAGE
     if rest[0] in VERBS.get(noun, {}):
         return _run_module(noun, rest, prog=noun)
     from agent_api.cli.grammar import operations_of

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
 from typing import cast
 
@@ -33,13 +34,25 @@ def show_diff(rows: Iterable[Row]) -> None:
         if row["key"] != key:
             key = str(row["key"])
             print(f"  {painted(key, 'dim')}")
-        path = f"{row['path']}: " if row.get("path") else ""
-        if row.get("before") is not None:
-            print(painted(f"    - {path}{cell(row['before'])}", "red"))
-        if row.get("after") is not None:
-            print(painted(f"    + {path}{cell(row['after'])}", "green"))
+        _show_field(str(row.get("path", "")), row.get("before"), row.get("after"))
     if not key:
         print("  nothing would change")
+
+
+def _show_field(path: str, before: object, after: object) -> None:
+    """One member in two lines; texts of several lines line by line."""
+    if isinstance(before, str) and isinstance(after, str) and "\n" in before + after:
+        lines = difflib.unified_diff(before.splitlines(), after.splitlines(), n=1, lineterm="")
+        print(f"    {path or 'text'}:")
+        for line in list(lines)[2:]:
+            colour = {"-": "red", "+": "green"}.get(line[0], "dim")
+            print(painted(f"      {line}", colour))
+        return
+    name = f"{path}: " if path else ""
+    if before is not None:
+        print(painted(f"    - {name}{cell(before)}", "red"))
+    if after is not None:
+        print(painted(f"    + {name}{cell(after)}", "green"))
 
 
 def _show_blast(blast: Row) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import TypeVar
 
 from agent_api.client import async_wire
@@ -16,6 +17,7 @@ from agent_api.client.operations import AsyncOperations
 from agent_api.client.requests import ChangeOptions, Members
 from agent_api.client.sse import Event, EventLines
 from agent_api.client.talks import Outcome, Talks, Verb
+from agent_api.client.uploads import Uploaded, upload_request
 from controllers.gate.proposals import Proposal
 from runtime.operations.catalogue import Catalogue
 from runtime.operations.dispatch import Planned, Proposed
@@ -94,6 +96,10 @@ class AsyncClient(AsyncOperations):
     ) -> AppliedChange | Planned | AsyncPendingChange:
         """Submits the inverse of an applied proposal."""
         return self._handed(await self.run(self.talks.rollback(identity, options or ChangeOptions())))
+
+    async def upload(self, wheel: Path) -> Uploaded:
+        """Sends a wheel, read in small pieces between which others run. Raises FileUnreadable too."""
+        return await self.run(self.talks.upload(upload_request(wheel)))
 
     async def learn(self) -> tuple[str, ...]:
         """The API addresses of all nodes, asked from now on when those known before do not answer."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -16,6 +17,7 @@ from agent_api.client.requests import ChangeOptions, Members
 from agent_api.client.sse import Event, EventLines
 from agent_api.client.sync_wire import SyncWire
 from agent_api.client.talks import Outcome, Talks, Verb
+from agent_api.client.uploads import Told, Uploaded, upload_request
 from controllers.gate.proposals import Proposal
 from runtime.operations.catalogue import Catalogue
 from runtime.operations.dispatch import Planned, Proposed
@@ -110,6 +112,10 @@ class Client(Operations):
     def rollback(self, identity: str, options: ChangeOptions | None = None) -> AppliedChange | Planned | PendingChange:
         """Submits the inverse of an applied proposal."""
         return self._handed(self.run(self.talks.rollback(identity, options or ChangeOptions())))
+
+    def upload(self, wheel: Path, told: Told = lambda done, total: None) -> Uploaded:
+        """Sends a wheel; told is called as its bytes go. Raises FileUnreadable too."""
+        return self.run(self.talks.upload(upload_request(wheel, told)))
 
     def learn(self) -> tuple[str, ...]:
         """The API addresses of all nodes, asked from now on when those known before do not answer."""

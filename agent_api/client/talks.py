@@ -24,6 +24,7 @@ from agent_api.client.requests import (
     query_request,
     submission,
 )
+from agent_api.client.uploads import Uploaded
 from controllers.gate.proposals import Proposal
 from runtime.operations.catalogue import Catalogue, OperationUnknown
 from runtime.operations.dispatch import Planned, Proposed
@@ -137,6 +138,9 @@ class Talks:
             waited_s, looks = waited_s + pause_s, looks + 1
 
     # the cluster
+
+    def upload(self, request: HttpRequest) -> Talk[Uploaded]:
+        return decoded(body_of((yield from self.send(request))), Uploaded)
 
     def learn(self) -> Talk[tuple[str, ...]]:
         """All nodes' API addresses, asked from now on when those known before do not answer."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -112,6 +113,16 @@ def test_a_dry_run_shows_the_change_and_the_gates_word(serve: Serve, capsys: Cap
     assert "\033[" not in said, "no colours where nobody looks at a terminal"
 
 
+def test_texts_are_compared_line_by_line(serve: Serve, capsys: Capture) -> None:
+    change = {"key": "gate-policy", "before": "version = 1\nsame = 2\n", "after": "version = 2\nsame = 2\n"}
+    serve(Reply({**PLAN, "diff": [change]}))
+    assert main(["slice", "scale", "orders", "5", "--dry-run"]) == 0
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert "-version = 1" in lines
+    assert "+version = 2" in lines
+    assert "same = 2" in lines
+
+
 def test_a_dry_run_that_would_be_refused_fails(serve: Serve) -> None:
     serve(Reply({**PLAN, "decision": "refuse"}))
     assert main(["slice", "scale", "orders", "5", "--dry-run"]) == 1
@@ -189,6 +200,20 @@ def test_a_vote_waits_until_what_it_decided_is_applied(serve: Serve, capsys: Cap
     serve(Reply({"proposal": proposal("rejected")}))
     assert main(["reject", "p1"]) == 0
     assert main(["withdraw", "p1"]) == 1
+
+
+def test_an_artifact_is_sent_with_its_hash_and_forgotten_by_name(serve: Serve, tmp_path: Path) -> None:
+    kept = {"name": "shop", "version": "1.0.0", "sha256": "a" * 64, "slices": ["orders 1.0.0"]}
+    api = serve(Reply(kept, 201), Reply({"name": "shop", "version": "1.0.0", "deleted": True}))
+    wheel = tmp_path / "shop-1.0.0-py3-none-any.whl"
+    wheel.write_bytes(b"bytes" * 100_000)
+    assert main(["artifact", "upload", str(wheel)]) == 0
+    assert main(["artifact", "delete", "shop==1.0.0"]) == 0
+    assert main(["artifact", "delete", "shop"]) == 2
+    sent, gone = api.asked
+    assert sent.body == wheel.read_bytes()
+    assert sent.path == f"/v1/artifacts?sha256={hashlib.sha256(sent.body).hexdigest()}"
+    assert (gone.method, gone.path) == ("DELETE", "/v1/artifacts/shop/1.0.0")
 
 
 def test_a_rollback_is_a_change_like_any_other(serve: Serve) -> None:
