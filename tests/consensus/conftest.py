@@ -1,15 +1,33 @@
-"""One etcd for all tests that only use it; each has a prefix of its own there."""
+"""One etcd and one group of stores for all tests that leave them as they were."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import signal
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from tests.consensus.etcd_server import etcd_server
+from tests.consensus.store_group import StoreGroup, standing
 
 
 @pytest.fixture(scope="session")
 def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Each test has a prefix of its own there."""
     with etcd_server(tmp_path_factory.mktemp("etcd")) as endpoint:
         yield endpoint
+
+
+@pytest.fixture(scope="session")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreGroup]:
+    with standing(tmp_path_factory.mktemp("three")) as group:
+        yield group
+
+
+@pytest.fixture
+async def group(three: StoreGroup) -> AsyncIterator[StoreGroup]:
+    """A test that kills members or changes who is one starts its own."""
+    yield three
+    for process in three.processes.values():
+        process.send_signal(signal.SIGCONT)
+    await three.hang_up()

@@ -47,8 +47,8 @@ async def test_a_worker_writes_to_any_core_node_and_goes_on_at_another_when_that
         assert [(item.key, item.version) for item in found] == [(f"k/{number:02}", 1) for number in range(30)]
 
 
-async def test_a_worker_leaves_a_core_node_that_hangs(tmp_path: Path) -> None:
-    async with running(tmp_path) as group, worker(group) as client:
+async def test_a_worker_leaves_a_core_node_that_hangs(group: StoreGroup) -> None:
+    async with worker(group) as client:
         await client.txn([], [Put(key="k", value=b"1")])
         hung = await asked(client)
         group.processes[hung].send_signal(signal.SIGSTOP)
@@ -106,16 +106,15 @@ async def test_a_confirmed_cache_has_all_that_was_acknowledged_anywhere(tmp_path
         await asyncio.gather(following, return_exceptions=True)
 
 
-async def test_what_a_follower_answers_is_what_the_leader_knows(tmp_path: Path) -> None:
+async def test_what_a_follower_answers_is_what_the_leader_knows(group: StoreGroup) -> None:
     """A linearizable read at a follower is handed to the leader; a stale one is answered there and marked."""
-    async with running(tmp_path) as group:
-        follower = await group.follower()
-        leader = await group.leader()
-        for number in range(20):
-            await group.client(leader).txn([], [Put(key="k", value=str(number).encode())])
-            found = await group.client(follower).get("k")
-            assert found.item is not None
-            assert (found.item.value, found.stale) == (str(number).encode(), False)
-        group.processes[leader].send_signal(signal.SIGSTOP)
-        stale = await group.client(follower).get("k", stale_ok=True)
-        assert (stale.stale, stale.item is not None) == (True, True)
+    follower = await group.follower()
+    leader = await group.leader()
+    for number in range(20):
+        await group.client(leader).txn([], [Put(key="k", value=str(number).encode())])
+        found = await group.client(follower).get("k")
+        assert found.item is not None
+        assert (found.item.value, found.stale) == (str(number).encode(), False)
+    group.processes[leader].send_signal(signal.SIGSTOP)
+    stale = await group.client(follower).get("k", stale_ok=True)
+    assert (stale.stale, stale.item is not None) == (True, True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import anyio
@@ -15,22 +15,9 @@ from runtime.consensus.errors import Compacted
 from runtime.consensus.raft.disk import RealDisk
 from runtime.consensus.raft.snapshot import NAME, OWN, SnapshotWriter
 from runtime.consensus.store import LEADER_KEY, Put, Revision
-from tests.consensus.store_group import NODES, StoreGroup, running, standing
+from tests.consensus.store_group import NODES, StoreGroup, running
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
-
-
-@pytest.fixture(scope="module")
-def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreGroup]:
-    with standing(tmp_path_factory.mktemp("three")) as group:
-        yield group
-
-
-@pytest.fixture
-async def group(three: StoreGroup) -> AsyncIterator[StoreGroup]:
-    """Of the whole module: a test that kills or changes members starts its own."""
-    yield three
-    await three.hang_up()
 
 
 async def aether(*words: object, ok: int = 0) -> str:

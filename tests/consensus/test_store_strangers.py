@@ -8,7 +8,7 @@ import os
 import ssl
 import struct
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import anyio
@@ -33,24 +33,11 @@ from runtime.invocation.listener import connect_tls, connect_unix, serve_tls, se
 from runtime.names import NodeId
 from runtime.security.authority import Authority, issue_node
 from runtime.security.tls import client_context, server_context
-from tests.consensus.store_group import NODES, StoreGroup, running, standing
+from tests.consensus.store_group import NODES, StoreGroup, running
 from tests.consensus.test_store_operating import told
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 HUGE = struct.pack(">IBBI", 0x7FFF_FFFF, 1, 0, 1)
-
-
-@pytest.fixture(scope="module")
-def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreGroup]:
-    with standing(tmp_path_factory.mktemp("three")) as group:
-        yield group
-
-
-@pytest.fixture
-async def group(three: StoreGroup) -> AsyncIterator[StoreGroup]:
-    """Of the whole module: a test that kills or changes members starts its own."""
-    yield three
-    await three.hang_up()
 
 
 async def call_as(group: StoreGroup, tls: Path, node: str) -> Connection:
@@ -280,8 +267,11 @@ async def test_a_clock_that_is_set_back_changes_nothing(tmp_path: Path) -> None:
             await client.keep_alive(kept)
         assert (await client.get("kept")).item is not None
         if (await client.status()).term != term:  # a busy machine costs an election now and then, but not each time
-            costs = [await elections_of(client, stamp, shift) for shift in ("-45m", "+45m", "-30m", "+10m")]
-            assert 0 in costs
+            for shift in ("-45m", "+45m", "-30m", "+10m", "-20m"):
+                if not await elections_of(client, stamp, shift):
+                    break
+            else:
+                raise AssertionError("each change of the clock cost an election")
     finally:
         await group.close()
 
