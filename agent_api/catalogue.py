@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from controllers.gate.operations import OPERATIONS as GATE_OPERATIONS
 from controllers.gate.queries import QUERIES as GATE_QUERIES
+from infra.artifacts.operations import OPERATIONS as ARTIFACT_OPERATIONS
 from runtime.operations import blueprints, nodes, principals, settings, slices
 from runtime.operations.catalogue import Catalogue
 from runtime.operations.queries import QUERIES
@@ -17,6 +18,7 @@ def make_catalogue() -> Catalogue:
         blueprints.OPERATIONS,
         settings.OPERATIONS,
         principals.OPERATIONS,
+        ARTIFACT_OPERATIONS,
         GATE_OPERATIONS,
         QUERIES,
         GATE_QUERIES,

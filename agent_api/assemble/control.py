@@ -98,7 +98,7 @@ class Parts:
         self.content = ReplicatedContent(
             node=identity.node, disk=self.disk, store=self.store, peers=ConnectedPeers(self.connect)
         )
-        self.shelf = ArtifactShelf(content=self.content, store=self.store, clock=self.clock)
+        self.shelf = ArtifactShelf(content=self.content, clock=self.clock)
         self.source = DiskArtifactSource(
             layout.environments, content=self.content, find_links=settings.artifact_find_links
         )

@@ -24,6 +24,7 @@ from agent_api.control_api.problems import ApiFault, MethodNotAllowed, NotFound,
 from agent_api.control_api.queries import Queries
 from agent_api.control_api.reviewing import Reviewing
 from agent_api.control_api.sessions import Sessions
+from agent_api.control_api.uploading import Uploads
 from runtime.errors import RuntimeFault
 from runtime.security.keyring import Keyring
 from runtime.security.oidc import TokenReader, fetch_keys
@@ -55,6 +56,7 @@ class ControlApi:
             *self._following.endpoints(),
             *Queries(parts, answers(parts), streams={"event.list": self._following.events}).endpoints(),
             *changes.endpoints(),
+            *Uploads(parts, changes).endpoints(),
             *Deciding(parts, changes).endpoints(),
             *Reviewing(parts).endpoints(),
         ]

@@ -89,8 +89,8 @@ class Changes:
         self._parts = parts
 
     def endpoints(self) -> list[Endpoint]:
-        """One for each change of the catalogue."""
-        return [self._endpoint(each) for each in self._parts.catalogue.changes()]
+        """One for each change of the catalogue, but for those that are made from a stream of bytes."""
+        return [self._endpoint(each) for each in self._parts.catalogue.changes() if each.body == "json"]
 
     def _endpoint(self, operation: AnyChange) -> Endpoint:
         async def handle(request: Request) -> Response:
@@ -115,13 +115,20 @@ class Changes:
         )
 
     async def submit(
-        self, request: Request, operation: AnyChange, members: dict[str, object], *, reason: str = ""
+        self,
+        request: Request,
+        operation: AnyChange,
+        members: dict[str, object],
+        *,
+        reason: str = "",
+        words: ChangeWords | None = None,
+        created: bool = False,
     ) -> Response:
         """Checks the members, asks the dispatcher, and waits if that is wished for.
 
-        reason: where the query words give none.
+        reason: where the query words give none. words: those, if they were read already. created: 201 says it better.
         """
-        words = words_of(request, ChangeWords)
+        words = words or words_of(request, ChangeWords)
         asked = converted(members, operation.request)
         given = {name: value for name, value in msgspec.to_builtins(asked).items() if name in members}
         outcome = await self._parts.dispatcher.submit(
@@ -142,7 +149,10 @@ class Changes:
                 request_id=request_id(),
             )
         )
-        return await self._told(request, operation, asked, outcome)
+        response = await self._told(request, operation, asked, outcome)
+        if created and isinstance(outcome, Applied):
+            response.status_code = 201
+        return response
 
     async def _told(
         self, request: Request, operation: AnyChange, asked: OperationRequest, outcome: Outcome

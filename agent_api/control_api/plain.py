@@ -1,4 +1,4 @@
-"""Endpoints that are no operations: health, metrics, joining, uploads, and the session of the console."""
+"""Endpoints that are no operations: health, metrics, joining, and the session of the console."""
 
 from __future__ import annotations
 
@@ -7,16 +7,13 @@ from typing import Annotated, Final
 import msgspec
 from fastapi import Request, Response
 from msgspec import Meta
-from starlette.requests import ClientDisconnect
 
 from agent_api.control_api.changes import answer
 from agent_api.control_api.decoding import body_of, words_of
 from agent_api.control_api.door import caller_of
 from agent_api.control_api.endpoint import BYTES, TEXT, Endpoint, NoWords, Told
 from agent_api.control_api.ports import ApiParts
-from agent_api.control_api.problems import ApiFault
 from agent_api.control_api.sessions import COOKIE, Session, Sessions
-from runtime.names import Sha256
 from runtime.operations.actor import Role
 
 METRICS_MEDIA: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -26,23 +23,6 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     status: str
     revision: int
     stale: bool
-
-
-class UploadWords(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="Of the wheel; checked if given.")] | None = None
-
-
-class Uploaded(msgspec.Struct, frozen=True, kw_only=True):
-    name: str
-    version: str
-    sha256: str
-    slices: tuple[str, ...]
-
-
-class Dropped(msgspec.Struct, frozen=True, kw_only=True):
-    name: str
-    version: str
-    deleted: bool = True
 
 
 class SessionShown(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,7 +43,7 @@ class Plain:
         self._sessions = sessions
 
     def endpoints(self) -> list[Endpoint]:
-        return [*self._of_node(), *self._of_artifacts(), *self._of_session()]
+        return [*self._of_node(), *self._of_session()]
 
     def _of_node(self) -> list[Endpoint]:
         watched = "who watches over nodes asks often and holds no key"
@@ -113,40 +93,6 @@ class Plain:
             ),
         ]
 
-    def _of_artifacts(self) -> list[Endpoint]:
-        return [
-            Endpoint(
-                name="artifact.upload",
-                summary="Upload a wheel with slices.",
-                method="POST",
-                path="/v1/artifacts",
-                handle=self._upload,
-                role=Role.OPERATOR,
-                words=UploadWords,
-                takes=(BYTES,),
-                answers=(Told(status=201, says="It is kept.", model=Uploaded),),
-                errors=(
-                    "wheel_invalid",
-                    "content_mismatch",
-                    "content_too_large",
-                    "artifact_exists",
-                    "content_disk_full",
-                    "quota_exceeded",
-                    "bad_request",
-                ),
-            ),
-            Endpoint(
-                name="artifact.delete",
-                summary="Delete an artifact that no blueprint uses.",
-                method="DELETE",
-                path="/v1/artifacts/{name}/{version}",
-                handle=self._drop,
-                role=Role.OPERATOR,
-                answers=(Told(status=200, says="It is gone.", model=Dropped),),
-                errors=("artifact_not_found", "artifact_in_use", "changed_meanwhile"),
-            ),
-        ]
-
     def _of_session(self) -> list[Endpoint]:
         told = Told(status=200, says="Who is asking.", model=SessionShown)
         return [
@@ -192,23 +138,6 @@ class Plain:
 
     async def _join(self, request: Request) -> Response:
         return Response(await self._parts.join(await body_of(request)), media_type=BYTES)
-
-    async def _upload(self, request: Request) -> Response:
-        expected = words_of(request, UploadWords).sha256
-        try:
-            record = await self._parts.shelf.take(
-                request.stream(), expected=Sha256(expected) if expected is not None else None
-            )
-        except ClientDisconnect as error:
-            raise ApiFault("the upload ended early; nothing was kept") from error
-        slices = tuple(f"{contract.name} {contract.version}" for contract in record.slices)
-        uploaded = Uploaded(name=record.name, version=record.version, sha256=record.sha256, slices=slices)
-        return answer(uploaded, status=201)
-
-    async def _drop(self, request: Request) -> Response:
-        words_of(request, NoWords)
-        record = await self._parts.shelf.drop(request.path_params["name"], request.path_params["version"])
-        return answer(Dropped(name=record.name, version=record.version))
 
     async def _who(self, request: Request) -> Response:
         words_of(request, NoWords)

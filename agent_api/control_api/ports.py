@@ -23,8 +23,6 @@ class Shelf(Protocol):
 
     async def take(self, chunks: AsyncIterator[bytes], *, expected: Sha256 | None = None) -> ArtifactRecord: ...
 
-    async def drop(self, name: str, version: str) -> ArtifactRecord: ...
-
 
 class Telemetry(Protocol):
     """What the cluster measured and wrote down."""

@@ -19,6 +19,7 @@ from runtime.state import keys
 from runtime.state.values import encode
 
 TURN_MS_MIN: Final = 30_000
+VALUE_CHARS_MAX: Final = 400
 
 
 def compares(judged: Judged, fence: Revision, record: AuditRecord, *more: Compare) -> list[Compare]:
@@ -111,8 +112,10 @@ def audit_of(
 
 
 def short(request: dict[str, Json]) -> dict[str, Json]:
-    """A request as it is kept: long texts, such as a blueprint's source, are named by their length."""
-    return {
-        name: value if not isinstance(value, str) or len(value) <= 400 else f"({len(value)} characters)"
-        for name, value in request.items()
-    }
+    """A request as it is kept: what is long, such as a blueprint's source, is named by its length."""
+    return {name: _brief(value) for name, value in request.items()}
+
+
+def _brief(value: Json) -> Json:
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return value if len(text) <= VALUE_CHARS_MAX else f"({len(text)} characters)"

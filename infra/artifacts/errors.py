@@ -46,17 +46,3 @@ class DiskRefused(ArtifactFault):
     """The node's disk is full or fails while code or an environment is put there."""
 
     code, retryable = "disk_refused", True
-
-
-class ArtifactInUse(ArtifactFault):
-    code = "artifact_in_use"
-
-
-class ArtifactNotFound(ArtifactFault):
-    code = "artifact_not_found"
-
-
-class ArtifactExists(ArtifactFault):
-    """The coordinate is taken by other bytes."""
-
-    code = "artifact_exists"

@@ -79,6 +79,8 @@ class Change(Generic[RequestT]):
     converged: Callable[[PlanState, RequestT], Convergence] = always_converged
     errors: tuple[str, ...] = ()
     """Codes of its own that a refusal may have."""
+    body: Literal["json", "bytes"] = "json"
+    """`bytes`: the request is made from a stream by the node that takes it."""
     heeds_freeze: bool = True
     """A freeze holds it back: all but what sets and lifts freezes, and tells of incidents."""
     kind: Literal["change"] = field(default="change", init=False)

@@ -18,7 +18,6 @@ from agent_api.control_api.app import ControlApi
 from agent_api.control_api.ports import ApiParts, ApiSettings
 from controllers.gate.making import MakingGate
 from controllers.gate.remote import GateLink
-from infra.artifacts.errors import ArtifactNotFound
 from runtime.consensus.cache import StoreCache
 from runtime.deployment.view import PREFIXES, StateView
 from runtime.names import NodeId, Sha256
@@ -57,9 +56,6 @@ class HandShelf:
         return ArtifactRecord(
             name="hello", version="1", sha256=sha256, size_bytes=len(body), slices=(), pins=(), uploaded_unix_ms=0
         )
-
-    async def drop(self, name: str, version: str) -> ArtifactRecord:
-        raise ArtifactNotFound(f"there is no artifact {name[:80]}=={version[:80]}", "List them: aether artifact list.")
 
 
 class ApiOnHand:

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
+import msgspec
 import pytest
 
 from infra.artifacts.assembling import assemble
-from infra.artifacts.errors import ArtifactExists, ArtifactInUse, ArtifactNotFound, WheelInvalid
+from infra.artifacts.errors import WheelInvalid
 from infra.artifacts.keeping import ArtifactShelf
 from infra.artifacts.manifest import Manifest
+from infra.artifacts.operations import DeleteRequest, plan_delete
 from infra.artifacts.wheel import inspect_wheel
 from runtime.clock import SystemClock
-from runtime.consensus.memory import MemoryStore
-from runtime.consensus.store import Delete, Put, TxnResult
+from runtime.consensus.store import Delete, Put
 from runtime.content.disk import DiskContent
 from runtime.content.replicated import ReplicatedContent
 from runtime.names import BlueprintId, NodeId, Sha256, SliceName, Version
+from runtime.operations.dispatch import Applied, Outcome, Refused, Submission
+from runtime.operations.plan import Plan
+from runtime.operations.state import PlanState
 from runtime.sdk.contract import SliceContract
 from runtime.state import keys
-from runtime.state.values import BlueprintSlice, SliceTarget, encode
+from runtime.state.values import ArtifactRecord, BlueprintSlice, SliceTarget, decode, encode
+from tests.unit.gate_parts import GateOnHand, person
 from tests.unit.wheels import SLICE_CODE, write_wheel
 
 pytestmark = pytest.mark.anyio
@@ -42,15 +45,27 @@ async def pieces(path: Path) -> AsyncIterator[bytes]:
 
 
 class Shelf:
-    def __init__(self, root: Path, store: MemoryStore | None = None) -> None:
-        self.store = store or MemoryStore()
+    """A shelf whose records are kept by a gate."""
+
+    def __init__(self, root: Path) -> None:
+        self.hand = GateOnHand()
         disk = DiskContent(root)
         disk.open()
-        content = ReplicatedContent(node=NodeId("n1"), disk=disk, store=self.store, peers=NoPeers())
-        self.shelf = ArtifactShelf(content=content, store=self.store, clock=SystemClock())
+        content = ReplicatedContent(node=NodeId("n1"), disk=disk, store=self.hand.store, peers=NoPeers())
+        self.shelf = ArtifactShelf(content=content, clock=SystemClock())
+
+    async def upload(self, path: Path) -> Outcome:
+        record = await self.shelf.take(pieces(path))
+        return await self.ask("artifact.upload", record=msgspec.to_builtins(record))
+
+    async def ask(self, operation: str, **members: object) -> Outcome:
+        return await self.hand.gate.submit(Submission(operation=operation, request=members, actor=person("anna")))
 
     def pins(self) -> list[str]:
-        return [key for key in self.store.items if key.startswith(keys.CONTENT_PINS)]
+        return [item.key for item in self.hand.state.items(keys.CONTENT_PINS)]
+
+    def records(self) -> list[ArtifactRecord]:
+        return [decode(item.value, ArtifactRecord) for item in self.hand.state.items(keys.ARTIFACTS)]
 
 
 class NoPeers:
@@ -67,39 +82,42 @@ def kept(tmp_path: Path) -> Shelf:
     return Shelf(tmp_path / "content")
 
 
-class PairedStore(MemoryStore):
-    """Looks after every change whether each artifact has its pin."""
-
-    async def txn(self, *changes: Sequence[Any], **options: Any) -> TxnResult:
-        result = await super().txn(*changes, **options)
-        kinds = Counter(key.split("/")[0] + "/" for key in self.items)
-        assert kinds[keys.ARTIFACTS] == kinds[keys.CONTENT_PINS]
-        return result
-
-
-async def test_an_artifact_and_the_pin_of_its_bytes_come_and_go_together(tmp_path: Path) -> None:
+async def test_an_artifact_and_the_pin_of_its_bytes_come_and_go_together(kept: Shelf, tmp_path: Path) -> None:
     """An upload while the same artifact is dropped could leave a record whose bytes are collected an hour later."""
-    kept = Shelf(tmp_path / "content", PairedStore())
-    record = await kept.shelf.take(pieces(artifact(tmp_path)))
-    await kept.shelf.drop(record.name, record.version)
+    await kept.upload(artifact(tmp_path))
+    (item,) = kept.hand.state.items(keys.ARTIFACTS)
+    (pin,) = kept.hand.state.items(keys.CONTENT_PINS)
+    assert item.mod_revision == pin.mod_revision
+    assert isinstance(await kept.ask("artifact.delete", name="pkg", version="1.0.0"), Applied)
+    assert (kept.pins(), kept.records()) == ([], [])
 
 
 async def test_an_upload_becomes_a_record_with_contracts_and_a_pin(kept: Shelf, tmp_path: Path) -> None:
-    record = await kept.shelf.take(pieces(artifact(tmp_path)))
+    applied = await kept.upload(artifact(tmp_path))
+    assert isinstance(applied, Applied)
+    (record,) = kept.records()
     assert (record.name, record.version, record.slices[0].entry) == ("pkg", "1.0.0", "pkg:Hello")
-    assert await kept.shelf.listed() == (record,)
+    assert applied.result == {
+        "name": "pkg",
+        "version": "1.0.0",
+        "sha256": record.sha256,
+        "slices": ["hello 1.0.0"],
+    }
     assert len(kept.pins()) == 1
 
 
 async def test_the_same_upload_again_changes_nothing(kept: Shelf, tmp_path: Path) -> None:
-    first = await kept.shelf.take(pieces(artifact(tmp_path)))
-    assert await kept.shelf.take(pieces(artifact(tmp_path))) == first
+    await kept.upload(artifact(tmp_path))
+    first = kept.records()
+    assert isinstance(await kept.upload(artifact(tmp_path)), Applied)
+    assert kept.records() == first
 
 
 async def test_other_bytes_under_a_taken_coordinate_are_refused_and_not_pinned(kept: Shelf, tmp_path: Path) -> None:
-    await kept.shelf.take(pieces(artifact(tmp_path)))
-    with pytest.raises(ArtifactExists, match="other bytes"):
-        await kept.shelf.take(pieces(artifact(tmp_path, code=SLICE_CODE + "\n# changed\n")))
+    await kept.upload(artifact(tmp_path))
+    refused = await kept.upload(artifact(tmp_path, code=SLICE_CODE + "\n# changed\n"))
+    assert isinstance(refused, Refused)
+    assert (refused.code, "other bytes" in refused.detail) == ("artifact_exists", True)
     assert len(kept.pins()) == 1
 
 
@@ -113,24 +131,39 @@ async def test_what_is_no_artifact_is_refused_and_nothing_of_it_stays(kept: Shel
         with pytest.raises(WheelInvalid, match="the upload"):
             await kept.shelf.take(pieces(wrong))
     assert [path for path in (tmp_path / "content").rglob("*") if path.is_file()] == []
-    assert kept.store.items.keys() == set()
+    assert not kept.hand.state.items(keys.CONTENT)
 
 
-async def test_an_artifact_that_a_target_uses_is_not_dropped(kept: Shelf, tmp_path: Path) -> None:
-    record = await kept.shelf.take(pieces(artifact(tmp_path)))
+async def test_an_artifact_that_a_target_uses_is_not_deleted(kept: Shelf, tmp_path: Path) -> None:
+    await kept.upload(artifact(tmp_path))
+    (record,) = kept.records()
     settings = BlueprintSlice(
         slice=SliceName("hello"), version=Version("1.0.0"), artifact="pkg==1.0.0", instances=1, min=1, max=1
     )
     target = SliceTarget(blueprint=BlueprintId("shop"), settings=settings, artifact_sha256=record.sha256, wanted=1)
     key = keys.target(settings.slice, settings.version)
-    await kept.store.txn([], [Put(key=key, value=encode(target))])
-    with pytest.raises(ArtifactInUse, match="slice hello of blueprint shop"):
-        await kept.shelf.drop("pkg", "1.0.0")
-    await kept.store.txn([], [Delete(key=key)])
-    assert await kept.shelf.drop("pkg", "1.0.0") == record
-    assert (kept.pins(), await kept.shelf.listed()) == ([], ())
+    await kept.hand.store.txn([], [Put(key=key, value=encode(target))])
+    refused = await kept.ask("artifact.delete", name="pkg", version="1.0.0")
+    assert isinstance(refused, Refused)
+    assert refused.code == "artifact_in_use"
+    assert "slice hello of blueprint shop" in refused.detail
+    await kept.hand.store.txn([], [Delete(key=key)])
+    assert isinstance(await kept.ask("artifact.delete", name="pkg", version="1.0.0"), Applied)
+    assert (kept.pins(), kept.records()) == ([], [])
 
 
-async def test_dropping_what_is_not_there_is_said_so(kept: Shelf) -> None:
-    with pytest.raises(ArtifactNotFound, match="no artifact pkg==9"):
-        await kept.shelf.drop("pkg", "9")
+async def test_a_blueprint_that_is_applied_meanwhile_makes_a_deletion_plan_again(kept: Shelf, tmp_path: Path) -> None:
+    """Else its instances would wait for code that is gone."""
+    await kept.upload(artifact(tmp_path))
+    state = PlanState(kept.hand.state)
+    plan = plan_delete(state, DeleteRequest(name="pkg", version="1.0.0"))
+    assert isinstance(plan, Plan)
+    assert keys.BLUEPRINTS_TURN in plan.reads
+
+
+async def test_deleting_what_is_not_there_names_the_nearest(kept: Shelf, tmp_path: Path) -> None:
+    await kept.upload(artifact(tmp_path))
+    refused = await kept.ask("artifact.delete", name="pkg", version="1.0.9")
+    assert isinstance(refused, Refused)
+    assert refused.code == "artifact_not_found"
+    assert "pkg==1.0.0" in refused.detail

@@ -1,0 +1,44 @@
+"""Uploads over the API: the bytes come as a stream, and what becomes of them passes the gate."""
+
+from __future__ import annotations
+
+import pytest
+
+from runtime.state import keys
+from tests.unit.api_parts import api_on_hand
+
+pytestmark = pytest.mark.anyio
+
+BYTES = [("content-type", "application/octet-stream")]
+
+
+async def test_an_upload_is_kept_by_a_change_and_deleted_by_another() -> None:
+    async with api_on_hand() as on:
+        kept = await on.ask("anna", "POST", "/v1/artifacts?reason=new", content=b"wheel", headers=BYTES)
+        assert kept.status_code == 201
+        body = kept.json()
+        assert (body["name"], body["version"], body["outcome"]) == ("hello", "1", "applied")
+        assert body["audit"]
+        listed = (await on.ask("vic", "GET", "/v1/artifacts")).json()
+        assert [row["sha256"] for row in listed["artifacts"]] == [body["sha256"]]
+        gone = await on.ask("anna", "DELETE", "/v1/artifacts/hello/1")
+        assert (gone.status_code, gone.json()["deleted"]) == (200, True)
+        again = await on.ask("anna", "DELETE", "/v1/artifacts/hello/1")
+        assert (again.status_code, again.json()["code"]) == (404, "artifact_not_found")
+
+
+async def test_a_dry_run_keeps_no_record_and_an_agent_s_upload_waits() -> None:
+    async with api_on_hand() as on:
+        dry = await on.ask("anna", "POST", "/v1/artifacts?dry_run=true", content=b"wheel", headers=BYTES)
+        assert (dry.status_code, dry.json()["outcome"]) == (200, "planned")
+        waits = await on.ask("bot", "POST", "/v1/artifacts", content=b"wheel", headers=BYTES)
+        assert waits.status_code == 202
+        assert waits.headers["location"].startswith("/v1/proposals/")
+        assert not on.hand.state.items(keys.ARTIFACTS)
+
+
+async def test_who_may_not_upload_is_sent_away_and_nothing_is_kept() -> None:
+    async with api_on_hand() as on:
+        refused = await on.ask("vic", "POST", "/v1/artifacts", content=b"wheel", headers=BYTES)
+        assert refused.status_code == 403
+        assert not on.hand.state.items(keys.ARTIFACTS)
