@@ -5,7 +5,7 @@ from __future__ import annotations
 from controllers.gate.operations import OPERATIONS as GATE_OPERATIONS
 from controllers.gate.queries import QUERIES as GATE_QUERIES
 from infra.artifacts.operations import OPERATIONS as ARTIFACT_OPERATIONS
-from runtime.operations import blueprints, nodes, principals, settings, slices
+from runtime.operations import blueprints, nodes, principals, settings, slices, store
 from runtime.operations.catalogue import Catalogue
 from runtime.operations.queries import QUERIES
 
@@ -18,6 +18,7 @@ def make_catalogue() -> Catalogue:
         blueprints.OPERATIONS,
         settings.OPERATIONS,
         principals.OPERATIONS,
+        store.OPERATIONS,
         ARTIFACT_OPERATIONS,
         GATE_OPERATIONS,
         QUERIES,

@@ -58,7 +58,7 @@ from runtime.hosting.workers import ZygoteWorkerHost
 from runtime.invocation.connection import Connection
 from runtime.invocation.errors import CallFault, NotStarted
 from runtime.invocation.incoming import Handlers
-from runtime.invocation.listener import connect_tls, serve_tls, serve_unix
+from runtime.invocation.listener import connect_tls, connect_unix, serve_tls, serve_unix
 from runtime.invocation.table import RoutingTable
 from runtime.names import NodeId
 from runtime.security.oidc import OidcSettings
@@ -181,6 +181,7 @@ class Parts:
             figures=self.telemetry,
             leadership=lambda: self.leadership,
             connect=self.connect,
+            dial_store=lambda: connect_unix(self.layout.socket("store")),
             clock=self.clock,
             log=self.log,
         )

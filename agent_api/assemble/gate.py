@@ -27,6 +27,7 @@ from runtime.consensus.cache import StoreCache
 from runtime.consensus.store import Leadership, Revision, Store
 from runtime.content.errors import ContentNotFound
 from runtime.content.port import ContentStore
+from runtime.content.store_backups import StoreBackups
 from runtime.invocation.connection import Connection
 from runtime.names import NodeId, Sha256
 from runtime.operations.identity import new_id
@@ -49,6 +50,7 @@ PREFIXES: Final = (
     keys.CONFIG,
     keys.ALERT_THRESHOLDS,
     keys.ALERTS,
+    keys.STORE_BACKUPS,
 )
 """What the gate and the API read, beside what deployment reads."""
 AUDIT_OWNER: Final = "audit"
@@ -68,6 +70,7 @@ class GateParts:
         figures: FigureSource,
         leadership: Callable[[], Leadership],
         connect: Callable[[NodeId], Awaitable[Connection]],
+        dial_store: Callable[[], Awaitable[Connection]],
         clock: Clock,
         log: Lines,
     ) -> None:
@@ -100,6 +103,7 @@ class GateParts:
             Guards(self.desk, figures).run,
             AuditChain(store, functools.partial(_keep, content, store), log).run,
             AlertWatch(store=store, state=cache, figures=figures, clock=clock).run,
+            StoreBackups(store=store, state=cache, content=content, dial=dial_store, clock=clock).run,
         )
         self.audit = AuditReader(store, functools.partial(_load, content))
         self.audit_log = StoreAuditLog(store)

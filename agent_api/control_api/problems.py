@@ -45,6 +45,7 @@ STATUS: Final = {
     "version_ambiguous": 409,
     "nowhere_to_go": 409,
     "quorum_lost": 409,
+    "snapshot_in_progress": 409,
     "node_up": 409,
     "instance_not_found": 404,
     "slice_not_found": 404,

@@ -12,7 +12,7 @@ from controllers.gate.gate import Gate
 from controllers.gate.proposals import Proposal
 from controllers.gate.reviews import Review, Reviews
 from controllers.gate.voting import Votes
-from runtime.consensus.errors import NotLeader, StoreFault
+from runtime.consensus.errors import NoQuorum, NotLeader, StoreFault
 from runtime.consensus.store import Revision
 from runtime.invocation.connection import Connection
 from runtime.invocation.errors import CallFault
@@ -135,13 +135,13 @@ class GateLink:
         return answer
 
     async def _asked_leader(self, question: Question) -> Answer:
-        """Raises NotLeader when nobody leads or the leader cannot be reached; nothing was done then, or it was and an
-        idempotency key gives the answer again."""
+        """Raises NoQuorum when nobody leads, NotLeader when the leader cannot be reached; nothing was done then, or it
+        was and an idempotency key gives the answer again."""
         leader = self._leader()
         if leader == self._node:
             return await self.answer(question)
         if not leader:
-            raise NotLeader("")
+            raise NoQuorum("no node leads: too few core nodes run, or they are choosing one")
         try:
             connection = await self._connect(NodeId(leader))
             raw = await connection.call(ASK, msgspec.msgpack.encode(question), deadline_s=ASK_S)

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from runtime.consensus import operator_wire as ow
-from runtime.consensus import wire as w
-from runtime.consensus.errors import StoreFault, StoreUnavailable
+from runtime.consensus.backup_stream import snapshot_chunks
+from runtime.consensus.errors import StoreFault
 from runtime.consensus.machine import Machine, StateBlock
 from runtime.consensus.raft.disk import RealDisk
 from runtime.consensus.raft.membership import Members
 from runtime.consensus.raft.snapshot import NAME, OWN, Header, SnapshotDamaged, SnapshotWriter, read_any_snapshot
 from runtime.consensus.store import Revision
 from runtime.invocation.connection import Connection
-from runtime.invocation.errors import CallFault
 
-CHUNK_S: Final = 30.0  # without a byte; the member may have to write the snapshot first
 FIRST_INDEX: Final = 2  # entry 1 is in every log from the start: a snapshot at 1 would never be sent to a new member
 
 
@@ -60,7 +56,7 @@ async def save(
     try:
         with unfinished.open("wb") as file:
             os.fchmod(file.fileno(), 0o600)  # it holds what the store holds
-            async for chunk, total in _chunks(connection, at_least):
+            async for chunk, total in snapshot_chunks(connection, at_least):
                 file.write(chunk)
                 progress(file.tell(), total)
             file.flush()
@@ -73,21 +69,6 @@ async def save(
     finally:
         unfinished.unlink(missing_ok=True)
     return summary
-
-
-async def _chunks(connection: Connection, at_least: Revision) -> AsyncIterator[tuple[bytes, int]]:
-    """Pieces of the file, each with the size of all of it. Raises StoreUnavailable."""
-    stream = connection.stream(ow.SNAPSHOT, w.encode(ow.SnapshotRequest(at_least)))
-    try:
-        async with asyncio.timeout(CHUNK_S) as limit:
-            total = ow.decode_snapshot_begins(await anext(stream)).bytes
-            async for chunk in stream:
-                limit.reschedule(asyncio.get_running_loop().time() + CHUNK_S)
-                yield chunk, total
-    except (CallFault, TimeoutError, StopAsyncIteration, msgspec.DecodeError) as error:
-        raise StoreUnavailable(f"the member stopped sending its snapshot: {error}") from error
-    finally:
-        await stream.aclose()
 
 
 def verify(path: Path) -> Summary:

@@ -42,6 +42,7 @@ PRINCIPALS: Final = "principal/"
 API_KEYS: Final = "api-key/"
 ALERT_THRESHOLDS: Final = "alert-threshold/"
 ALERTS: Final = "alert/"
+STORE_BACKUPS: Final = "store-backup/"
 SESSION_SIGNING: Final = "session-signing"
 
 
@@ -194,6 +195,11 @@ def alert(slice_name: str, metric: str) -> str:
 
 def alerts_of(slice_name: str) -> str:
     return f"{ALERTS}{slice_name}/"
+
+
+def store_backup(number: int) -> str:
+    """StoreBackup: a snapshot that is wanted, kept or failed."""
+    return f"{STORE_BACKUPS}{number:06}"
 
 
 def parts(key: str) -> tuple[str, ...]:

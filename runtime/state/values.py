@@ -197,6 +197,18 @@ class AlertRecord(Value, frozen=True, kw_only=True):
     for_s: int
 
 
+class StoreBackup(Value, frozen=True, kw_only=True):
+    """A snapshot of the store that was asked for. `revision` is in it; `reason` says why it failed."""
+
+    number: int
+    state: Literal["wanted", "kept", "failed"] = "wanted"
+    sha256: str = ""
+    size_bytes: int = 0
+    revision: int = 0
+    at_unix_ms: int = 0
+    reason: str = ""
+
+
 NODE_LEASE_MS: Final = 3_000  # three keep-alives of one second; a dead node is seen within this
 
 

@@ -193,6 +193,16 @@ def _api_key(_parts: tuple[str, ...], after: Values, before: Values) -> Made:
     }
 
 
+def _backup(parts: tuple[str, ...], after: Values, before: Values) -> Made:
+    state, earlier = (after or {}).get("state"), (before or {}).get("state")
+    if after is None or state == earlier:
+        return None
+    data: dict[str, object] = {"number": int(parts[0])}
+    if state == "failed":
+        return "StoreSnapshotFailed", {**data, "reason": after.get("reason")}
+    return ("StoreSnapshotKept", {**data, "sha256": after.get("sha256")}) if state == "kept" else None
+
+
 _TEXTS: Final = {keys.FREEZES: ("FreezeSet", "FreezeLifted"), keys.INCIDENTS: ("IncidentOpened", "IncidentClosed")}
 """Kinds whose values are words, not records: the events of their coming and going."""
 
@@ -220,6 +230,7 @@ _BY_KIND: Final[dict[str, Callable[[tuple[str, ...], Values, Values], Made]]] = 
     f"{keys.POLICY}/": _policy,
     keys.PRINCIPALS: _principal,
     keys.API_KEYS: _api_key,
+    keys.STORE_BACKUPS: _backup,
 }
 
 TOLD: Final = (
@@ -231,5 +242,6 @@ TOLD: Final = (
     keys.INCIDENTS,
     keys.PRINCIPALS,
     keys.API_KEYS,
+    keys.STORE_BACKUPS,
 )
 """What facts are made from beside what deployment reads."""

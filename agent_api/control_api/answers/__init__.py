@@ -43,6 +43,7 @@ def answers(parts: ApiParts) -> dict[str, Answer]:
         "config.list": settings.settings,
         "config.get": settings.setting,
         "alert.list": settings.alerts,
+        "snapshot.list": settings.snapshots,
         "operation.list": operations.operations,
         "operation.show": operations.show,
         "proposal.list": gate.proposals,

@@ -1,10 +1,11 @@
-"""Answers about settings and alerts."""
+"""Answers about settings, alerts and the store's snapshots."""
 
 from __future__ import annotations
 
 from agent_api.control_api.ports import ApiParts
 from runtime.config.effective import Layers, layers_of
 from runtime.config.settings import Setting, declared, find_setting
+from runtime.consensus.store import KeyValue
 from runtime.operations.actor import Actor
 from runtime.operations.queries.page import page_of
 from runtime.operations.queries.settings import (
@@ -17,8 +18,9 @@ from runtime.operations.queries.settings import (
     ConfigRow,
     ConfigShown,
 )
+from runtime.operations.queries.store import SnapshotListRequest, SnapshotPage, SnapshotRow
 from runtime.state import keys
-from runtime.state.values import AlertRecord, AlertThreshold, decode
+from runtime.state.values import AlertRecord, AlertThreshold, StoreBackup, decode
 
 
 class SettingAnswers:
@@ -44,6 +46,28 @@ class SettingAnswers:
         prefix = keys.thresholds_of(request.slice) if request.slice else keys.ALERT_THRESHOLDS
         page, cursor = page_of(self._cache.items(prefix), lambda item: keys.parts(item.key), request)
         return AlertPage(items=tuple(self._alert(item.key, item.value) for item in page), next=cursor)
+
+    async def snapshots(self, request: SnapshotListRequest, _actor: Actor) -> SnapshotPage:
+        """Which nodes have them is asked of the store."""
+        records = [decode(item.value, StoreBackup) for item in self._cache.items(keys.STORE_BACKUPS)]
+        page, cursor = page_of(records, lambda each: (each.number,), request, newest_first=True)
+        rows = [await self._snapshot(each) for each in page]
+        return SnapshotPage(items=tuple(rows), next=cursor)
+
+    async def _snapshot(self, backup: StoreBackup) -> SnapshotRow:
+        copies: tuple[KeyValue, ...] = ()
+        if backup.state == "kept":
+            copies = (await self._parts.store.range(f"{keys.CONTENT}{backup.sha256}/", stale_ok=True)).items
+        return SnapshotRow(
+            number=backup.number,
+            state=backup.state,
+            sha256=backup.sha256,
+            size_bytes=backup.size_bytes,
+            revision=backup.revision,
+            at_unix_ms=backup.at_unix_ms,
+            reason=backup.reason,
+            nodes=tuple(keys.parts(item.key)[1] for item in copies),
+        )
 
     def _alert(self, key: str, raw: bytes) -> AlertRow:
         slice_name, metric = keys.parts(key)

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from runtime.operations.queries import blueprints, cluster, nodes, operations, settings, slices, telemetry
+from runtime.operations.queries import blueprints, cluster, nodes, operations, settings, slices, store, telemetry
 
 QUERIES: Final = (
     *cluster.QUERIES,
@@ -11,5 +11,6 @@ QUERIES: Final = (
     *blueprints.QUERIES,
     *telemetry.QUERIES,
     *settings.QUERIES,
+    *store.QUERIES,
     *operations.QUERIES,
 )
