@@ -15,7 +15,9 @@ from runtime.operations.queries.nodes import NodePage
 from runtime.operations.queries.operations import OperationPage, OperationShown
 from runtime.operations.queries.settings import AlertPage, ConfigPage, ConfigShown
 from runtime.operations.queries.slices import InstancePage, MetricShown, RoutePage, SliceExplained, SlicePage, SliceShown
+from runtime.operations.queries.store import SnapshotPage
 from runtime.operations.queries.telemetry import EventPage, LogLines, TraceLines
+from runtime.state.values import ArtifactRecord
 
 class Options(TypedDict, total=False):
     dry_run: bool
@@ -35,7 +37,9 @@ class AlertVerbs:
     def set_threshold(self, *, slice: str, metric: Literal['errors_share', 'p50_ms', 'p95_ms', 'p99_ms', 'rejected'], bound: float, for_s: int = ..., **options: Unpack[Options]) -> AppliedChange | Planned | PendingChange: ...
 
 class ArtifactVerbs:
+    def delete(self, *, name: str, version: str, **options: Unpack[Options]) -> AppliedChange | Planned | PendingChange: ...
     def list(self, *, cursor: str = ..., limit: int = ...) -> ArtifactPage: ...
+    def upload(self, *, record: ArtifactRecord, **options: Unpack[Options]) -> AppliedChange | Planned | PendingChange: ...
 
 class AuditVerbs:
     def list(self, *, cursor: str = ..., limit: int = ..., subject: str = ..., actor: str = ..., kind: str = ..., operation: str = ...) -> AuditPage: ...
@@ -129,6 +133,12 @@ class SliceVerbs:
     def set_weights(self, *, slice: str, weights: Mapping[str, int], **options: Unpack[Options]) -> AppliedChange | Planned | PendingChange: ...
     def show(self, *, slice: str) -> SliceShown: ...
 
+class SnapshotVerbs:
+    def list(self, *, cursor: str = ..., limit: int = ...) -> SnapshotPage: ...
+
+class StoreVerbs:
+    def snapshot(self, **options: Unpack[Options]) -> AppliedChange | Planned | PendingChange: ...
+
 class TopologyVerbs:
     def show(self) -> Topology: ...
 
@@ -141,7 +151,9 @@ class AsyncAlertVerbs:
     async def set_threshold(self, *, slice: str, metric: Literal['errors_share', 'p50_ms', 'p95_ms', 'p99_ms', 'rejected'], bound: float, for_s: int = ..., **options: Unpack[Options]) -> AppliedChange | Planned | AsyncPendingChange: ...
 
 class AsyncArtifactVerbs:
+    async def delete(self, *, name: str, version: str, **options: Unpack[Options]) -> AppliedChange | Planned | AsyncPendingChange: ...
     async def list(self, *, cursor: str = ..., limit: int = ...) -> ArtifactPage: ...
+    async def upload(self, *, record: ArtifactRecord, **options: Unpack[Options]) -> AppliedChange | Planned | AsyncPendingChange: ...
 
 class AsyncAuditVerbs:
     async def list(self, *, cursor: str = ..., limit: int = ..., subject: str = ..., actor: str = ..., kind: str = ..., operation: str = ...) -> AuditPage: ...
@@ -235,6 +247,12 @@ class AsyncSliceVerbs:
     async def set_weights(self, *, slice: str, weights: Mapping[str, int], **options: Unpack[Options]) -> AppliedChange | Planned | AsyncPendingChange: ...
     async def show(self, *, slice: str) -> SliceShown: ...
 
+class AsyncSnapshotVerbs:
+    async def list(self, *, cursor: str = ..., limit: int = ...) -> SnapshotPage: ...
+
+class AsyncStoreVerbs:
+    async def snapshot(self, **options: Unpack[Options]) -> AppliedChange | Planned | AsyncPendingChange: ...
+
 class AsyncTopologyVerbs:
     async def show(self) -> Topology: ...
 
@@ -264,6 +282,8 @@ class Operations:
     proposal: ProposalVerbs
     route: RouteVerbs
     slice: SliceVerbs
+    snapshot: SnapshotVerbs
+    store: StoreVerbs
     topology: TopologyVerbs
     trace: TraceVerbs
 
@@ -290,5 +310,7 @@ class AsyncOperations:
     proposal: AsyncProposalVerbs
     route: AsyncRouteVerbs
     slice: AsyncSliceVerbs
+    snapshot: AsyncSnapshotVerbs
+    store: AsyncStoreVerbs
     topology: AsyncTopologyVerbs
     trace: AsyncTraceVerbs
