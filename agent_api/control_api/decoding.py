@@ -16,6 +16,7 @@ from runtime.operations.catalogue import nearest
 
 BODY_BYTES_MAX: Final = 256 * 1024
 DEPTH_MAX: Final = 32  # of JSON; nothing of ours nests deeper than ten
+NUMBER_MAX: Final = 2**63 - 1
 _UNKNOWN: Final = re.compile(r"unknown field `([^`]*)`")
 
 StructT = TypeVar("StructT", bound=msgspec.Struct)
@@ -43,8 +44,7 @@ def json_object(raw: bytes) -> dict[str, object]:
         found = msgspec.json.decode(raw, type=dict[str, object])
     except (msgspec.DecodeError, RecursionError) as error:
         raise RequestInvalid(f"the body is no JSON object: {_short(error)}") from error
-    if _depth(found) > DEPTH_MAX:
-        raise RequestInvalid(f"the body nests deeper than {DEPTH_MAX}")
+    _check_within_limits(found)
     return found
 
 
@@ -73,7 +73,10 @@ def words_of(request: Request, kind: type[StructT], path: Mapping[str, str] | No
 def converted(members: Mapping[str, object], kind: type[StructT], *, what: str = "member") -> StructT:
     """Texts are taken as the numbers and truths that `kind` wants. Raises RequestInvalid."""
     try:
-        return msgspec.convert(members, kind, strict=False)
+        found = msgspec.convert(members, kind, strict=False)
+        if any(isinstance(each, int) and abs(each) > NUMBER_MAX for each in msgspec.structs.astuple(found)):
+            raise RequestInvalid(f"a whole number of the {what}s has more than 63 bits")
+        return found
     except msgspec.ValidationError as error:
         unknown = _UNKNOWN.search(str(error))
         if unknown is None:
@@ -102,17 +105,19 @@ def _as_list(value: object) -> list[object]:
     return value if isinstance(value, list) else []
 
 
-def _depth(document: object) -> int:
-    deepest, level = 0, [document]
-    while level:
-        deepest += 1
-        if deepest > DEPTH_MAX:
-            return deepest
+def _check_within_limits(document: object) -> None:
+    """Raises RequestInvalid for what nests too deeply, or for a number that no message between nodes can carry."""
+    level = [document]
+    for _ in range(DEPTH_MAX):
         below: list[object] = []
         for each in level:
             below += each.values() if isinstance(each, dict) else each if isinstance(each, list) else ()
+        if any(isinstance(each, int) and abs(each) > NUMBER_MAX for each in below):
+            raise RequestInvalid("a whole number has more than 63 bits")
         level = [each for each in below if isinstance(each, dict | list)]
-    return deepest
+        if not level:
+            return
+    raise RequestInvalid(f"the body nests deeper than {DEPTH_MAX}")
 
 
 def _short(error: BaseException) -> str:

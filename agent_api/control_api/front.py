@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import traceback
 from asyncio import get_running_loop
 from typing import Final
 
 import httptools
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from agent_api.control_api.problems import ApiFault, problem
 from runtime.cluster.membership import Lines
 from runtime.invocation.context import CallContext, current
 
@@ -16,6 +18,7 @@ HEAD_BYTES_MAX: Final = 32 * 1024
 HEADERS_MAX: Final = 100
 TARGET_BYTES_MAX: Final = 8 * 1024
 DEADLINE_S: Final = 60.0
+FRAMES_SHOWN: Final = 4
 _SAFE: Final = (
     (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),
@@ -25,6 +28,14 @@ _SAFE: Final = (
 
 class BoundedProtocol(HttpToolsProtocol):
     """uvicorn's own, which ends a connection whose request's head is larger than it may be."""
+
+    def send_400_response(self, msg: str) -> None:
+        """As uvicorn does, but in the form of all problems."""
+        fault = ApiFault(msg)
+        answer = problem(fault)
+        head = [STATUS_LINE[answer.status_code], *(b"%b: %b\r\n" % pair for pair in answer.raw_headers)]
+        self.transport.write(b"".join([*head, b"connection: close\r\n\r\n", bytes(answer.body)]))
+        self.transport.close()
 
     def on_message_begin(self) -> None:
         self._head_bytes = 0
@@ -71,7 +82,7 @@ class Front:
         try:
             await self.app(scope, receive, told)
         except Exception as error:
-            self._log.warning("api_request_failed", path=_shown(scope), error=repr(error)[:500])
+            self._log.warning("api_request_failed", path=_shown(scope), error=type(error).__name__, where=_where(error))
         finally:
             if scope["method"] not in ("GET", "HEAD") or status >= 500:
                 taken_ms = round((get_running_loop().time() - began_s) * 1_000, 1)
@@ -88,6 +99,12 @@ def _line(scope: Scope, status: int) -> dict[str, object]:
         "status": status,
         "actor": caller.actor.id if caller is not None else "",
     }
+
+
+def _where(error: Exception) -> list[str]:
+    """The innermost frames. What the error says is left out: it may hold what a request carried."""
+    frames = traceback.extract_tb(error.__traceback__)[-FRAMES_SHOWN:]
+    return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
 
 
 def _shown(scope: Scope) -> str:

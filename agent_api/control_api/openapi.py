@@ -19,7 +19,7 @@ from agent_api.control_api.problems import RETRYABLE_CODES, status_of_code
 PROBLEM: Final = "application/problem+json"
 REF: Final = "#/components/schemas/{name}"
 _IN_PATH: Final = re.compile(r"{(\w+)(?::path)?}")
-_ALWAYS: Final = ("request_invalid", "internal")
+_ALWAYS: Final = ("bad_request", "request_invalid", "internal")
 _OF_GUARDED: Final = (
     "unauthorized",
     "forbidden",

@@ -9,11 +9,13 @@ import msgspec
 from fastapi import Request, Response
 
 from agent_api.control_api.answers import Answer
+from agent_api.control_api.changes import ERRORS
 from agent_api.control_api.conditional import etag_of, is_known
 from agent_api.control_api.decoding import body_of, converted, json_object, words_of
 from agent_api.control_api.door import caller_of
 from agent_api.control_api.endpoint import EVENTS, JSON, Answered, Endpoint, Handler, NoWords, Told
 from agent_api.control_api.ports import ApiParts
+from agent_api.control_api.streams import place_of
 from runtime.operations.operation import AnyQuery, Result
 
 OF_STATE: Final = frozenset(
@@ -39,6 +41,9 @@ OF_STATE: Final = frozenset(
 """Whose answers follow from the cached state alone: its revision is their ETag."""
 
 
+EXPLAIN: Final = "gate.explain"
+
+
 class Queries:
     """streams: of queries that can also be followed, where the client accepts server-sent events."""
 
@@ -57,8 +62,10 @@ class Queries:
         stream = self._streams.get(query.name)
 
         async def handle(request: Request) -> Response:
-            if stream is not None and EVENTS in request.headers.get("accept", ""):
-                return await stream(request)
+            if stream is not None:
+                place_of(request.headers.get("last-event-id", ""))
+                if EVENTS in request.headers.get("accept", ""):
+                    return await stream(request)
             if posted:
                 words_of(request, NoWords)
                 asked = converted(json_object(await body_of(request)) | request.path_params, query.request)
@@ -89,8 +96,15 @@ class Queries:
             body=query.request if posted else None,
             headers=heeded,
             answers=(told, Told(status=304, says="As it was.", media=())) if of_state else (told,),
-            errors=(*query.errors, "request_invalid", *(("too_many_streams",) if stream else ())),
+            errors=(*query.errors, *self._more_errors(query.name)),
         )
+
+    def _more_errors(self, name: str) -> tuple[str, ...]:
+        """What explaining a change finds wrong is what making it would."""
+        if name != EXPLAIN:
+            return ("too_many_streams",) if name in self._streams else ()
+        of_changes = {code for each in self._parts.catalogue.changes() for code in each.errors}
+        return (*sorted(of_changes), *ERRORS, "not_found")
 
     def _etag(self, query: AnyQuery) -> str:
         """Empty while the state may be old: what is read then must not be taken for current later."""

@@ -69,7 +69,9 @@ class ApiOnHand:
         self.facts = FactLog()
         self.api, self.cache = self.another("n1")
 
-    def another(self, node: str, *, recent_max: int = 4_096) -> tuple[ControlApi, StoreCache]:
+    def another(
+        self, node: str, *, recent_max: int = 4_096, settings: ApiSettings | None = None
+    ) -> tuple[ControlApi, StoreCache]:
         cache = StoreCache(self.hand.store, (*PREFIXES, *GATE_PREFIXES), recent_max=recent_max)
         link = GateLink(
             node=NodeId(node),
@@ -95,7 +97,7 @@ class ApiOnHand:
             telemetry=FactTelemetry(self.facts),
             audit=self.hand.audit,
             clock=self.hand.clock,
-            settings=self._settings,
+            settings=settings or self._settings,
             join=join,
             is_leader=lambda: True,
             leader=lambda: node,
