@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tomllib
-from importlib import resources
 from typing import Annotated, Final
 
 import msgspec
@@ -100,6 +99,8 @@ def parse_policy(text: str) -> Policy:
 
 
 def default_text() -> str:
+    from importlib import resources  # here: it takes the command line longer to load than all of the policy
+
     return resources.files(__package__).joinpath("default_policy.toml").read_text()
 
 

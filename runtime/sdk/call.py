@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import msgspec
 
 from runtime.sdk.errors import NoCall
@@ -21,7 +19,9 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
     def seconds_left(self) -> float:
         """Never negative."""
-        return max(0.0, self.deadline - asyncio.get_running_loop().time())
+        from asyncio import get_running_loop  # here, so that commands that read contracts do not load it
+
+        return max(0.0, self.deadline - get_running_loop().time())
 
 
 def current_call() -> Call:

@@ -232,3 +232,11 @@ def test_enter_goes_on_in_an_unfinished_line(monkeypatch: pytest.MonkeyPatch) ->
 def test_the_reference_and_the_clients_types_are_as_the_catalogue_says() -> None:
     """Stale: write them anew with `aether docs`."""
     assert [str(path.name) for path, text in pages().items() if not path.exists() or path.read_text() != text] == []
+
+
+def test_commands_start_light() -> None:
+    """Each of these takes longer to load than all that a command needs, on every Tab."""
+    probe = "import sys, agent_api.cli.main, agent_api.cli.query, agent_api.cli.change; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-P", "-c", probe], capture_output=True, text=True, check=True)
+    heavy = {"asyncio", "anyio", "rich", "prompt_toolkit", "fastapi", "cryptography", "importlib.resources", "grpc"}
+    assert not heavy & set(done.stdout.split())

@@ -56,6 +56,7 @@ INDENTED: Final = re.compile(
 LATER: Final = {  # file: what its functions import, and in which process that happens
     "agent_api/assemble/store.py": {"agent_api.assemble.etcd_store"},  # a store that is a door to etcd: gRPC
     "agent_api/assemble/zygote.py": {"importlib.import_module(name)"},  # what a dependency set preloads
+    "controllers/gate/policy.py": {"importlib"},
     "infra/artifacts/building.py": {"build", "build.env", "pyproject_hooks"},  # the build command
     "infra/artifacts/wheel.py": {"runtime.names"},
     "runtime/cluster/admission.py": {"runtime.security.authority"},  # control, when a node joins: cryptography
@@ -65,7 +66,7 @@ LATER: Final = {  # file: what its functions import, and in which process that h
     "runtime/content/disk.py": {"runtime.clock"},
     "runtime/hosting/modules.py": {"importlib.import_module(name)"},  # what a worker needs of ours
     "runtime/sdk/bundle.py": {"importlib.import_module(module_name)"},  # the slices themselves
-    "runtime/sdk/call.py": {"runtime.invocation.context"},
+    "runtime/sdk/call.py": {"asyncio", "runtime.invocation.context"},
     "runtime/security/authority.py": {"hashlib", "hmac"},
     "runtime/security/oidc.py": {"joserfc", "joserfc.errors", "joserfc.jwk"},  # control, with an identity provider
     "runtime/security/join.py": {"runtime.security", "runtime.security.authority"},  # a node that joins
