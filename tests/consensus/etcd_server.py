@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import socket
 import subprocess
@@ -59,8 +60,10 @@ class EtcdServer:
         self.wait()
 
     def pause(self) -> None:
+        """Returns once all its threads stand still."""
         assert self._server is not None
         self._server.send_signal(signal.SIGSTOP)
+        os.waitpid(self._server.pid, os.WUNTRACED)
 
     def resume(self) -> None:
         assert self._server is not None
