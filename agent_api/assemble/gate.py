@@ -18,6 +18,7 @@ from controllers.gate.guarding import FigureSource, Guards
 from controllers.gate.joining import StoreAuditLog
 from controllers.gate.remote import GateLink
 from controllers.gate.reviews import Reviews
+from controllers.gate.trimming import Trimmer
 from controllers.gate.verifying import AuditReader
 from controllers.gate.voting import Votes
 from runtime.clock import Clock
@@ -101,6 +102,7 @@ class GateParts:
         self.services: tuple[LeaderService, ...] = (
             Applier(self.desk).run,
             Guards(self.desk, figures).run,
+            Trimmer(self.desk).run,
             AuditChain(store, functools.partial(_keep, content, store), log).run,
             AlertWatch(store=store, state=cache, figures=figures, clock=clock).run,
             StoreBackups(store=store, state=cache, content=content, dial=dial_store, clock=clock).run,

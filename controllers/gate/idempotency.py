@@ -24,9 +24,11 @@ class KeptAnswer(Value, frozen=True, kw_only=True):
 
 
 def answer_key(submission: Submission) -> str:
-    """Of one requester's key, and a model that acts for two people is two; hashed, since all may be any text."""
-    text = msgspec.json.encode(([each.id for each in submission.actor.chain()], submission.idempotency_key))
-    return f"{keys.ANSWERS}{hashlib.sha256(text).hexdigest()}"
+    """Of one requester's key, and a model that acts for two people is two; hashed, since all may be any text. Each
+    requester has a quota of its own."""
+    who = msgspec.json.encode([each.id for each in submission.actor.chain()])
+    named = (hashlib.sha256(text).hexdigest() for text in (who, submission.idempotency_key.encode()))
+    return f"{keys.ANSWERS}{'/'.join(named)}"
 
 
 def request_hash(submission: Submission) -> str:

@@ -1,25 +1,77 @@
-"""How much each kind of key may hold, in one table; full means a clear refusal for that kind alone."""
+"""How much each kind of key may hold and how long it stays; full means a clear refusal for that kind alone.
+
+docs/reference/limits.md is made from it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 MIB: Final = 1024 * 1024
 TOTAL_BYTES_MAX: Final = 256 * MIB  # every member keeps all of it in memory
+OTHER_BYTES: Final = 8 * MIB
+OTHER: Final = "other"
+
+
+class Kind(NamedTuple):
+    """`depth` is how many segments of a key name the part that the quota is for."""
+
+    holds: str
+    stays: str
+    bytes_max: int = OTHER_BYTES
+    depth: int = 1
+
+
+_LEASE: Final = "as long as its node lives"
+_HAND: Final = "until it is taken away"
+_LIVES: Final = "until its lease ends"
+
+KINDS: Final[Mapping[str, Kind]] = {
+    "cluster": Kind("the cluster's own record", "always"),
+    "node": Kind("nodes", "until they are forgotten"),
+    "node-live": Kind("nodes that live", _LEASE),
+    "blueprint": Kind("blueprints as they were applied", "until they are deleted"),
+    "blueprints-turn": Kind("what lets blueprints change one after the other", "always"),
+    "slice-target": Kind("wanted instances", "as long as their blueprint"),
+    "instance": Kind("what instances nodes shall run", "as long as they are wanted", 16 * MIB),
+    "instance-state": Kind("where instances stand", _LEASE, 16 * MIB),
+    "endpoint": Kind("instances that take calls", _LEASE, 16 * MIB),
+    "artifact": Kind("artifacts and their contracts", "until they are deleted", 32 * MIB),
+    "content": Kind("which nodes have which bytes", "as long as the copy"),
+    "content-pin": Kind("who wants which bytes kept", "as long as what pins them"),
+    "join-token": Kind("tokens that were used", "always"),
+    "database": Kind("a slice's collections", "until the slice deletes them", 16 * MIB, 2),
+    "config": Kind("settings of the cluster and of nodes", "until they are unset"),
+    "gate-policy": Kind("the gate's policy, if it is not the default", "until it is reset"),
+    "proposal": Kind("proposals", "while they wait; the newest 500 that ended"),
+    "proposal-live": Kind("which proposals may still be decided", "15 min (class 1) or 60 min (class 2)"),
+    "proposal-open": Kind("which proposals wait", "until they end"),
+    "review": Kind("what another person has yet to look at", "until it is closed"),
+    "gate-recent": Kind("the newest changes of each subject", "24 h after the newest", 16 * MIB),
+    "freeze": Kind("change freezes", _HAND),
+    "incident": Kind("open incidents", _HAND),
+    "agent-turn": Kind("agents' changes that are taking hold", _LIVES),
+    "guard": Kind("changes that undo themselves", "the guard's window, an hour at most"),
+    "idempotency": Kind("a principal's answers under idempotency keys", "24 h", OTHER_BYTES, 2),
+    "audit": Kind("the audit's newest records", "the newest 1,000; older ones are content", 32 * MIB),
+    "audit-new": Kind("audit records that get their place", "a second"),
+    "audit-refused": Kind("those of refused attempts", "a second"),
+    "audit-joined": Kind("those of other layers", "a second"),
+    "audit-head": Kind("where the audit's chain ends", "always"),
+    "audit-segment": Kind("which content holds older audit records", "always"),
+    "principal": Kind("who may speak to the cluster", "until they are removed"),
+    "api-key": Kind("hashes of keys", "until they are revoked, or 7 days after they ended"),
+    "session-signing": Kind("what sessions of the console are signed with", "always"),
+    "alert-threshold": Kind("thresholds of slices' metrics", "until they are cleared"),
+    "alert": Kind("alerts that last", "until they end"),
+    "store-backup": Kind("snapshots of the store", "the newest 10"),
+}
 
 _BY_KIND: Final = {  # first segment: (bytes, how many segments name the part that the quota is for)
-    "database": (16 * MIB, 2),  # per slice
-    "content": (8 * MIB, 1),
-    "content-pin": (8 * MIB, 1),
-    "artifact": (32 * MIB, 1),
-    "blueprint": (8 * MIB, 1),
-    "instance": (16 * MIB, 1),
-    "instance-state": (16 * MIB, 1),
-    "endpoint": (16 * MIB, 1),
-    "audit": (32 * MIB, 1),  # 1,250 records of 16 KiB, and as many again while content cannot be written
+    name: (kind.bytes_max, kind.depth) for name, kind in KINDS.items()
 }
-_OTHER_BYTES: Final = 8 * MIB
+_OTHER_BYTES: Final = OTHER_BYTES
 
 
 def quota_of(key: str) -> tuple[str, int]:
@@ -30,13 +82,39 @@ def quota_of(key: str) -> tuple[str, int]:
 
 
 def fullest(weights: Mapping[str, int]) -> dict[str, tuple[int, int]]:
-    """By kind of key (a closed set: those without a quota of their own are "other"), the bytes and the limit of the
+    """By kind of key (a closed set: those that are not in the table are "other"), the bytes and the limit of the
     fullest part of that kind. `weights` are bytes by part."""
     found: dict[str, tuple[int, int]] = {}
     for part, used in weights.items():
         kind = part.split("/", 1)[0]
         limit, _ = _BY_KIND.get(kind, (_OTHER_BYTES, 1))
-        name = kind if kind in _BY_KIND else "other"
+        name = kind if kind in _BY_KIND else OTHER
         if used > found.get(name, (0, 0))[0]:
             found[name] = (used, limit)
     return found
+
+
+def as_markdown() -> str:
+    """The body of docs/reference/limits.md."""
+    rows = "\n".join(
+        f"| `{name}` | {kind.holds} | {kind.bytes_max // MIB} MiB{_each(kind)} | {kind.stays} |"
+        for name, kind in sorted(KINDS.items())
+    )
+    return (
+        "# What the store holds, how much of it, and for how long\n\n"
+        f"All keys and values together may have {TOTAL_BYTES_MAX // MIB} MiB, since every member keeps them in\n"
+        "memory. Each kind of key has a quota of its own: what would pass it is refused with `quota_exceeded`, and a\n"
+        "full kind keeps no other kind out. So refused attempts, answers under idempotency keys and proposals,\n"
+        "however many somebody makes, leave room for approvals. Only the total, once reached, refuses growth of every\n"
+        "kind.\n\n"
+        "This page is made from `runtime/state/quotas.py`; a test compares the two.\n\n"
+        "| kind | holds | at most | stays |\n"
+        "| --- | --- | --- | --- |\n"
+        f"{rows}\n\n"
+        "A value has 64 KiB at most, a key 512 bytes. New proposals are refused once all proposals together have\n"
+        "6 MiB, so that votes on those that wait find room. A principal has 20 keys at most.\n"
+    )
+
+
+def _each(kind: Kind) -> str:
+    return {1: "", 2: " each"}[kind.depth]
