@@ -53,8 +53,11 @@ class Log:
         self._flushed_s = time.monotonic()
 
     def set_level(self, level: str) -> None:
-        """Takes effect with the next line. Raises KeyError for a name that is no level."""
-        self._level = LEVELS[level]
+        """Takes effect with the next line; a change is always told. Raises KeyError for a name that is no level."""
+        number = LEVELS[level]
+        if number != self._level:
+            self._level = number
+            self._write("info", "log_level_changed", {"to": level})
 
     def debug(self, event: str, **fields: object) -> None:
         if self._level <= LEVELS["debug"]:
