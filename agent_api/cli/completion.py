@@ -39,7 +39,12 @@ FISH: Final = """\
 # aether completion for fish; load it with: aether completion fish | source
 function __aether_complete
     set -l words (commandline -opc) (commandline -ct)
-    $words[1] __complete $words[2..-1] 2>/dev/null
+    set -l found ($words[1] __complete $words[2..-1] 2>/dev/null)
+    if test (count $found) -gt 0
+        printf '%s\\n' $found
+    else
+        __fish_complete_path (commandline -ct)
+    end
 end
 complete -c aether -f -a '(__aether_complete)'
 """
