@@ -11,7 +11,6 @@ if TYPE_CHECKING:
 
 COMMANDS: Final = {  # one module each, by convention
     "forge": "start a cluster in a box and deploy applications to it",
-    "store": "inspect, back up and repair the consensus store",
     "build": "build a wheel of slices from a project",
     "new-slice": "scaffold a project with one slice and its test",
     "status": "nodes, slices, instances and routes at a glance",
@@ -45,6 +44,7 @@ NOUNS: Final = {  # of the catalogue; a test holds them complete
     "proposal": "changes that wait for people, and what became of them",
     "audit": "who did what: list, verify, export",
     "policy": "the gate's policy: show, set, reset",
+    "review": "what went past an approval, for others to look at: list, close",
     "gate": "what the gate would say of a change",
     "freeze": "where changes are frozen: list, set, lift",
     "incident": "open incidents: list, open, close",
@@ -54,6 +54,8 @@ NOUNS: Final = {  # of the catalogue; a test holds them complete
     "metric": "figures of slices",
     "event": "what happened",
     "alert": "thresholds of slices' metrics, and which are passed",
+    "store": "inspect, back up and repair the consensus store",
+    "snapshot": "snapshots of the store that the cluster keeps: list, keep",
     "log-level": "which lines are written",
     "log": "log lines of all nodes",
     "trace": "spans of all nodes",
@@ -78,12 +80,25 @@ VERBS: Final[Mapping[str, Mapping[str, str]]] = {  # of these nouns, beside thos
         "apply": "make the cluster as the file says",
         "validate": "check the file, change nothing",
     },
+    "review": {
+        "list": "reviews that are open",
+        "close": "close one with what was found",
+    },
+    "store": {
+        "status": "term, leader, and how each member does",
+        "check": "compare the state of all members at one entry of the log",
+        "transfer": "let another member lead",
+        "compact": "let go of history",
+        "members": "who belongs to the group: list, add, promote, remove",
+        "snapshot": "backups in files: save, verify, restore",
+    },
     "audit": {
         "verify": "prove that the audit is whole, of the cluster or of an exported file",
         "export": "write the whole audit as JSON lines",
     },
 }
 
+ALIASES: Final = {"store.snapshot": "snapshot keep"}  # operations whose words here are not those of their name
 LAUNCHER_COMMANDS: Final = {  # carried out by the launcher at the root of a checkout
     "check": "for developers: format, lint, types, imports, unit tests; under a minute",
     "test": "for developers: all tests",
@@ -103,11 +118,17 @@ def is_plural(word: str) -> bool:
     return word not in NOUNS and singular(word) in NOUNS
 
 
+def words_of(operation: str) -> str:
+    """Noun and verb of an operation on the command line."""
+    return ALIASES.get(operation, operation.replace(".", " ", 1))
+
+
 def operations_of(noun: str) -> dict[str, AnyOperation]:
     """The catalogue's operations of a noun, by their verbs."""
     from agent_api.catalogue import make_catalogue
 
-    return {each.name.partition(".")[2]: each for each in make_catalogue() if each.name.partition(".")[0] == noun}
+    named = {words_of(each.name): each for each in make_catalogue()}
+    return {words.partition(" ")[2]: each for words, each in named.items() if words.partition(" ")[0] == noun}
 
 
 def verbs_of(noun: str) -> dict[str, str]:

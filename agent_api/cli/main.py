@@ -20,6 +20,7 @@ from agent_api.cli.grammar import (
     singular,
     verbs_of,
 )
+from agent_api.cli.parser import Parser
 
 DONE, FAILED, USAGE, PROPOSED, NOT_CONVERGED = range(5)
 """Exit codes; 130 is interrupted, 141 that nobody reads the output any more."""
@@ -102,7 +103,7 @@ def _run_module(name: str, words: Sequence[str], *, prog: str) -> int:
 def module_parser(name: str, prog: str) -> tuple[argparse.ArgumentParser, Command]:
     module = MODULES.get(name, name).replace("-", "_")
     command = cast(Command, importlib.import_module(f"agent_api.cli.{module}"))  # by convention
-    parser = argparse.ArgumentParser(prog=f"aether {prog}", description=COMMANDS.get(name) or NOUNS[name])
+    parser = Parser(prog=f"aether {prog}", description=COMMANDS.get(name) or NOUNS[name])
     parser.set_defaults(command=name)
     command.add_arguments(parser)
     return parser, command

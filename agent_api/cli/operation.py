@@ -7,7 +7,9 @@ from collections.abc import Sequence
 
 from agent_api.cli.connecting import add_api_arguments, client_of
 from agent_api.cli.failure import report
+from agent_api.cli.grammar import words_of
 from agent_api.cli.members import add_members
+from agent_api.cli.parser import Parser
 from runtime.errors import RuntimeFault
 from runtime.operations.operation import AnyOperation, Change
 
@@ -25,11 +27,11 @@ def run_operation(operation: AnyOperation, words: Sequence[str]) -> int:
         with client_of(arguments) as client:
             return run_query(client, operation, arguments)
     except RuntimeFault as fault:
-        return report(operation.name.replace(".", " "), fault)
+        return report(words_of(operation.name), fault)
 
 
 def parser_of(operation: AnyOperation) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=f"aether {operation.name.replace('.', ' ')}", description=operation.summary)
+    parser = Parser(prog=f"aether {words_of(operation.name)}", description=operation.summary)
     add_members(parser, operation)
     if isinstance(operation, Change):
         from agent_api.cli.change import add_change_arguments

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import cast
 
+from agent_api.cli.grammar import words_of
 from agent_api.cli.paint import painted
 from agent_api.cli.plan_view import show_diff
 from agent_api.cli.table import Row, cell, moment, show_rows
@@ -108,7 +109,7 @@ def command_of(call: Call) -> str:
     from agent_api.catalogue import make_catalogue
     from agent_api.cli.members import FROM_FILE, members_of
 
-    words = ["aether", *call.operation.split(".", 1)]
+    words = ["aether", *words_of(call.operation).split()]
     for member in members_of(make_catalogue().find(call.operation)):
         value = call.request.get(member.name)
         if value in (None, "", False):

@@ -8,7 +8,7 @@ from typing import Final
 
 from agent_api.cli.change import add_change_arguments
 from agent_api.cli.connecting import add_api_arguments
-from agent_api.cli.grammar import COMMANDS, LAUNCHER_COMMANDS, NOUNS, VERBS
+from agent_api.cli.grammar import COMMANDS, LAUNCHER_COMMANDS, NOUNS, VERBS, words_of
 from agent_api.cli.main import EXIT_CODES, module_parser
 from agent_api.cli.operation import parser_of
 from runtime.operations.catalogue import Catalogue
@@ -55,9 +55,11 @@ def _nouns(catalogue: Catalogue) -> Iterator[str]:
         if own:
             parser, _ = module_parser(noun, noun)
             actions = _actions(parser)
-            yield from (_section(f"{noun} {verb}", actions[verb], text) for verb, text in own.items())
+            for verb, text in own.items():
+                for words, leaf in _leaves(f"{noun} {verb}", actions[verb]):
+                    yield _section(words, leaf, leaf.description or _help(actions[verb], words.split()[-1]) or text)
         for operation in catalogue:
-            head, _, verb = operation.name.partition(".")
+            head, _, verb = words_of(operation.name).partition(" ")
             if head == noun and verb not in own:
                 yield _section(f"{noun} {verb}", parser_of(operation), operation.summary)
 

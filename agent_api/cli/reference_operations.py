@@ -9,6 +9,7 @@ import msgspec
 
 from agent_api.cli.kinds import in_words
 from agent_api.cli.members import description_of
+from agent_api.client.uploads import UPLOAD
 from runtime.operations.catalogue import Catalogue
 from runtime.operations.operation import AnyOperation, Change
 
@@ -45,7 +46,9 @@ def _section(operation: AnyOperation) -> str:
     else:
         facts.append("read" + (", paged" if operation.paged else ""))
     text = f"\n### {operation.name}\n{operation.summary}\n\n{' · '.join(facts)}\n"
-    rows = _members(operation)
+    rows = [] if operation.name == UPLOAD else _members(operation)
+    if operation.name == UPLOAD:
+        text += "\nThe body is the wheel; `?sha256=` is checked if given.\n"
     if rows:
         text += "\n| member | type | |\n|---|---|---|\n" + "".join(rows)
     if operation.errors:

@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _tell(client: Client, identity: str, *, as_json: bool) -> int:
     proposal = _proposal(client, identity)
-    records = _records(client, identity, str(proposal["subject"]) if proposal else "")
+    records = records_of(client, identity, str(proposal["subject"]) if proposal else "")
     if not proposal and not records:
         raise NothingKnown(f"no proposal and no record of the audit is called {identity[:80]!r}")
     if as_json:
@@ -63,7 +63,7 @@ def _proposal(client: Client, identity: str) -> Row:
     return cast(Row, found["proposal"])
 
 
-def _records(client: Client, identity: str, subject: str) -> list[Row]:
+def records_of(client: Client, identity: str, subject: str = "") -> list[Row]:
     """Those of that id, or about the proposal of that id; newest first."""
     members: dict[str, object] = {"subject": subject} if subject else {}
     items = cast(list[Row], answered(client, client.talks.query("audit.list"), members)["items"])

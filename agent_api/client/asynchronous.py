@@ -17,7 +17,7 @@ from agent_api.client.operations import AsyncOperations
 from agent_api.client.requests import ChangeOptions, Members
 from agent_api.client.sse import Event, EventLines
 from agent_api.client.talks import Outcome, Talks, Verb
-from agent_api.client.uploads import Uploaded, upload_request
+from agent_api.client.uploads import read_wheel
 from controllers.gate.proposals import Proposal
 from runtime.operations.catalogue import Catalogue
 from runtime.operations.dispatch import Planned, Proposed
@@ -97,9 +97,11 @@ class AsyncClient(AsyncOperations):
         """Submits the inverse of an applied proposal."""
         return self._handed(await self.run(self.talks.rollback(identity, options or ChangeOptions())))
 
-    async def upload(self, wheel: Path) -> Uploaded:
+    async def upload(
+        self, wheel: Path, options: ChangeOptions | None = None
+    ) -> AppliedChange | Planned | AsyncPendingChange:
         """Sends a wheel, read in small pieces between which others run. Raises FileUnreadable too."""
-        return await self.run(self.talks.upload(upload_request(wheel)))
+        return self._handed(await self.run(self.talks.upload(read_wheel(wheel), options or ChangeOptions())))
 
     async def learn(self) -> tuple[str, ...]:
         """The API addresses of all nodes, asked from now on when those known before do not answer."""

@@ -17,7 +17,7 @@ from agent_api.client.requests import ChangeOptions, Members
 from agent_api.client.sse import Event, EventLines
 from agent_api.client.sync_wire import SyncWire
 from agent_api.client.talks import Outcome, Talks, Verb
-from agent_api.client.uploads import Told, Uploaded, upload_request
+from agent_api.client.uploads import Told, read_wheel
 from controllers.gate.proposals import Proposal
 from runtime.operations.catalogue import Catalogue
 from runtime.operations.dispatch import Planned, Proposed
@@ -113,9 +113,11 @@ class Client(Operations):
         """Submits the inverse of an applied proposal."""
         return self._handed(self.run(self.talks.rollback(identity, options or ChangeOptions())))
 
-    def upload(self, wheel: Path, told: Told = lambda done, total: None) -> Uploaded:
+    def upload(
+        self, wheel: Path, options: ChangeOptions | None = None, told: Told = lambda done, total: None
+    ) -> AppliedChange | Planned | PendingChange:
         """Sends a wheel; told is called as its bytes go. Raises FileUnreadable too."""
-        return self.run(self.talks.upload(upload_request(wheel, told)))
+        return self._handed(self.run(self.talks.upload(read_wheel(wheel, told), options or ChangeOptions())))
 
     def learn(self) -> tuple[str, ...]:
         """The API addresses of all nodes, asked from now on when those known before do not answer."""

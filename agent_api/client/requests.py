@@ -118,7 +118,7 @@ def _option_words(options: ChangeOptions) -> list[tuple[str, str]]:
 
 
 def _with_words(path: str, words: list[tuple[str, str]]) -> str:
-    return f"{path}?{urlencode(words)}" if words else path
+    return f"{path}{'&' if '?' in path else '?'}{urlencode(words)}" if words else path
 
 
 def _texts(value: object) -> list[str]:

@@ -24,7 +24,7 @@ from agent_api.client.requests import (
     query_request,
     submission,
 )
-from agent_api.client.uploads import Uploaded
+from agent_api.client.uploads import Wheel, upload_request
 from controllers.gate.proposals import Proposal
 from runtime.operations.catalogue import Catalogue, OperationUnknown
 from runtime.operations.dispatch import Planned, Proposed
@@ -139,8 +139,8 @@ class Talks:
 
     # the cluster
 
-    def upload(self, request: HttpRequest) -> Talk[Uploaded]:
-        return decoded(body_of((yield from self.send(request))), Uploaded)
+    def upload(self, wheel: Wheel, options: ChangeOptions) -> Talk[Outcome]:
+        return (yield from self._submitted(partial(upload_request, wheel), options))
 
     def learn(self) -> Talk[tuple[str, ...]]:
         """All nodes' API addresses, asked from now on when those known before do not answer."""

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from dataclasses import replace as replaced
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from agent_api.client.errors import ClientFault
 from agent_api.client.message import HttpRequest
+from agent_api.client.requests import ChangeOptions, submission
 
+UPLOAD: Final = "artifact.upload"
+"""The one operation whose request is no JSON: its body is the wheel."""
+PATH: Final = "/v1/artifacts"
 UPLOAD_TIMEOUT_S: Final = 600.0
 PIECE_BYTES: Final = 256 * 1024
 
@@ -24,36 +28,35 @@ class FileUnreadable(ClientFault):
     remedy = "Name a wheel that `aether build` made."
 
 
-class Uploaded(msgspec.Struct, frozen=True, kw_only=True):
-    """What the cluster keeps now. `slices` are names with versions."""
+@dataclass(frozen=True, slots=True)
+class Wheel:
+    """A wheel's bytes: each walk over it begins anew, so that it may be sent again."""
 
-    name: str
-    version: str
+    path: Path
     sha256: str
-    slices: tuple[str, ...]
+    size_bytes: int
+    told: Told = lambda done, total: None
+
+    def __iter__(self) -> Iterator[bytes]:
+        done = 0
+        with self.path.open("rb") as file:
+            while piece := file.read(PIECE_BYTES):
+                yield piece
+                done += len(piece)
+                self.told(done, self.size_bytes)
 
 
-def upload_request(wheel: Path, told: Told = lambda done, total: None) -> HttpRequest:
-    """Raises FileUnreadable. It is sent once: a repetition would find the artifact there already."""
+def read_wheel(path: Path, told: Told = lambda done, total: None) -> Wheel:
+    """Raises FileUnreadable."""
     try:
-        with wheel.open("rb") as file:
+        with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        size_bytes = wheel.stat().st_size
+        return Wheel(path, sha256, path.stat().st_size, told)
     except OSError as error:
-        raise FileUnreadable(f"{wheel} cannot be read: {error.strerror}") from error
-    return HttpRequest(
-        method="POST",
-        path=f"/v1/artifacts?sha256={sha256}",
-        body=_pieces(wheel, size_bytes, told),
-        headers={"content-type": "application/octet-stream", "content-length": str(size_bytes)},
-        timeout_s=UPLOAD_TIMEOUT_S,
-    )
+        raise FileUnreadable(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _pieces(wheel: Path, size_bytes: int, told: Told) -> Iterator[bytes]:
-    done = 0
-    with wheel.open("rb") as file:
-        while piece := file.read(PIECE_BYTES):
-            yield piece
-            done += len(piece)
-            told(done, size_bytes)
+def upload_request(wheel: Wheel, options: ChangeOptions, *, wait_s: float) -> HttpRequest:
+    request = submission("POST", f"{PATH}?sha256={wheel.sha256}", {}, options, wait_s=wait_s)
+    about = {"content-type": "application/octet-stream", "content-length": str(wheel.size_bytes)}
+    return replaced(request, body=wheel, headers={**request.headers, **about}, timeout_s=UPLOAD_TIMEOUT_S + wait_s)

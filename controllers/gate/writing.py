@@ -14,10 +14,13 @@ from controllers.gate.leasing import TakenLeases
 from controllers.gate.proposals import Proposal
 from runtime.consensus.store import Compare, Delete, Operation, Put, Revision, absent, led_by
 from runtime.operations.actor import Actor
-from runtime.operations.plan import Json
+from runtime.operations.plan import Call, Json
 from runtime.state import keys
 from runtime.state.values import encode
 
+INVERSE_BYTES_MAX: Final = 2 * 1024  # half of what a record's detail may have
+MADE: Final = ("applied", "break_glass")
+"""Kinds of records that tell of a change."""
 TURN_MS_MIN: Final = 30_000
 VALUE_CHARS_MAX: Final = 400
 
@@ -90,6 +93,7 @@ def audit_of(
     detail: dict[str, Json] = {"votes": msgspec.to_builtins(list(votes))} if votes else {}
     detail |= {"evidence": list(evidence)} if evidence else {}
     detail |= {"tainted": True} if tainted else {}
+    detail |= _undoing(judged.plan.inverse) if kind in MADE else {}
     return AuditRecord(
         id=identity,
         kind=kind,
@@ -109,6 +113,12 @@ def audit_of(
         request_id=request_id,
         detail=detail,
     )
+
+
+def _undoing(inverse: Call | None) -> dict[str, Json]:
+    """What undoes a change, where that is short enough to be kept with it; a blueprint's source often is not."""
+    plain = msgspec.to_builtins(inverse)
+    return {"inverse": plain} if inverse and len(msgspec.json.encode(plain)) <= INVERSE_BYTES_MAX else {}
 
 
 def short(request: dict[str, Json]) -> dict[str, Json]:

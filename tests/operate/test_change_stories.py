@@ -136,6 +136,9 @@ async def test_by_commands(cluster: Cluster) -> None:
     assert "+ wanted: 4" in why
     await cluster.aether("bob", "rollback", identity, "--reason", "it was the load", "--wait", f"{WAIT_S:g}")
     await serving(cluster, "told", 2)
+    at_once = await cluster.asked("ada", "slice", "scale", "told", "3", "--wait", f"{WAIT_S:g}")
+    await cluster.aether("ada", "rollback", str(at_once["audit"]))
+    await serving(cluster, "told", 2)
     assert (await cluster.asked("ada", "audit", "verify"))["holds"] is True
 
 

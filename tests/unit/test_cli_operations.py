@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent_api.catalogue import make_catalogue
-from agent_api.cli.grammar import COMMANDS, NOUNS, VERBS
+from agent_api.cli.grammar import COMMANDS, NOUNS, VERBS, words_of
 from agent_api.cli.main import main
 from tests.unit.api_stub import Asked, Reply, StubApi, applied, closed_port, problem, proposal, proposed
 
@@ -203,23 +203,79 @@ def test_a_vote_waits_until_what_it_decided_is_applied(serve: Serve, capsys: Cap
 
 
 def test_an_artifact_is_sent_with_its_hash_and_forgotten_by_name(serve: Serve, tmp_path: Path) -> None:
-    kept = {"name": "shop", "version": "1.0.0", "sha256": "a" * 64, "slices": ["orders 1.0.0"]}
-    api = serve(Reply(kept, 201), Reply({"name": "shop", "version": "1.0.0", "deleted": True}))
+    """Sent again as a whole when the answer was lost: under one key it is kept once."""
+    api = serve(Reply(breaks=True), applied(result={"name": "shop", "version": "1.0.0"}), applied(result={}))
     wheel = tmp_path / "shop-1.0.0-py3-none-any.whl"
     wheel.write_bytes(b"bytes" * 100_000)
-    assert main(["artifact", "upload", str(wheel)]) == 0
+    assert main(["artifact", "upload", str(wheel), "--reason", "release"]) == 0
     assert main(["artifact", "delete", "shop==1.0.0"]) == 0
     assert main(["artifact", "delete", "shop"]) == 2
-    sent, gone = api.asked
-    assert sent.body == wheel.read_bytes()
-    assert sent.path == f"/v1/artifacts?sha256={hashlib.sha256(sent.body).hexdigest()}"
+    lost, sent, gone = api.asked
+    assert lost.body == sent.body == wheel.read_bytes()
+    assert lost.headers["idempotency-key"] == sent.headers["idempotency-key"]
+    assert sent.path == f"/v1/artifacts?sha256={hashlib.sha256(sent.body).hexdigest()}&reason=release"
     assert (gone.method, gone.path) == ("DELETE", "/v1/artifacts/shop/1.0.0")
+
+
+def test_reviews_are_listed_and_closed_with_what_was_found(serve: Serve, capsys: Capture) -> None:
+    actor = {"kind": "person", "id": "ada", "role": "admin"}
+    review = {
+        "id": "a1",
+        "kind": "break_glass",
+        "opened_unix_ms": 1,
+        "actor": actor,
+        "summary": "3 -> 0",
+        "reason": "fire",
+    }
+    api = serve(Reply({"items": [review]}))
+    assert main(["reviews"]) == 0
+    assert "break_glass" in capsys.readouterr().out
+    assert main(["review", "close", "a1", "--reason", "it was right"]) == 0
+    assert (api.asked[1].path, api.asked[1].document) == ("/v1/reviews/a1/close", {"reason": "it was right"})
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["slice", "scale", "a", "5", "--dryrun"], "--dry-run"),
+        (["slice", "scale", "a", "5", "6"], "'6'"),
+        (["build", "-x"], "-x"),
+    ],
+)
+def test_a_word_too_many_is_told_in_two_lines(words: list[str], hint: str, capsys: Capture) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert hint in said
+    assert said.count("\n") == 2
 
 
 def test_a_rollback_is_a_change_like_any_other(serve: Serve) -> None:
     api = serve(applied())
     assert main(["rollback", "p1", "--reason", "errors", "--propose"]) == 0
     assert (api.asked[0].method, api.asked[0].path) == ("POST", "/v1/proposals/p1/rollback?propose=true&reason=errors")
+
+
+def test_a_change_that_was_made_at_once_is_undone_by_what_the_audit_keeps(serve: Serve, capsys: Capture) -> None:
+    inverse = {"operation": "slice.scale", "request": {"slice": "orders", "instances": 2}}
+    undoable, other = record("a1"), record("a2")
+    undoable["record"] = {**record("a1")["record"], "detail": {"inverse": inverse}}  # type: ignore[dict-item]
+
+    def answer(asked: Asked) -> Reply:
+        if asked.method == "POST":
+            return problem("proposal_not_found", status=404)
+        return applied() if asked.method == "PUT" else Reply({"items": [other, undoable], "next": "", "sealed": 0})
+
+    api = serve(answer=answer)
+    assert main(["rollback", "a1"]) == 0
+    assert (api.asked[-1].path, api.asked[-1].document) == (
+        "/v1/slices/orders/scale?reason=undoes+a1",
+        {"instances": 2},
+    )
+    assert main(["rollback", "a2"]) == 1
+    assert "nothing that would undo it" in capsys.readouterr().err
+    assert main(["rollback", "a3"]) == 1
 
 
 def record(identity: str, proposal_id: str = "") -> dict[str, object]:
@@ -268,7 +324,7 @@ def test_explaining_takes_parameters_as_the_operation_wants_them(serve: Serve, c
 
 def test_the_overview_names_every_noun_of_the_catalogue() -> None:
     """A noun that is missing there could not be reached from the command line at all."""
-    nouns = {each.name.partition(".")[0] for each in make_catalogue()}
+    nouns = {words_of(each.name).partition(" ")[0] for each in make_catalogue()}
     assert nouns <= NOUNS.keys()
     assert not NOUNS.keys() & COMMANDS.keys()
     assert VERBS.keys() <= NOUNS.keys()
@@ -278,7 +334,7 @@ def test_the_overview_names_every_noun_of_the_catalogue() -> None:
 def test_every_operation_explains_itself(capsys: Capture) -> None:
     for operation in make_catalogue():
         with pytest.raises(SystemExit) as ended:
-            main([*operation.name.split(".", 1), "--help"])
+            main([*words_of(operation.name).split(), "--help"])
         assert ended.value.code == 0, operation.name
     assert main(["--help"]) == 0
     assert main(["node", "--help"]) == 0
