@@ -442,7 +442,8 @@ async def test_a_record_says_who_what_why_on_what_and_when(gate: GateOnHand) -> 
     record = chained.record
     assert (record.revision_before, chained.revision) == (before, applied.revision)
     assert (record.actor.id, record.reason, record.trace_id) == ("anna", "guests", "t1")
-    assert (len(record.effect), record.detail) == (64, {"evidence": ["log:7"]})
+    assert (len(record.effect), record.detail["evidence"]) == (64, ["log:7"])
+    assert record.detail["inverse"] == msgspec.to_builtins(applied.inverse), "what undoes it is kept with it"
 
 
 async def test_a_huge_refused_request_is_told_by_its_size(gate: GateOnHand) -> None:
