@@ -24,9 +24,13 @@ from evals.forge.forge import Forge
 from evals.forge.load.generator import LoadGenerator
 from evals.forge.load.profile import Profile
 from evals.forge.load.requests import parsed, scenario_for
+from evals.forge.operations import ForgeDispatcher
 from evals.forge.status import LoadWindow, read_status
 from runtime.cluster.ports import ports_of
 from runtime.errors import RuntimeFault
+from runtime.operations.dispatch import Submission
+from runtime.operations.plan import Call
+from runtime.security.principals import bootstrap_admin
 
 STATUS_S: Final = 1.0
 PLAIN_STATUS_S: Final = 5.0
@@ -120,7 +124,7 @@ class Session:
 
     async def _carry_out(self, chaos: Chaos, command: str) -> None:
         try:
-            self._message(await chaos.do(command))
+            self._message(await (_called(chaos, command) if command.startswith("{") else chaos.do(command)))
         except RuntimeFault as fault:
             self._message("\n  ".join(filter(None, (str(fault), str(fault.problem()["remedy"])))))
         except (ValueError, BaseExceptionGroup) as error:
@@ -172,3 +176,10 @@ class Session:
                 with suppress(ForgeFault):
                     self._say("ending", "ending every node")
                 scope.cancel()
+
+
+async def _called(chaos: Chaos, line: str) -> str:
+    """An operation as JSON, as programs give it: the outcome as JSON. Raises ValueError for what is no call."""
+    call = msgspec.json.decode(line, type=Call)
+    submission = Submission(operation=call.operation, request=call.request, actor=bootstrap_admin())
+    return msgspec.json.encode(await ForgeDispatcher(chaos).submit(submission)).decode()

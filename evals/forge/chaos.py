@@ -27,6 +27,7 @@ HELP: Final = """\
   heal                       mend all cuts
   restart rolling            every node in turn, with draining
   scale SLICE N              want N instances
+  {"operation": "chaos.kill", "request": {"node": "n2"}}   the same as an operation, answered as JSON
   quit                       end everything"""
 
 

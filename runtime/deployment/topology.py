@@ -29,9 +29,10 @@ class Topology:
 
 def topology_of(records: Records) -> Topology:
     requires: dict[str, set[str]] = {}
+    contracts = {(each.name, each.version): each for each in records.contracts()}
     for target in records.targets():
         settings = target.settings
-        contract = records.contract(settings.slice, settings.version)
+        contract = contracts.get((settings.slice, settings.version))
         needed = requirements(settings, contract) if contract is not None else settings.requires
         requires.setdefault(settings.slice, set()).update(needed)
     return Topology(requires={name: frozenset(needed) for name, needed in requires.items()})

@@ -13,10 +13,11 @@ from runtime.operations.queries.slices import InstanceRow, SliceRow
 def edges_of(records: Records) -> list[Edge]:
     """What each deployed slice requires, and what it uses if it is there."""
     serving = {each.slice for each in records.endpoints()}
+    contracts = {(each.name, each.version): each for each in records.contracts()}
     found: dict[tuple[str, str], Edge] = {}
     for target in records.targets():
         settings = target.settings
-        contract = records.contract(settings.slice, settings.version)
+        contract = contracts.get((settings.slice, settings.version))
         required = requirements(settings, contract) if contract is not None else settings.requires
         declared = [each.name for each in contract.dependencies if each.kind == "slice"] if contract is not None else []
         for name in sorted({*required, *settings.optional, *declared}):
