@@ -13,6 +13,7 @@ from agent_api.cli.forge import EXAMPLES, ROOT
 from runtime.errors import RuntimeFault
 
 if TYPE_CHECKING:
+    from evals.bench.api import Result as ApiResult
     from evals.bench.dataplane import Result
     from evals.bench.store import Result as StoreResult
 
@@ -32,6 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     dataplane.add_argument("--ray-python", default="", metavar="PATH", help="a Python that has ray[serve]")
     dataplane.add_argument("--json", action="store_true")
     _add_store(subjects.add_parser("store", help="the consensus store beside etcd: writes, reads, failover, snapshots"))
+
+    api = subjects.add_parser("api", help="the control API beside bare FastAPI: reads, changes, events")
+    api.add_argument("--seconds", type=float, default=3.0, metavar="S", help="of each run (default 3)")
+    api.add_argument("--rounds", type=int, default=5, metavar="N", help="medians of so many (default 5)")
+    api.add_argument("--clients", type=int, default=500, metavar="N", help="of the events (default 500)")
+    api.add_argument("--json", action="store_true")
 
 
 def _add_store(store: argparse.ArgumentParser) -> None:
@@ -54,7 +61,26 @@ def _add_store(store: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Exit codes: 0 measured, 1 refused."""
-    return (_run_store if arguments.subject == "store" else _run_dataplane)(arguments)
+    return {"store": _run_store, "api": _run_api, "dataplane": _run_dataplane}[arguments.subject](arguments)
+
+
+def _run_api(arguments: argparse.Namespace) -> int:
+    import anyio
+
+    from evals.bench.api import Plan, measure
+    from evals.bench.api import table as api_table
+
+    plan = Plan(seconds=arguments.seconds, rounds=arguments.rounds, clients=arguments.clients)
+
+    async def measured() -> ApiResult:
+        return await measure(plan, lambda line: print(line, file=sys.stderr, flush=True))
+
+    try:
+        result = anyio.run(measured, backend_options={"use_uvloop": True})
+    except RuntimeFault as fault:
+        return report("bench", fault)
+    print(json.dumps(result.as_json(), indent=2) if arguments.json else "\n".join(api_table(result)))
+    return 0
 
 
 def _run_store(arguments: argparse.Namespace) -> int:

@@ -16,7 +16,9 @@ from agent_api.control_api.door import caller_of
 from agent_api.control_api.endpoint import EVENTS, JSON, Answered, Endpoint, Handler, NoWords, Told
 from agent_api.control_api.ports import ApiParts
 from agent_api.control_api.streams import place_of
-from runtime.operations.operation import AnyQuery, Result
+from runtime.consensus.cache import StoreCache
+from runtime.operations.operation import AnyQuery
+from runtime.operations.operation import Request as OperationRequest
 
 OF_STATE: Final = frozenset(
     {
@@ -41,7 +43,37 @@ OF_STATE: Final = frozenset(
 """Whose answers follow from the cached state alone: its revision is their ETag."""
 
 
+KEPT_MAX: Final = 16  # answers
+KEPT_BYTES_MAX: Final = 256 * 1024  # of one: 4 MiB in all
 EXPLAIN: Final = "gate.explain"
+
+
+class _Kept:
+    """The newest answers of those that follow from the state alone, for as long as nothing of it changes. Who asks
+    makes no difference to them: the door has been passed."""
+
+    def __init__(self, cache: StoreCache) -> None:
+        self._cache = cache
+        self._bodies: dict[tuple[str, OperationRequest], bytes] = {}
+        self._as_of = (0, False)
+
+    def find(self, name: str, asked: OperationRequest) -> bytes | None:
+        if name not in OF_STATE:
+            return None
+        now = (int(self._cache.changed_at), self._cache.stale)
+        if now != self._as_of:
+            self._as_of = now
+            self._bodies.clear()
+        return self._bodies.get((name, asked))
+
+    def keep(self, name: str, asked: OperationRequest, body: bytes) -> None:
+        if name not in OF_STATE or len(body) > KEPT_BYTES_MAX:
+            return
+        if self._as_of != (int(self._cache.changed_at), self._cache.stale):
+            return  # it changed while the answer was made
+        if len(self._bodies) >= KEPT_MAX:
+            self._bodies.pop(next(iter(self._bodies)))
+        self._bodies[name, asked] = body
 
 
 class Queries:
@@ -53,6 +85,7 @@ class Queries:
         self._parts = parts
         self._answers = answers
         self._streams = streams or {}
+        self._kept = _Kept(parts.view.cache)
 
     def endpoints(self) -> list[Endpoint]:
         return [self._endpoint(each, self._answers[each.name]) for each in self._parts.catalogue.queries()]
@@ -74,7 +107,11 @@ class Queries:
             etag = self._etag(query)
             if etag and is_known(request, etag):
                 return Response(status_code=304, headers={"etag": etag})
-            return self._told(await ask(asked, caller_of(request).actor), etag)
+            body = self._kept.find(query.name, asked)
+            if body is None:
+                body = msgspec.json.encode(await ask(asked, caller_of(request).actor))
+                self._kept.keep(query.name, asked, body)
+            return self._told(body, etag)
 
         of_state = query.name in OF_STATE
         told = Told(
@@ -111,11 +148,10 @@ class Queries:
         cache = self._parts.view.cache
         return "" if cache.stale or query.name not in OF_STATE else etag_of(int(cache.revision))
 
-    def _told(self, result: Result, etag: str) -> Response:
+    def _told(self, body: bytes, etag: str) -> Response:
         """The result's members, between which revision they are as of, and whether that may be old."""
         cache = self._parts.view.cache
         stale = cache.stale or not self._parts.leader()
         head = b'{"revision":%d,"stale":%b' % (cache.revision, b"true" if stale else b"false")
-        body = msgspec.json.encode(result)
         raw = head + (b"," + body[1:] if len(body) > 2 else b"}")
         return Response(raw, headers={"etag": etag} if etag else None, media_type=JSON)

@@ -50,6 +50,11 @@ class StoreCache:
                 self._signal.fire()
                 await asyncio.sleep(self._retry_s)
 
+    @property
+    def changed_at(self) -> Revision:
+        """The newest revision that changed anything of the prefixes: what is read here is the same from it on."""
+        return self._changed_at
+
     async def ready(self) -> None:
         while not self._is_ready:
             await self._signal.after(self._signal.count)
