@@ -107,7 +107,8 @@ class Records:
         """Of every slice that a target wants."""
         wanted = {(target.settings.slice, target.settings.version, target.artifact_sha256) for target in self.targets()}
         placed = {
-            (each.assignment.slice, each.assignment.version, each.assignment.artifact_sha256) for each in self.placed()
+            (each.slice, each.version, each.artifact_sha256)
+            for _, each in self._values(keys.INSTANCES, InstanceAssignment)
         }
         return tuple(
             contract
