@@ -93,7 +93,7 @@ class FreezeListRequest(PageRequest, frozen=True, kw_only=True):
 
 class FreezeRow(Row, frozen=True, kw_only=True):
     subject: Annotated[str, Meta(description='"cluster", or the subject that it is for.')]
-    reason: str
+    why: str
 
 
 class FreezePage(Page, frozen=True, kw_only=True):
@@ -106,7 +106,7 @@ class IncidentListRequest(PageRequest, frozen=True, kw_only=True):
 
 class IncidentRow(Row, frozen=True, kw_only=True):
     subject: str
-    reason: str
+    why: str
 
 
 class IncidentPage(Page, frozen=True, kw_only=True):

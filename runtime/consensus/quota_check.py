@@ -1,4 +1,5 @@
-"""Whether what a transaction would write still fits: the total, and the part of each kind of key."""
+"""Whether what a transaction would write still fits: the total, of which a part is not for bulk, and the part of each
+kind of key."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from collections.abc import Sequence
 from runtime.consensus.errors import QuotaExceeded
 from runtime.consensus.keyspace import Keyspace, key_bytes
 from runtime.consensus.store import Operation, Put
-from runtime.state.quotas import TOTAL_BYTES_MAX, quota_of
+from runtime.state.quotas import RESERVED_BYTES, TOTAL_BYTES_MAX, is_bulk, quota_of
 
 
 def check_quotas(keys: Keyspace, operations: Sequence[Operation]) -> None:
@@ -27,5 +28,6 @@ def check_quotas(keys: Keyspace, operations: Sequence[Operation]) -> None:
         if added > 0 and keys.weight(part) + added > limits[part]:
             raise QuotaExceeded(f"{part} may hold {limits[part]} bytes and is full")
     total = sum(growth.values())
-    if total > 0 and keys.bytes_total + total > TOTAL_BYTES_MAX:
-        raise QuotaExceeded(f"the store may hold {TOTAL_BYTES_MAX} bytes and is full")
+    reserved = RESERVED_BYTES if any(added > 0 and is_bulk(part) for part, added in growth.items()) else 0
+    if total > 0 and keys.bytes_total + total > TOTAL_BYTES_MAX - reserved:
+        raise QuotaExceeded(f"the store may hold {TOTAL_BYTES_MAX - reserved} bytes and is full")

@@ -10,6 +10,8 @@ from typing import Final, NamedTuple
 
 MIB: Final = 1024 * 1024
 TOTAL_BYTES_MAX: Final = 256 * MIB  # every member keeps all of it in memory
+RESERVED_BYTES: Final = 32 * MIB  # of the total: bulk finds no room there, so that decisions always do
+BULK: Final = frozenset({"artifact", "blueprint", "content", "content-pin", "database"})
 OTHER_BYTES: Final = 8 * MIB
 OTHER: Final = "other"
 
@@ -81,6 +83,11 @@ def quota_of(key: str) -> tuple[str, int]:
     return "/".join(segments[:depth]), limit
 
 
+def is_bulk(part: str) -> bool:
+    """Of what applications store and deploy, not of what keeps the cluster going."""
+    return part.split("/", 1)[0] in BULK
+
+
 def fullest(weights: Mapping[str, int]) -> dict[str, tuple[int, int]]:
     """By kind of key (a closed set: those that are not in the table are "other"), the bytes and the limit of the
     fullest part of that kind. `weights` are bytes by part."""
@@ -105,8 +112,8 @@ def as_markdown() -> str:
         f"All keys and values together may have {TOTAL_BYTES_MAX // MIB} MiB, since every member keeps them in\n"
         "memory. Each kind of key has a quota of its own: what would pass it is refused with `quota_exceeded`, and a\n"
         "full kind keeps no other kind out. So refused attempts, answers under idempotency keys and proposals,\n"
-        "however many somebody makes, leave room for approvals. Only the total, once reached, refuses growth of every\n"
-        "kind.\n\n"
+        "however many somebody makes, leave room for approvals. Of the total, the last"
+        f" {RESERVED_BYTES // MIB} MiB are not for\n{', '.join(f'`{name}`' for name in sorted(BULK))}.\n\n"
         "This page is made from `runtime/state/quotas.py`; a test compares the two.\n\n"
         "| kind | holds | at most | stays |\n"
         "| --- | --- | --- | --- |\n"

@@ -104,12 +104,12 @@ class GateAnswers:
 
     async def freezes(self, request: FreezeListRequest, _actor: Actor) -> FreezePage:
         page, cursor = page_of(self._cache.items(keys.FREEZES), lambda item: (item.key,), request)
-        rows = (FreezeRow(subject=item.key.removeprefix(keys.FREEZES), reason=item.value.decode()) for item in page)
+        rows = (FreezeRow(subject=item.key.removeprefix(keys.FREEZES), why=item.value.decode()) for item in page)
         return FreezePage(items=tuple(rows), next=cursor)
 
     async def incidents(self, request: IncidentListRequest, _actor: Actor) -> IncidentPage:
         page, cursor = page_of(self._cache.items(keys.INCIDENTS), lambda item: (item.key,), request)
-        rows = (IncidentRow(subject=item.key.removeprefix(keys.INCIDENTS), reason=item.value.decode()) for item in page)
+        rows = (IncidentRow(subject=item.key.removeprefix(keys.INCIDENTS), why=item.value.decode()) for item in page)
         return IncidentPage(items=tuple(rows), next=cursor)
 
     async def principals(self, request: PrincipalListRequest, _actor: Actor) -> PrincipalPage:
