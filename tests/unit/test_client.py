@@ -295,7 +295,9 @@ def followed(kind: str, address: str, other: str, count: int) -> Iterator[list[E
 @pytest.mark.parametrize("kind", ["sync", "async"])
 def test_a_stream_that_breaks_goes_on_behind_the_last_event_on_another_node(kind: str) -> None:
     """What was told half is told again; nothing is told twice, and nothing is left out."""
-    first = stream(b"id: 2.0\neve", b'nt: A\ndata: {"x": 1}\n', b'\n: still here\n\nid: 3.0\nevent: B\ndata: {"x": 2}\n')
+    first = stream(
+        b"id: 2.0\neve", b'nt: A\ndata: {"x": 1}\n', b'\n: still here\n\nid: 3.0\nevent: B\ndata: {"x": 2}\n'
+    )
     second = stream(b'id: 3.0\nevent: B\ndata: {"x": 2}\n\nid: 9.0\nevent: reset\ndata: {"revision": 9}\n\n')
     with StubApi(first).serving() as api, StubApi(second).serving() as other:
         with followed(kind, api.address, other.address, 3) as events:
