@@ -50,8 +50,8 @@ class AuditChain:
 
     async def append(self, fence: Revision) -> int:
         """How many records found their place, in the order of their revisions. Raises NotLeader."""
+        head, at = await self._head()  # before the records: what is chained meanwhile changes it
         fresh = sorted(await self._fresh(), key=lambda each: (each.mod_revision, each.key))
-        head, at = await self._head()
         for batch in _batches(fresh):
             operations: list[Operation] = []
             for item in batch:
