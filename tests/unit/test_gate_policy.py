@@ -180,7 +180,7 @@ moments = st.builds(
         ("agents", "acts_up_to", 1),
         ("g1", "approvers", 0),
         ("g2", "approvers", 1),
-        ("raises", "capacity_share_g1", 0.9),
+        ("raises", "capacity_share_g1", 0.99),
         ("limits", "changes_per_subject", RECENT_MAX + 1),
         ("limits", "unheard_of", 1),
         ("people", "low", 4),
