@@ -70,6 +70,6 @@ def _unguardable(submission: Submission, judged: Judged, state: PlanState) -> Re
         return Refusal(
             code="guard_impossible",
             detail=f"the guard watches {subjects.of_slice(guard.slice)}, which is not deployed",
-            remedy="List the slices: aether slices list.",
+            remedy="List the slices: aether slice list.",
         )
     return None

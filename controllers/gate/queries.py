@@ -78,12 +78,12 @@ class AuditPage(Page, frozen=True, kw_only=True):
 
 
 class PolicyRequest(Request, frozen=True, kw_only=True):
-    pass
+    default: Annotated[bool, Meta(description="The one that holds while none is set, to begin from.")] = False
 
 
 class PolicyShown(Result, frozen=True, kw_only=True):
-    policy: Annotated[str, Meta(description="The policy in force, as TOML.")]
-    is_default: bool
+    policy: Annotated[str, Meta(description="As TOML.")]
+    is_default: Annotated[bool, Meta(description="It is the default, not one that was set.")]
     changed_revision: Annotated[int, Meta(description="When it was set; 0 for the default.")]
 
 
@@ -186,7 +186,7 @@ QUERIES: Final = (
         errors=("proposal_not_found",),
     ),
     read("audit.list", "Who did what, newest first.", AuditListRequest, AuditPage, "/v1/audit"),
-    read("policy.show", "The gate's policy.", PolicyRequest, PolicyShown, "/v1/policy"),
+    read("policy.show", "The gate's policy, as it is in force.", PolicyRequest, PolicyShown, "/v1/policy"),
     read("freeze.list", "Where changes are frozen.", FreezeListRequest, FreezePage, "/v1/freezes"),
     read("incident.list", "Open incidents.", IncidentListRequest, IncidentPage, "/v1/incidents"),
     read(

@@ -56,7 +56,7 @@ def _marked(
             return Refusal(
                 code="quorum_lost",
                 detail=f"without {record.node} no majority of the core nodes would be left to decide anything",
-                remedy="Start another core node first, or take members out of the store: aether store member remove.",
+                remedy="Start another core node first, or take members out of the store: aether store members remove.",
             )
         return Plan(
             operation=operation,

@@ -9,7 +9,8 @@ from agent_api.catalogue import make_catalogue
 from agent_api.control_api.answers.cluster import STATUS_ROWS_MAX
 from agent_api.control_api.problems import Declined, ExplainRefused, NotFound, ProposalUnknown, SliceUnknown
 from controllers.gate.audit import AuditRecord
-from controllers.gate.queries import AuditPage, GateExplained, KeyPage, ProposalPage, ProposalShown
+from controllers.gate.policy import default_text
+from controllers.gate.queries import AuditPage, GateExplained, KeyPage, PolicyShown, ProposalPage, ProposalShown
 from runtime.config.settings import SettingUnknown
 from runtime.consensus.store import Put
 from runtime.names import NodeId, SliceName, Version
@@ -291,3 +292,15 @@ async def test_a_status_holds_no_more_than_it_may() -> None:
     page = await asked.ask("slice.list", ADMIN)
     assert isinstance(page, SlicePage)
     assert page.next
+
+
+async def test_the_policy_in_force_and_the_default_are_told_apart() -> None:
+    hand, asked = await answers_on_hand()
+    mine = default_text().replace("version = 1", "version = 7")
+    await hand.store.txn((), [Put(key=keys.POLICY, value=mine.encode())])
+    in_force = await asked.ask("policy.show", ADMIN)
+    default = await asked.ask("policy.show", ADMIN, default=True)
+    assert isinstance(in_force, PolicyShown)
+    assert isinstance(default, PolicyShown)
+    assert (in_force.policy, in_force.is_default) == (mine, False)
+    assert (default.policy, default.is_default) == (default_text(), True)

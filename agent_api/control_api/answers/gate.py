@@ -96,8 +96,8 @@ class GateAnswers:
         cursor = cursor_of((page[-1].number,)) if len(found) > len(page) else ""
         return AuditPage(items=tuple(page), next=cursor, sealed=head.sealed)
 
-    async def policy(self, _request: PolicyRequest, _actor: Actor) -> PolicyShown:
-        item = self._cache.get(keys.POLICY)
+    async def policy(self, request: PolicyRequest, _actor: Actor) -> PolicyShown:
+        item = self._cache.get(keys.POLICY) if not request.default else None
         if item is None:
             return PolicyShown(policy=default_text(), is_default=True, changed_revision=0)
         return PolicyShown(policy=item.value.decode(), is_default=False, changed_revision=int(item.mod_revision))
