@@ -145,6 +145,8 @@ class KeyRow(Row, frozen=True, kw_only=True):
     name: str
     created_unix_ms: UnixMs
     expires_unix_ms: Annotated[int, Meta(description="Milliseconds since 1970; 0 is never.")]
+    role: Annotated[Role, Meta(description="At most; never more than its principal's.")]
+    only: Annotated[tuple[str, ...], Meta(description="The only subjects it is for.")]
 
 
 class KeyPage(Page, frozen=True, kw_only=True):

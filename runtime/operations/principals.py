@@ -66,6 +66,10 @@ class PrincipalRequest(Request, frozen=True, kw_only=True):
 class CreateKeyRequest(Request, frozen=True, kw_only=True):
     principal: PrincipalField
     name: Annotated[str, Meta(min_length=1, max_length=64, description="What it is for.")]
+    role: Annotated[Role, Meta(description="What it may do at most; never more than its principal.")] = Role.ADMIN
+    only: Annotated[
+        SubjectsField, Meta(description="The only subjects it is for; all of its principal's if empty.")
+    ] = ()
     lifetime_days: Annotated[int, Meta(ge=0, le=3_650, description="It ends after so many days; 0 is never.")] = 90
     sha256: Annotated[
         str,
@@ -171,6 +175,8 @@ def plan_create_key(state: PlanState, request: CreateKeyRequest) -> Plan | Refus
         sha256=request.sha256,
         created_unix_ms=request.created_unix_ms,
         expires_unix_ms=expires,
+        role=request.role,
+        only=request.only,
     )
     identity = key_id(request.sha256)
     turn = [KeyChange(key=whose, before=owner, after=owner)] if owner is not None else []  # no removal meanwhile

@@ -15,6 +15,7 @@ from runtime.security.principals import (
     PrincipalRecord,
     actor_of,
     bootstrap_admin,
+    cut_to,
     decode_key,
     decode_principal,
 )
@@ -52,7 +53,8 @@ class Keyring:
                 return None
             if record.expires_unix_ms and record.expires_unix_ms <= now_unix_ms:
                 return None
-            return self.principal(record.principal)
+            actor = self.principal(record.principal)
+            return cut_to(actor, record) if actor is not None else None
         cluster = self._state.get(keys.CLUSTER)
         expected = _cluster(cluster.value).admin_key_sha256 if cluster is not None else ""
         if expected and hmac.compare_digest(expected, sha256):

@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from runtime.operations.actor import Actor, ActorKind, Role
+from runtime.operations.actor import Actor, ActorKind, Role, at_least
 from runtime.state.values import Value
 
 ADMIN: Final = "admin"
@@ -33,13 +33,16 @@ class PrincipalRecord(Value, frozen=True, kw_only=True):
 
 
 class KeyRecord(Value, frozen=True, kw_only=True):
-    """A key of a principal; it is found by the hash of its secret. `expires_unix_ms` 0 is never."""
+    """A key of a principal; it is found by the hash of its secret. `expires_unix_ms` 0 is never. It may do no more than
+    its principal: `role` and `only` can make it less."""
 
     principal: str
     name: str
     sha256: str
     created_unix_ms: int
     expires_unix_ms: int = 0
+    role: Role = Role.ADMIN
+    only: tuple[str, ...] = ()
 
 
 Secret = Annotated[str, Meta(description="Shown once; only its hash is kept.")]
@@ -71,6 +74,17 @@ def actor_of(record: PrincipalRecord) -> Actor | None:
         reads_only=record.only,
         is_agent=record.is_agent,
     )
+
+
+def cut_to(actor: Actor, key: KeyRecord) -> Actor | None:
+    """What may be done with that key: what both it and its principal may. None for nothing."""
+    role = actor.role if at_least(key.role, actor.role) else key.role
+    only = key.only or actor.reads_only
+    if key.only and actor.reads_only:
+        only = tuple(each for each in key.only if each in actor.reads_only)
+        if not only:
+            return None
+    return msgspec.structs.replace(actor, role=role, reads_only=only)
 
 
 def bootstrap_admin() -> Actor:

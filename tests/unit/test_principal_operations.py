@@ -8,6 +8,7 @@ import pytest
 from controllers.gate.making import MakingGate
 from runtime.operations.actor import Actor, Role
 from runtime.operations.dispatch import Applied, Outcome, Proposed, Refused, Submission
+from runtime.security.keyring import Keyring
 from runtime.security.principals import ADMIN, PrincipalRecord, decode_key, decode_principal, hash_of
 from runtime.state import keys
 from tests.unit.gate_parts import START_UNIX_MS, GateOnHand, person
@@ -190,3 +191,34 @@ async def test_what_is_made_is_not_what_the_request_says() -> None:
     assert item is not None
     assert decode_principal(item.value).created_unix_ms == START_UNIX_MS
     assert msgspec.json.decode(item.value)["id"] == "dora"
+
+
+@pytest.mark.parametrize(
+    ("principal", "key", "role", "only"),
+    [
+        ({"role": "admin"}, {}, Role.ADMIN, ()),
+        ({"role": "admin"}, {"role": "viewer"}, Role.VIEWER, ()),
+        ({"role": "viewer"}, {"role": "admin"}, Role.VIEWER, ()),
+        ({"role": "operator"}, {"only": ["slice:a"]}, Role.OPERATOR, ("slice:a",)),
+        ({"role": "operator", "only": ["slice:a", "slice:b"]}, {}, Role.OPERATOR, ("slice:a", "slice:b")),
+        ({"role": "operator", "only": ["slice:a"]}, {"only": ["slice:a", "slice:c"]}, Role.OPERATOR, ("slice:a",)),
+    ],
+)
+async def test_a_key_may_do_what_both_it_and_its_principal_may(
+    principal: dict[str, object], key: dict[str, object], role: Role, only: tuple[str, ...]
+) -> None:
+    """A key that is lost must not open more than it was made for."""
+    at = await here()
+    await at.ask("principal.set", id="dora", kind="person", **principal)
+    assert isinstance(await at.ask("key.create", principal="dora", name="k", sha256=hash_of("k"), **key), Applied)
+    actor = Keyring(at.hand.state).by_key_hash(hash_of("k"), START_UNIX_MS)
+    assert actor is not None
+    assert (actor.role, actor.reads_only) == (role, only)
+
+
+async def test_a_key_for_what_its_principal_may_not_touch_opens_nothing() -> None:
+    """No subject at all must never read as every subject."""
+    at = await here()
+    await at.ask("principal.set", id="dora", kind="person", role="operator", only=["slice:a"])
+    await at.ask("key.create", principal="dora", name="k", sha256=hash_of("k"), only=["slice:b"])
+    assert Keyring(at.hand.state).by_key_hash(hash_of("k"), START_UNIX_MS) is None

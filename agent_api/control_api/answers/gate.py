@@ -128,6 +128,8 @@ class GateAnswers:
                 name=each.name,
                 created_unix_ms=each.created_unix_ms,
                 expires_unix_ms=each.expires_unix_ms,
+                role=each.role,
+                only=each.only,
             )
             for each in page
         )
