@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from anyio.abc import TaskStatus
 
     from evals.forge.campaigns import Kills
+    from evals.gatekeeping.report import GateReport
     from evals.nemesis.report import Report
 
 
@@ -40,13 +41,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     store.add_argument("--list", action="store_true", help="say which faults there are, and end")
     store.add_argument("--state", type=Path, metavar="DIR", help="where the stores live, kept for a look afterwards")
     store.add_argument("--json", action="store_true")
+    gate = campaigns.add_parser("gate", help="kill the leader while changes are asked for, decided, applied and undone")
+    gate.add_argument("--seed", type=int, default=None, metavar="N", help="default: another one each time, printed")
+    gate.add_argument("--cycles", type=int, default=30, metavar="N", help="default 30")
+    gate.add_argument("--state", type=Path, metavar="DIR", help="where the nodes live, kept for a look afterwards")
+    gate.add_argument("--json", action="store_true")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Exit codes: 0 passed, 1 failed or refused."""
     seed = arguments.seed if arguments.seed is not None else time.monotonic_ns() % 1_000_000
     try:
-        return (_run_store if arguments.campaign == "store" else _run_kills)(arguments, seed)
+        return {"store": _run_store, "kills": _run_kills, "gate": _run_gate}[arguments.campaign](arguments, seed)
     except RuntimeFault as fault:
         return report("campaign", fault)
 
@@ -125,6 +131,28 @@ def _run_kills(arguments: argparse.Namespace, seed: int) -> int:
             links_app=ROOT / "examples" / "url_shortener",
             progress=lambda line: print(line, file=sys.stderr, flush=True),
         )
+
+    result = anyio.run(measured, backend_options={"use_uvloop": True})
+    print(json.dumps(result.figures(), indent=2) if arguments.json else "\n".join(result.lines()))
+    return 0 if result.passed else 1
+
+
+def _run_gate(arguments: argparse.Namespace, seed: int) -> int:
+    import anyio
+
+    from evals.gatekeeping.run import gate_campaign
+
+    print(f"seed {seed}", file=sys.stderr, flush=True)
+
+    async def measured() -> GateReport:
+        async with _until_told() as told:
+            return await gate_campaign(
+                seed=seed,
+                cycles=arguments.cycles,
+                state=arguments.state,
+                progress=lambda line: print(line, file=sys.stderr, flush=True),
+                enough=told.is_set,
+            )
 
     result = anyio.run(measured, backend_options={"use_uvloop": True})
     print(json.dumps(result.figures(), indent=2) if arguments.json else "\n".join(result.lines()))
