@@ -66,7 +66,9 @@ def test_a_disk_that_fills_up_at_last_is_one_line(
     assert "the disk is full; free about 1.5 GB" in said
 
 
-def test_completion_does_not_install(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_completion_does_not_install(
+    launcher: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A Tab in a fresh checkout must not take a minute, nor print anything."""
     monkeypatch.setattr(launcher, "stamp_matches", lambda wanted, extras: False)
     monkeypatch.setattr(launcher, "ensure_environment", lambda extras: pytest.fail("it installs"))
