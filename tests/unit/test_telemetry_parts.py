@@ -274,7 +274,13 @@ async def test_what_the_store_forgot_is_said_to_be_missing() -> None:
     assert log.after(first.id, 10)[0].data == {"slice": "tea", "version": "1", "before": 4, "wanted": 5}
 
 
-@given(st.binary(max_size=60), st.sampled_from(["node/", "slice-target/tea/", "instance/n/s/", "endpoint/a/b/"]))
+TOLD_OF = (
+    *("node/", "slice-target/tea/", "instance/n/s/", "endpoint/a/b/", "proposal/", "alert/s/", "config/cluster/"),
+    *("principal/", "api-key/", "freeze/", "incident/", "store-backup/"),
+)
+
+
+@given(st.binary(max_size=60), st.sampled_from(TOLD_OF))
 def test_values_that_cannot_be_read_make_no_fact_raise(raw: bytes, prefix: str) -> None:
     store = MemoryStore()
     asyncio.run(store.txn([], [Put(key=f"{prefix}1", value=raw)]))
@@ -292,8 +298,9 @@ def test_log_lines_carry_the_call_and_never_a_secret(tmp_path: Path) -> None:
     log.debug("at_this_level")
     log.close()
     (path,) = tmp_path.glob("*.jsonl")
-    first, second = [json.loads(line) for line in path.read_text().splitlines()]
+    first, changed, second = [json.loads(line) for line in path.read_text().splitlines()]
     assert (first["event"], first["request_id"], first["key"], first["count"]) == ("key_used", "req-1", "***", 3)
+    assert (changed["event"], changed["to"]) == ("log_level_changed", "debug")
     assert second["event"] == "at_this_level"
     assert "canary" not in path.read_text()
 
