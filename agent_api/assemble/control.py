@@ -9,19 +9,17 @@ import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 import anyio
 import msgspec
-import uvicorn
 import uvloop
 
+from agent_api.assemble.api import serve_api
 from agent_api.assemble.gate import PREFIXES as GATE_PREFIXES
 from agent_api.assemble.gate import GateParts
-from agent_api.control_api.app import ControlApi
-from agent_api.control_api.front import BoundedProtocol
 from agent_api.control_api.ports import ApiParts, ApiSettings
 from controllers.gate.making import MakingGate
 from infra.artifacts.keeping import ArtifactShelf
@@ -53,7 +51,6 @@ from runtime.deployment.routing_table import build
 from runtime.deployment.view import PREFIXES, StateView
 from runtime.deployment.worker_pool import PooledWorker, WorkerPool
 from runtime.errors import RuntimeFault
-from runtime.gateway.server import bind
 from runtime.hosting.workers import ZygoteWorkerHost
 from runtime.invocation.connection import Connection
 from runtime.invocation.errors import CallFault, NotStarted
@@ -365,14 +362,6 @@ async def _flush(log: Log) -> None:
         log.flush()
 
 
-class _ApiServer(uvicorn.Server):
-    """uvicorn without its own signal handling: the process has its own."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
 def _oidc(settings: NodeSettings) -> OidcSettings | None:
     if not settings.oidc_issuer:
         return None
@@ -380,31 +369,7 @@ def _oidc(settings: NodeSettings) -> OidcSettings | None:
 
 
 async def _serve_api(parts: Parts) -> None:
-    listen = parts.identity.listen
-    listener = bind(listen.host, listen.api)
-    api = ControlApi(parts.api())
-    config = uvicorn.Config(
-        api.app,
-        http=BoundedProtocol,
-        loop="none",
-        lifespan="off",
-        ws="none",
-        access_log=False,
-        log_config=None,
-        log_level="error",
-        server_header=False,
-        timeout_graceful_shutdown=1,
-    )
-    server = _ApiServer(config)
-    try:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(api.run)
-            await server.serve([listener])
-            tasks.cancel_scope.cancel()
-    finally:
-        with anyio.CancelScope(shield=True), anyio.move_on_after(2.0):
-            if server.started:
-                await server.shutdown([listener])
+    await serve_api(parts.api(), parts.identity.listen)
 
 
 async def run(layout: NodeLayout) -> None:

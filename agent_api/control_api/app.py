@@ -51,7 +51,7 @@ class ControlApi:
         self._following = Following(parts)
         changes = Changes(parts)
         given: list[Endpoint] = [
-            *Plain(parts, sessions).endpoints(),
+            *Plain(parts, sessions, self._figures).endpoints(),
             *Auditing(parts.audit).endpoints(),
             *self._following.endpoints(),
             *Queries(parts, answers(parts), streams={"event.list": self._following.events}).endpoints(),
@@ -63,6 +63,12 @@ class ControlApi:
         described = Described(given)
         self.endpoints: Sequence[Endpoint] = (*given, described.endpoint())
         self.app = Front(_application(self.endpoints, self.door), log=parts.log)
+
+    def _figures(self) -> dict[str, int]:
+        return {
+            "agent_api_authentication_failures_total": self.door.lockout.failures_total,
+            "agent_api_streams": self._following.clients,
+        }
 
     async def run(self) -> None:
         await self._following.run()

@@ -61,6 +61,10 @@ class Following:
         self._keys = Hub()
         self._seats = Seats(parts.settings.streams_max)
 
+    @property
+    def clients(self) -> int:
+        return self._seats.taken
+
     async def run(self) -> None:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._feed_facts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Annotated, Final
 
 import msgspec
@@ -38,8 +39,11 @@ class SessionShown(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Plain:
-    def __init__(self, parts: ApiParts, sessions: Sessions) -> None:
+    """figures: of the API itself, by their Prometheus name, for the exposition."""
+
+    def __init__(self, parts: ApiParts, sessions: Sessions, figures: Callable[[], Mapping[str, int]]) -> None:
         self._parts = parts
+        self._figures = figures
         self._sessions = sessions
 
     def endpoints(self) -> list[Endpoint]:
@@ -134,7 +138,8 @@ class Plain:
         return Health(status=status, revision=int(cache.revision), stale=cache.stale or not self._parts.leader())
 
     async def _metrics(self, _request: Request) -> Response:
-        return Response(self._parts.telemetry.exposition(), media_type=METRICS_MEDIA)
+        own = "".join(f"# TYPE {name} {_kind(name)}\n{name} {value}\n" for name, value in self._figures().items())
+        return Response(self._parts.telemetry.exposition() + own.encode(), media_type=METRICS_MEDIA)
 
     async def _join(self, request: Request) -> Response:
         return Response(await self._parts.join(await body_of(request)), media_type=BYTES)
@@ -174,6 +179,10 @@ class Plain:
             csrf=self._sessions.csrf_of(session) if session is not None else "",
             expires_unix_ms=session.expires_unix_ms if session is not None else caller.expires_unix_ms,
         )
+
+
+def _kind(name: str) -> str:
+    return "counter" if name.endswith("_total") else "gauge"
 
 
 def _set(response: Response, request: Request, cookie: str, age_s: int) -> None:

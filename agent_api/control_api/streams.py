@@ -97,17 +97,18 @@ class Seats:
     """How many clients may follow at once."""
 
     def __init__(self, most: int) -> None:
-        self._free = most
+        self._most = most
+        self.taken = 0
 
     def take(self) -> Callable[[], None]:
         """What gives the seat back. Raises TooManyStreams."""
-        if not self._free:
+        if self.taken >= self._most:
             raise TooManyStreams("too many clients follow here already", wait_s=5.0)
-        self._free -= 1
+        self.taken += 1
         return self._give
 
     def _give(self) -> None:
-        self._free += 1
+        self.taken -= 1
 
 
 class EventStream(Response):

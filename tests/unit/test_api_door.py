@@ -131,6 +131,7 @@ async def test_wrong_keys_wait_longer_and_longer_and_a_known_one_does_not(api: A
     failures = [line for line in api.hand.log.lines if line.event == "authentication_failed"]
     assert [line.fields["times"] for line in failures] == [1, 2, 3, 4, 5, 6]
     assert not api.hand.state.items("audit"), "nothing of it reaches the store"
+    assert "agent_api_authentication_failures_total 6\n" in (await api.ask("anna", "GET", "/metrics")).text
 
 
 async def test_another_address_is_not_locked_out(api: ApiOnHand) -> None:
