@@ -54,7 +54,7 @@ def add_change_arguments(parser: argparse.ArgumentParser, operation: AnyChange |
         const=WAIT_S,
         default=0.0,
         metavar="S",
-        help=f"until it took hold, also over an approval (default {WAIT_S:g} s)",
+        help=f"until it took hold; of a proposal, until it is decided (default {WAIT_S:g} s)",
     )
     group.add_argument("--watch", action="store_true", help="as --wait, and tell how far it is")
 

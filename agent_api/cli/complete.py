@@ -112,6 +112,8 @@ def _of_module(name: str, before: Sequence[str], last: str) -> Candidates:
         return {word: each.description or "" for word, each in actions.items()}
     if name in (*WAITING, "why", "rollback"):
         return _live("proposal.id", before, waiting=name in WAITING)
+    if name == "artifact" and before and before[0] == "delete":
+        return {f"{row['name']}=={row['version']}": "" for row in _asked("artifact.list", before)}
     if name == "context" and before and before[0] in ("use", "remove"):
         return _contexts()
     return next((dict.fromkeys(map(str, each.choices), "") for each in parser._actions if each.choices), {})

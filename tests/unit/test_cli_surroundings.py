@@ -113,6 +113,7 @@ def test_names_are_those_of_the_cluster(monkeypatch: pytest.MonkeyPatch) -> None
     def answer(asked: Asked) -> Reply:
         lists: dict[str, object] = {
             "/v1/slices": {"slices": [{"slice": "orders"}, {"slice": "pricing"}]},
+            "/v1/artifacts": {"artifacts": [{"name": "shop", "version": "1.0.0"}]},
             "/v1/nodes": {"nodes": [{"node": "n1"}]},
             "/v1/proposals": {
                 "items": [{"id": "p1", "state": "pending", "summary": "more"}, {"id": "p2", "state": "applied"}]
@@ -125,6 +126,7 @@ def test_names_are_those_of_the_cluster(monkeypatch: pytest.MonkeyPatch) -> None
         assert list(candidates(["slice", "scale", "or"])) == ["orders"]
         assert candidates(["slice", "scale", "orders", ""]) == {}
         assert list(candidates(["node", "cordon", ""])) == ["n1"]
+        assert list(candidates(["artifact", "delete", "s"])) == ["shop==1.0.0"]
         assert candidates(["approve", ""]) == {"p1": "more"}
         assert list(candidates(["why", ""])) == ["p1", "p2"]
         monkeypatch.delenv("AETHER_API")
