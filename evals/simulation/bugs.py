@@ -8,7 +8,7 @@ from typing import Any
 from runtime.consensus import commands as c
 from runtime.consensus.history import History
 from runtime.consensus.leases import Leases
-from runtime.consensus.machine import Machine, StateBlock
+from runtime.consensus.machine import Machine
 from runtime.consensus.raft import messages as m
 from runtime.consensus.raft.core import CANDIDATE, MEMBERSHIP
 from runtime.consensus.raft.elections import Elections
@@ -21,6 +21,7 @@ from runtime.consensus.raft.replica import Replica
 from runtime.consensus.raft.replication import Replication
 from runtime.consensus.raft.snapshot import NAME, OWN, SnapshotWriter
 from runtime.consensus.sessions import Session, Sessions
+from runtime.consensus.state_blocks import StateBlock, blocks_of
 from runtime.consensus.store import LeaseId, Revision, WatchBatch
 
 _on_appended, _receive = Replication.on_appended, Installs._receive  # as they are without a bug
@@ -151,7 +152,7 @@ def keep_own_snapshot(self: Installs, node: Any, receiving: Any, message: m.Inst
 def snapshot_without_leases(self: Machine) -> Iterator[StateBlock]:
     """Leases and sessions change without a revision, and were forgotten."""
     first = StateBlock(revision=self.revision, next_lease=self.leases.next_id, next_session=self.sessions.next_id)
-    return self._blocks(first, self.keys.picture())
+    return blocks_of(first, {}, [], self.keys.picture())
 
 
 # -- state machine -----------------------------------------------------------------------------------------------------

@@ -12,10 +12,11 @@ import msgspec
 
 from runtime.consensus.backup_stream import snapshot_chunks
 from runtime.consensus.errors import StoreFault
-from runtime.consensus.machine import Machine, StateBlock
+from runtime.consensus.machine import Machine
 from runtime.consensus.raft.disk import RealDisk
 from runtime.consensus.raft.membership import Members
 from runtime.consensus.raft.snapshot import NAME, OWN, Header, SnapshotDamaged, SnapshotWriter, read_any_snapshot
+from runtime.consensus.state_blocks import StateBlock, leases_of
 from runtime.consensus.store import Revision
 from runtime.invocation.connection import Connection
 
@@ -82,7 +83,7 @@ def verify(path: Path) -> Summary:
         term=header.term,
         members=tuple(sorted(header.members)),
         keys=sum(len(block.items) for block in blocks),
-        leases=len(blocks[0].leases),
+        leases=len(leases_of(blocks)),
         bytes=len(raw),
         sha256=hashlib.sha256(raw).hexdigest(),
     )

@@ -11,7 +11,7 @@ import msgspec
 from runtime.consensus.store import KeyValue, Revision
 
 if TYPE_CHECKING:
-    from runtime.consensus.machine import StateBlock
+    from runtime.consensus.state_blocks import StateBlock
 
 _MODULUS: Final = 1 << 256
 
@@ -46,8 +46,8 @@ class Digesting:
                 keys=self._keys,
                 state=hashlib.sha256(whole.encode()).hexdigest(),
             )
-        if block.next_session:
-            self._rest = _rest_of(block)
+        if not block.items:
+            self._rest = _rest_of(self._rest, block)
         self._keys += len(block.items)
         self._sum = (self._sum + sum(map(_hash_of, block.items))) % _MODULUS
         return None
@@ -57,11 +57,11 @@ def _hash_of(item: KeyValue) -> int:
     return int.from_bytes(hashlib.sha256(msgspec.msgpack.encode(item)).digest(), "big")
 
 
-def _rest_of(block: StateBlock) -> str:
-    """Of leases, which are sorted, and sessions, whose order of use is part of the state."""
+def _rest_of(before: str, block: StateBlock) -> str:
+    """Of what came before, leases, which are sorted, and sessions, whose order of use is part of the state."""
     leases = [
         (number, each.ttl_ms, each.left_ms, each.fresh, sorted(each.keys))
         for number, each in sorted(block.leases.items())
     ]
-    rest = (leases, block.next_lease, block.sessions, block.next_session)
+    rest = (before, leases, block.next_lease, block.sessions, block.next_session)
     return hashlib.sha256(msgspec.msgpack.encode(rest)).hexdigest()

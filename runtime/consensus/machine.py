@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final
 
 import msgspec
 
@@ -17,6 +16,7 @@ from runtime.consensus.leases import Lease, Leases
 from runtime.consensus.limits import check_txn
 from runtime.consensus.quota_check import check_quotas
 from runtime.consensus.sessions import Session, Sessions
+from runtime.consensus.state_blocks import StateBlock, blocks_of, leases_of, sessions_of
 from runtime.consensus.store import (
     LEADER_KEY,
     NO_LEASE,
@@ -31,19 +31,6 @@ from runtime.consensus.store import (
     WatchBatch,
     WatchEvent,
 )
-
-BLOCK_ITEMS: Final = 250  # a piece of a snapshot: half a millisecond of work
-
-
-class StateBlock(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A piece of the state. All of it but the history: after a restart a watch starts from here."""
-
-    revision: Revision
-    items: list[KeyValue] = []
-    leases: dict[int, Lease] = {}
-    next_lease: int = 0
-    sessions: list[tuple[int, Session]] = []  # in their order of use
-    next_session: int = 0
 
 
 class Machine:
@@ -215,24 +202,13 @@ class Machine:
 
     def snapshot(self) -> Iterator[StateBlock]:
         """The state as it is now, in pieces that are made one by one: items never change, so a list of them is a
-        picture. What does change, leases and sessions, is small and comes first."""
-        items = self.keys.picture()
-        first = StateBlock(
-            revision=self.revision,
-            leases={
-                number: Lease(each.ttl_ms, each.left_ms, set(each.keys), each.fresh)
-                for number, each in self.leases.all()
-            },
-            next_lease=self.leases.next_id,
-            sessions=[(number, Session(each.settled, dict(each.results))) for number, each in self.sessions.all()],
-            next_session=self.sessions.next_id,
-        )
-        return self._blocks(first, items)
-
-    def _blocks(self, first: StateBlock, items: list[KeyValue]) -> Iterator[StateBlock]:
-        yield first
-        for at in range(0, len(items), BLOCK_ITEMS):
-            yield StateBlock(revision=first.revision, items=items[at : at + BLOCK_ITEMS])
+        picture. What does change, leases and sessions, is copied."""
+        first = StateBlock(revision=self.revision, next_lease=self.leases.next_id, next_session=self.sessions.next_id)
+        leases = {
+            number: Lease(each.ttl_ms, each.left_ms, set(each.keys), each.fresh) for number, each in self.leases.all()
+        }
+        sessions = [(number, Session(each.settled, dict(each.results))) for number, each in self.sessions.all()]
+        return blocks_of(first, leases, sessions, self.keys.picture())
 
     def restore(self, blocks: Sequence[StateBlock]) -> None:
         """Replaces the state with one that `snapshot` gave."""
@@ -242,8 +218,8 @@ class Machine:
         for block in blocks:
             for item in block.items:
                 self.keys.put(item)
-        self.leases = Leases(dict(first.leases), first.next_lease)
-        self.sessions = Sessions(dict(first.sessions), first.next_session)
+        self.leases = Leases(leases_of(blocks), first.next_lease)
+        self.sessions = Sessions(sessions_of(blocks), first.next_session)
         self.history = History(first.revision)
         self.changed()
 

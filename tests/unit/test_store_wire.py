@@ -18,10 +18,10 @@ from runtime.consensus import wire as w
 from runtime.consensus.client import StoreClient
 from runtime.consensus.errors import AnswerUnreadable
 from runtime.consensus.leases import Lease
-from runtime.consensus.machine import StateBlock
 from runtime.consensus.raft.membership import Peer
 from runtime.consensus.raft.snapshot import OWN, Header, SnapshotWriter, read_any_snapshot
 from runtime.consensus.sessions import Session
+from runtime.consensus.state_blocks import StateBlock
 from runtime.consensus.store import (
     GetResult,
     KeyValue,

@@ -16,9 +16,9 @@ import zstandard
 
 from runtime.consensus.decoding import decoder
 from runtime.consensus.errors import StoreDamaged
-from runtime.consensus.machine import StateBlock
 from runtime.consensus.raft.disk import Disk
 from runtime.consensus.raft.membership import Members
+from runtime.consensus.state_blocks import StateBlock
 
 MAGIC: Final = b"AETHERS1"
 NAME: Final = "snapshot"
@@ -26,6 +26,8 @@ OWN: Final = "snapshot.own"  # being written
 INSTALLING: Final = "snapshot.installing"  # being received
 _BLOCK: Final = struct.Struct(">II")
 BLOCK_BYTES_MAX: Final = 64 * 1024 * 1024
+FORMAT: Final = 2
+_FORMATS: Final = (1, FORMAT)  # 1: all leases and sessions in one block, which is read alike
 _LEVEL: Final = 1  # a quarter of the size at a tenth of the time that level 9 takes
 
 
@@ -36,7 +38,7 @@ class SnapshotDamaged(StoreDamaged):
 class Header(msgspec.Struct, frozen=True, kw_only=True):
     """`index` and `term` are those of the last entry that the state includes."""
 
-    format: int = 1
+    format: int = FORMAT
     cluster: str
     index: int
     term: int
@@ -105,6 +107,8 @@ def read_any_snapshot(raw: bytes) -> tuple[Header, list[StateBlock]]:
         packed = list(_packed_blocks(raw))
         plain = [_plain(block) for block in packed]
         header = _header(plain[0])
+        if header.format not in _FORMATS:
+            raise SnapshotDamaged(f"the snapshot has format {header.format}; this release reads up to {FORMAT}")
         trailer = _trailer(plain[-1])
         blocks = [_state(block) for block in plain[1:-1]]
     except (msgspec.DecodeError, zstandard.ZstdError, IndexError) as error:
