@@ -44,6 +44,7 @@ class Compacted(StoreFault):
 
 class TooLarge(StoreFault):
     code = "too_large"
+    remedy = "Split it into several keys or transactions; large bytes belong into content, their name into the store."
 
 
 class QuotaExceeded(StoreFault):

@@ -20,6 +20,15 @@ from runtime.consensus.store import (
 )
 
 COMPARES_MAX: Final = 512
+COMMAND_BYTES_MAX: Final = TXN_BYTES_MAX + 256 * 1024
+"""Of a command as it is logged: names and numbers of the largest transaction take some 130 KiB. One such entry has to
+fit one message to the other members, and one record of the log."""
+
+
+def check_command(raw: bytes) -> None:
+    """For what a client encoded, before it is logged. Raises TooLarge."""
+    if len(raw) > COMMAND_BYTES_MAX:
+        raise TooLarge(f"a command of {len(raw)} bytes; the limit is {COMMAND_BYTES_MAX}")
 
 
 def check_txn(txn: c.Txn) -> None:

@@ -16,11 +16,25 @@ from runtime.consensus.client import StoreClient
 from runtime.consensus.engine import EngineStore
 from runtime.consensus.errors import InvalidRequest, Overloaded, TooManyWatchers
 from runtime.consensus.leases import LEASES_MAX, Leases
+from runtime.consensus.limits import COMMAND_BYTES_MAX, COMPARES_MAX, check_txn
 from runtime.consensus.memory import MemoryStore
 from runtime.consensus.raft import engine as engine_module
+from runtime.consensus.raft import messages as m
 from runtime.consensus.raft.engine import RaftEngine
+from runtime.consensus.raft.records import BODY_BYTES_MAX
 from runtime.consensus.server import StoreServer
-from runtime.consensus.store import LEADER_KEY, Delete, Put, Revision
+from runtime.consensus.store import (
+    LEADER_KEY,
+    TXN_BYTES_MAX,
+    TXN_OPERATIONS_MAX,
+    Compare,
+    Delete,
+    LeaseId,
+    Put,
+    Revision,
+)
+from runtime.invocation.errors import RemoteFault
+from runtime.invocation.frames import FRAME_BYTES_MAX, HEAD_BYTES
 from runtime.invocation.incoming import Handlers
 from runtime.invocation.listener import connect_unix, serve_unix
 from runtime.state.quotas import TOTAL_BYTES_MAX
@@ -73,6 +87,47 @@ async def test_one_change_too_many_in_waiting_is_refused_and_none_is_lost(tmp_pa
         item = engine.machine.keys.get("k")
         assert item is not None
         assert item.version == limit
+
+
+def largest_command() -> bytes:
+    """As many operations, comparisons and bytes as a transaction may have, and numbers of the longest kind."""
+    count, number = TXN_OPERATIONS_MAX, 2**60
+    value = bytes(TXN_BYTES_MAX // count - 8)
+    compare = tuple(
+        Compare(key=f"{at:04}", field="create_revision", op="!=", operand=number) for at in range(COMPARES_MAX)
+    )
+    puts = tuple(Put(key=f"{at:04}", value=value, lease=LeaseId(number)) for at in range(count))
+    txn = c.Txn(compare, puts)
+    check_txn(txn)
+    return c.encode(c.Envelope(txn, number, number, number))
+
+
+async def test_the_largest_command_fits_every_buffer_on_its_way(tmp_path: Path) -> None:
+    """A record of the log, a message to the other members, and what pysyncobj would pickle if it were larger."""
+    largest = largest_command()
+    assert TXN_BYTES_MAX < len(largest) <= COMMAND_BYTES_MAX
+    entry = (b"\0" + bytes(COMMAND_BYTES_MAX), 2**60, 2**60)
+    message = m.encode(m.Append(2**60, 2**60, 2**60, [entry], 2**60))
+    assert len(message) + len(w.RAFT) + HEAD_BYTES < FRAME_BYTES_MAX
+    assert len(entry[0]) < BODY_BYTES_MAX
+    async with raft_of_one(tmp_path) as engine:
+        assert len(entry[0]) < engine.member._SyncObj__conf.appendEntriesBatchSizeBytes
+        await engine.propose(largest)
+
+
+async def test_a_command_that_is_too_large_is_refused_before_it_is_logged(tmp_path: Path) -> None:
+    """Once logged it would come to no other member, and this one could not read its log again."""
+    path = tmp_path / "s"
+    puts = tuple(Put(key=f"{at:04}", value=bytes(64 * 1024)) for at in range(150))
+    async with raft_of_one(tmp_path) as engine, served(engine, path):
+        connection = await connect_unix(path)
+        before = engine.log.last_index
+        with pytest.raises(RemoteFault, match=r"a command of 98\d+ bytes; the limit is 1310720") as refused:
+            await connection.call(w.COMMAND, c.encode(c.Envelope(c.Txn((), puts))))
+        assert refused.value.code == "too_large"
+        assert "several transactions" in refused.value.remedy
+        assert engine.log.last_index == before
+        await connection.close()
 
 
 def test_one_lease_too_many_is_refused() -> None:

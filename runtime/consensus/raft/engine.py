@@ -14,6 +14,7 @@ from runtime.consensus import commands as c
 from runtime.consensus import errors as e
 from runtime.consensus.digest import Digest
 from runtime.consensus.figures import Recorder, StoreFigures
+from runtime.consensus.limits import check_command
 from runtime.consensus.machine import Machine
 from runtime.consensus.raft.disk import Disk, RealDisk
 from runtime.consensus.raft.inspection import check_promotion, check_removal, figures_of
@@ -124,8 +125,9 @@ class RaftEngine:
         return await waiter
 
     def submit(self, command: bytes, told: Told) -> None:
-        """As `propose`, but `told` is called with the result or the error. Raises NotLeader, Overloaded and
+        """As `propose`, but `told` is called with the result or the error. Raises NotLeader, Overloaded, TooLarge and
         StoreUnavailable, after which it is not called."""
+        check_command(command)
         self._must_lead()
         if len(self._proposals) >= PENDING_MAX:
             raise e.Overloaded(f"{PENDING_MAX} changes are waiting for the log")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from runtime.consensus.limits import COMMAND_BYTES_MAX
 from runtime.consensus.machine import Machine
 from runtime.consensus.raft.core import FOLLOWER, Core, Node, syncobj
 from runtime.consensus.raft.disk import Disk
@@ -85,6 +86,7 @@ class Replica(Core):
             raftMaxTimeout=parts.timing.election_max,
             leaderFallbackTimeout=parts.timing.election_max,
             commandsWaitLeader=False,
+            appendEntriesBatchSizeBytes=2 * COMMAND_BYTES_MAX,  # larger entries it would pickle, if it sent them
             onStateChanged=lambda _old, _new: parts.state_changed(),
         )
         own = Node(parts.node, address="")
