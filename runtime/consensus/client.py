@@ -34,6 +34,7 @@ from runtime.consensus.store import (
     TxnResult,
     WatchBatch,
 )
+from runtime.consensus.watch_parts import Joined, decode_part
 from runtime.invocation.connection import Connection
 from runtime.invocation.errors import CallFault, RemoteFault
 from runtime.invocation.link import Link
@@ -137,11 +138,13 @@ class StoreClient:
         prefixes = (prefix,) if isinstance(prefix, str) else prefix
         following = from_revision
         while True:
+            joined = Joined()
             try:
                 async for raw in self._link.stream(w.WATCH, w.encode(w.WatchRequest(prefixes, following))):
-                    batch = _read(w.decode_batches, raw)
-                    following = Revision(max(following, batch.revision + 1))
-                    yield batch
+                    batch = joined.add(_read(decode_part, raw))
+                    if batch is not None:
+                        following = Revision(max(following, batch.revision + 1))
+                        yield batch
             except RemoteFault as fault:
                 raise e.error_of(fault.code, fault.detail) from fault
             except CallFault:

@@ -12,6 +12,7 @@ from runtime.consensus import commands as c
 from runtime.consensus import errors as e
 from runtime.consensus import wire as w
 from runtime.consensus.engine import Engine, EngineStore
+from runtime.consensus.watch_parts import encode_batch
 from runtime.invocation.connection import Connection
 from runtime.invocation.errors import CallFault, NotStarted, RemoteFault
 from runtime.invocation.incoming import Handlers, IncomingCall, UnaryHandler
@@ -173,7 +174,8 @@ class StoreServer:
         self.watchers += 1
         try:
             async for batch in self._store.watch(request.prefixes, from_revision=request.from_revision):
-                yield w.encode(batch)
+                for part in encode_batch(batch):
+                    yield part
         finally:
             self.watchers -= 1
 

@@ -16,7 +16,6 @@ from runtime.consensus.store import (
     RangeResult,
     Revision,
     StoreStatus,
-    WatchBatch,
 )
 
 GET: Final = "store/get"
@@ -78,5 +77,4 @@ decode_got: Final = decoder(GetResult)
 decode_page: Final = decoder(RangeResult)
 decode_applied: Final = decoder(Applied)
 decode_status: Final = decoder(StoreStatus)
-decode_batches: Final = decoder(WatchBatch)
 decode_leadership: Final = decoder(Leadership)

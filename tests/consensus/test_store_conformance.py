@@ -244,6 +244,20 @@ async def test_a_watch_tells_each_change_when_it_happens(store: Store) -> None:
     await watch.aclose()  # type: ignore[attr-defined]
 
 
+async def test_a_watch_tells_all_changes_of_the_largest_revisions_at_once(store: Store) -> None:
+    """More than one item of a stream takes: a watcher that could not have them would not get past them either."""
+    keys = [f"w/{number:03}" for number in range(16)]
+    first = await store.txn([], [Put(key=key, value=bytes(64 * 1024 - 64)) for key in keys])
+    await store.txn([], [Delete(key="w/", prefix=True)])
+    small = [f"w/{'long' * 100}/{number:04}" for number in range(2_000)]
+    for at in range(0, 2_000, 500):
+        await store.txn([], [Put(key=key, value=b"") for key in small[at : at + 500]])
+    last = await store.txn([], [Delete(key="w/", prefix=True)])
+    told = [batch async for batch in _until(store.watch("w/", from_revision=first.revision), last.revision)]
+    events = [[event.item.key for event in batch.events] for batch in told if batch.events]
+    assert events == [keys, keys, *(small[at : at + 500] for at in range(0, 2_000, 500)), small]
+
+
 async def _until(watch: AsyncIterator[WatchBatch], revision: Revision) -> AsyncIterator[WatchBatch]:
     """What it tells up to the notice that nothing up to `revision` is missing."""
     async with asyncio.timeout(10):

@@ -20,6 +20,7 @@ from runtime.consensus.raft import messages as m
 from runtime.consensus.raft.records import LogDamaged, Record, pack_batch, scan
 from runtime.consensus.raft.snapshot import BLOCK_BYTES_MAX, MAGIC, SnapshotDamaged, read_any_snapshot
 from runtime.consensus.store import Compare, Delete, Get, LeaseId, Put, Revision
+from runtime.consensus.watch_parts import decode_part
 
 numbers = st.integers(0, 2**63 - 1)
 text = st.text(max_size=12)
@@ -70,7 +71,7 @@ DECODERS: dict[str, tuple[Callable[[bytes], object], type[Exception], bytes]] = 
     "range": (w.decode_range, msgspec.DecodeError, b""),
     "watch": (w.decode_watch, msgspec.DecodeError, b""),
     "member": (w.decode_member, msgspec.DecodeError, b""),
-    "batch": (w.decode_batches, msgspec.DecodeError, b""),
+    "batch": (decode_part, msgspec.DecodeError, b""),
     "leadership": (w.decode_leadership, msgspec.DecodeError, b""),
     "raft message": (m.decode, m.MessageUnreadable, m.encode(m.PreVoted(1))[:1]),
 }

@@ -29,9 +29,9 @@ from runtime.consensus.store import (
     RangeResult,
     Revision,
     TxnResult,
-    WatchBatch,
     WatchEvent,
 )
+from runtime.consensus.watch_parts import WatchPart, decode_part
 from runtime.invocation.incoming import Handlers, IncomingCall
 from runtime.invocation.listener import connect_unix, serve_unix
 
@@ -66,8 +66,8 @@ MESSAGES: dict[str, tuple[st.SearchStrategy[object], Callable[[bytes], object]]]
         w.decode_page,
     ),
     "batch": (
-        st.builds(WatchBatch, revision=numbers, events=st.lists(events, max_size=3).map(tuple)),
-        w.decode_batches,
+        st.builds(WatchPart, revision=numbers, events=st.lists(events, max_size=3).map(tuple), more=st.booleans()),
+        decode_part,
     ),
     "leadership": (st.builds(Leadership, leader=text, fence=numbers), w.decode_leadership),
     "applied": (applied, w.decode_applied),
