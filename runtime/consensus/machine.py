@@ -15,6 +15,7 @@ from runtime.consensus.keyspace import Keyspace
 from runtime.consensus.leases import Lease, Leases
 from runtime.consensus.limits import check_txn
 from runtime.consensus.quota_check import check_quotas
+from runtime.consensus.read_check import check_reads
 from runtime.consensus.sessions import Session, Sessions
 from runtime.consensus.state_blocks import StateBlock, blocks_of, leases_of, sessions_of
 from runtime.consensus.store import (
@@ -153,6 +154,7 @@ class Machine:
             if isinstance(operation, Put) and operation.lease != NO_LEASE:
                 self.leases.get(operation.lease)
         check_quotas(self.keys, operations)
+        check_reads(self.keys, operations)
 
     def _item(self, put: Put, revision: Revision) -> KeyValue:
         before = self.keys.get(put.key)

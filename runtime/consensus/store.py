@@ -22,6 +22,7 @@ KEY_BYTES_MAX: Final = 512
 VALUE_BYTES_MAX: Final = 64 * 1024
 TXN_BYTES_MAX: Final = 1024 * 1024
 TXN_OPERATIONS_MAX: Final = 512
+TXN_READ_BYTES_MAX: Final = 4 * 1024 * 1024  # as a page; a reply may have 16 MiB
 RANGE_LIMIT_MAX: Final = 1000  # 1000 x 64 KiB would not fit one reply: a page also ends at 4 MiB
 LEADER_KEY: Final = "_leader"
 """Holds the leader's node id. Its mod revision is the fence: compare it in a transaction to be fenced."""

@@ -360,6 +360,13 @@ async def test_each_limit_has_its_own_error(store: Store) -> None:
         await store.txn([], [Get(key="a")] * 600)
     with pytest.raises(TooLarge, match="transaction"):
         await store.txn([], [Put(key=f"a/{number}", value=bytes(60_000)) for number in range(20)])
+    with pytest.raises(TooLarge, match="reads 4200070 bytes; the limit is 4194304"):
+        await store.txn([], [Put(key="b", value=bytes(60_000)), *[Get(key="b")] * 70])
+    assert (await store.get("b")).item is None
+    await store.txn([], [Put(key="a", value=bytes(60_000))])
+    with pytest.raises(TooLarge, match="reads 4200070 bytes"):
+        await store.txn([], [Get(key="a")] * 70)
+    assert len((await store.txn([], [Get(key="a")] * 69)).gets) == 69
     with pytest.raises(InvalidRequest):
         await store.txn([], [Put(key="", value=b"")])
     with pytest.raises(InvalidRequest):

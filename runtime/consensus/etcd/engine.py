@@ -22,6 +22,7 @@ from runtime.consensus.figures import Fill, Note, StoreFigures
 from runtime.consensus.leases import TTL_MS_MAX, TTL_MS_MIN
 from runtime.consensus.limits import check_txn
 from runtime.consensus.quota_check import check_quotas
+from runtime.consensus.read_check import check_reads
 from runtime.consensus.store import Get, KeyValue, LeaseId, Put, Revision, StoreStatus, TxnResult
 from runtime.state.quotas import TOTAL_BYTES_MAX, fullest
 
@@ -117,6 +118,7 @@ class EtcdEngine:
         check_txn(txn)
         branch = txn.then if all(self.machine.holds(each) for each in txn.compare) else txn.otherwise
         check_quotas(self.machine.keys, branch)
+        check_reads(self.machine.keys, branch)
         if envelope.session:
             await self._keep_session(envelope.session)
         async with _in_time():
