@@ -76,9 +76,7 @@ class Cycle:
         kill = await self._aimed()
         wanted = self.rng.choice([each for each in range(2, 7) if each != before])
         proposal = await self._carried_out(kill, wanted)
-        expected = before if self.point == "undoing" else wanted
-        if await self._wanted() != expected:
-            raise GatePromiseBroken(f"{SLICE} wants {await self._wanted()} instances, not {expected}")
+        await self._wants(before if self.point == "undoing" else wanted)
         self.cluster.report.taken_s.setdefault(self.point, []).append(time.monotonic() - kill.at_s)
         await forge.until_ready(timeout_s=WELL_S)
         await self._audited(proposal)
@@ -170,6 +168,15 @@ class Cycle:
                 await anyio.sleep(LOOK_S)
             return
         raise GatePromiseBroken(f"proposal {identity} is {state} after {END_S:g} s, and not {' or '.join(states)}")
+
+    async def _wants(self, expected: int) -> None:
+        """On whichever node is asked: each tells what it has seen, and may be a moment behind."""
+        found = -1
+        with anyio.move_on_after(END_S):
+            while found != expected:
+                found = await self._wanted()
+            return
+        raise GatePromiseBroken(f"{SLICE} wants {found} instances after {END_S:g} s, not {expected}")
 
     async def _wanted(self) -> int:
         found = await self.cluster.looking.ask("GET", f"/v1/slices/{SLICE}")
