@@ -22,7 +22,7 @@ from controllers.gate.proposals import (
 )
 from controllers.gate.writing import audit_of, compares, stored, turn_taken, writes, written
 from runtime.consensus.errors import InvalidRequest, NotLeader, StoreFault, TooLarge
-from runtime.consensus.store import Compare, Delete, KeyValue, Revision, absent, led_by, present, unchanged
+from runtime.consensus.store import Compare, Revision, absent, led_by, present, unchanged
 from runtime.operations.actor import Actor
 from runtime.operations.catalogue import OperationUnknown
 from runtime.operations.plan import Refusal, diff, shown
@@ -31,10 +31,6 @@ from runtime.state import keys
 
 LOOK_S: Final = 1.0  # however quiet the state is
 LEFT_ALONE_S: Final = 5.0  # a proposal that could not be looked at
-PRUNE_S: Final = 10.0
-ENDED_MAX: Final = 500  # proposals that are kept when they have ended; the audit has them all
-ENDED_BYTES_MAX: Final = 3 * 1024 * 1024  # of 8 MiB for all
-PRUNED_AT_ONCE: Final = 100
 COMPARED_MAX: Final = 500  # of 512
 
 WAITS: Final = Revision(0)
@@ -47,7 +43,6 @@ class Applier:
     def __init__(self, desk: GateDesk) -> None:
         self._desk = desk
         self._left_alone: dict[str, float] = {}
-        self._prune_at_s = 0.0
 
     async def run(self, fence: Revision) -> None:
         await self._desk.state.wait_for(fence)
@@ -72,9 +67,6 @@ class Applier:
                     raise
                 self._left_alone[identity] = now_s + LEFT_ALONE_S
                 self._desk.log.warning("proposal_failed", proposal=identity, reason=f"{type(error).__name__}: {error}")
-        if now_s >= self._prune_at_s:
-            self._prune_at_s = now_s + PRUNE_S
-            await self._prune(fence)
 
     async def settle(self, identity: str, fence: Revision) -> Proposal | None:
         """The proposal as it is then; None when there is none that can be read. Raises NotLeader."""
@@ -202,22 +194,6 @@ class Applier:
         compare.append(absent(live) if event is ProposalEvent.EXPIRED else present(live))
         result = await self._desk.store.txn(compare, [*stored(ended), written(record)])
         return result.revision if result.succeeded else None
-
-    async def _prune(self, fence: Revision) -> None:
-        """Forgets the oldest ended ones beyond what is kept, so that they leave room for those that wait."""
-        waiting = {keys.parts(item.key)[0] for item in self._desk.state.items(keys.PROPOSALS_OPEN)}
-        ended = [item for item in self._desk.state.items(keys.PROPOSALS) if keys.parts(item.key)[0] not in waiting]
-        ended.sort(key=lambda item: item.mod_revision)
-        surplus, size = len(ended) - ENDED_MAX, sum(len(item.value) for item in ended)
-        doomed: list[KeyValue] = []
-        for item in ended[:PRUNED_AT_ONCE]:
-            if len(doomed) >= surplus and size <= ENDED_BYTES_MAX:
-                break
-            doomed.append(item)
-            size -= len(item.value)
-        if doomed:
-            compare = [unchanged(item.key, item.mod_revision) for item in doomed]
-            await self._desk.store.txn([led_by(fence), *compare], [Delete(key=item.key) for item in doomed])
 
 
 def _differs(proposal: Proposal, judged: Judged) -> str:

@@ -16,6 +16,7 @@ from runtime.security.principals import decode_key
 from runtime.state import keys
 
 ENDED_MAX: Final = 500  # proposals that ended: some days of a busy cluster; the audit has them all
+ENDED_BYTES_MAX: Final = 3 * 1024 * 1024  # a blueprint's source makes 50 KiB; new ones are refused from 6 MiB on
 RECENT_MS: Final = 24 * 60 * 60 * 1_000  # no limit of any policy looks further back
 KEY_MS: Final = 7 * 24 * 60 * 60 * 1_000  # after its end: until then its owner still sees why it is refused
 LOOK_S: Final = 60.0
@@ -54,7 +55,11 @@ class Trimmer:
             for item in self._desk.state.items(keys.PROPOSALS)
             if (proposal := read_proposal(item.value)) is not None and not proposal.waits
         ]
-        yield from ended[:-ENDED_MAX]
+        size = 0
+        for number, item in enumerate(reversed(ended)):
+            size += len(item.value)
+            if number >= ENDED_MAX or size > ENDED_BYTES_MAX:
+                yield item
 
     def _recent(self) -> Iterator[KeyValue]:
         before = self._desk.clock.unix_ms() - RECENT_MS

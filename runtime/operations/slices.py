@@ -155,6 +155,8 @@ def plan_bounds(state: PlanState, request: BoundsRequest) -> Plan | Refusal:
             operation="slice.set-bounds",
             request={"slice": old.slice, "version": old.version, "min": old.min, "max": old.max},
         ),
+        direction="out" if wanted > target.wanted else "in" if wanted < target.wanted else "none",
+        step_share=abs(wanted - target.wanted) / max(1, target.wanted),
         result={"slice": old.slice, "version": old.version, "min": request.min, "max": request.max, "wanted": wanted},
     )
 

@@ -46,7 +46,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "database": Kind("a slice's collections", "until the slice deletes them", 16 * MIB, 2),
     "config": Kind("settings of the cluster and of nodes", "until they are unset"),
     "gate-policy": Kind("the gate's policy, if it is not the default", "until it is reset"),
-    "proposal": Kind("proposals", "while they wait; the newest 500 that ended"),
+    "proposal": Kind("proposals", "while they wait; of ended ones the newest 500, 3 MiB at most"),
     "proposal-live": Kind("which proposals may still be decided", "15 min (class 1) or 60 min (class 2)"),
     "proposal-open": Kind("which proposals wait", "until they end"),
     "review": Kind("what another person has yet to look at", "until it is closed"),

@@ -12,9 +12,10 @@ from controllers.gate.errors import ProposalEnded, ProposalNotFound, ReviewNotFo
 from controllers.gate.policy import default_text
 from controllers.gate.proposals import VOTES_MAX, ProposalState, Vote, shortened, with_vote
 from controllers.gate.reviews import Review
+from controllers.gate.trimming import Trimmer
 from runtime.consensus.store import Delete, Put, Revision
 from runtime.operations.actor import Actor, ActorKind, Role
-from runtime.operations.dispatch import Applied, Guard, Outcome, Proposed, Refused, Submission
+from runtime.operations.dispatch import Applied, Guard, Outcome, Planned, Proposed, Refused, Submission
 from runtime.operations.plan import FieldChange, KeyChange, Plan
 from runtime.security.principals import PrincipalRecord
 from runtime.state import keys
@@ -247,14 +248,29 @@ async def test_a_policy_that_cannot_be_read_asks_for_two_people_and_can_be_repla
     assert isinstance(await gate.scale(6, CLEO), Applied)
 
 
-async def test_many_ended_proposals_leave_room_for_new_ones(gate: GateOnHand) -> None:
-    for number in range(560):
-        identity = proposal_of(await gate.scale(5 + number % 2, BEN, propose=True))
-        await gate.votes.withdraw(identity, BEN, reason="")
-    assert len(gate.state.items(keys.PROPOSALS)) == 560
-    await gate.applier.look(fence(gate))
-    assert len(gate.state.items(keys.PROPOSALS)) == 500
-    assert not gate.state.items(keys.PROPOSALS_OPEN)
+async def test_ended_proposals_leave_room_for_new_ones_however_large_they_are(gate: GateOnHand) -> None:
+    """A hundred of blueprints alone would fill what all proposals may have."""
+    large = msgspec.structs.replace(
+        gate.proposal(proposal_of(await gate.scale(6, BEN, propose=True))), reason="x" * 50_000
+    )
+    ended = [msgspec.structs.replace(large, id=f"e{number:03}", state=ProposalState.STALE) for number in range(130)]
+    for each in ended:
+        await gate.put(keys.proposal(each.id), each)
+    assert isinstance(await gate.scale(5, BEN, propose=True), Refused)
+    await Trimmer(gate.desk).trim(fence(gate))
+    assert isinstance(await gate.scale(5, BEN, propose=True), Proposed)
+    kept = [item.key for item in gate.state.items(f"{keys.PROPOSALS}e")]
+    assert kept == [keys.proposal(each.id) for each in ended[-len(kept) :]]
+    assert len(kept) > 50
+
+
+async def test_bounds_that_take_instances_away_count_as_scaling_in(gate: GateOnHand) -> None:
+    """Else a change of bounds would be the way past limits on flapping and disruption."""
+    await gate.scale(6, CLEO)
+    submission = Submission(operation="slice.set-bounds", request={"slice": "orders", "min": 0, "max": 5}, actor=ANNA)
+    planned = await gate.gate.submit(msgspec.structs.replace(submission, dry_run=True))
+    assert isinstance(planned, Planned)
+    assert "the opposite was done" in planned.plan.rule
 
 
 async def test_a_long_diff_is_cut_for_people_and_votes_still_fit(gate: GateOnHand) -> None:
