@@ -167,6 +167,11 @@ class SliceUnknown(ApiFault):
     remedy = "List what is deployed: aether slice list."
 
 
+class NodeUnknown(ApiFault):
+    code = "node_not_found"
+    remedy = "List the nodes: aether node list."
+
+
 class ProposalUnknown(ApiFault):
     code = "proposal_not_found"
     remedy = "List them: aether proposals."

@@ -13,18 +13,22 @@ from runtime.operations import subjects
 from runtime.operations.actor import Role
 from runtime.operations.operation import Change, Effect, Request, Risk, Route
 from runtime.operations.plan import Call, Json, KeyChange, Plan, Refusal
+from runtime.operations.refusals import subject_unknown
 from runtime.operations.state import PlanState
 from runtime.state import keys
 
 SubjectField = Annotated[
     str,
     Meta(
-        pattern=r"^(cluster|(slice|node|blueprint|artifact|principal):[A-Za-z0-9._@-]+)$",
+        pattern=r"^(cluster|(slice|node|blueprint|artifact):[A-Za-z0-9._@-]+)$",
         max_length=120,
         description='"cluster", or what it is about, as "slice:orders" or "node:n1".',
     ),
 ]
 WhyField = Annotated[str, Meta(min_length=1, max_length=500, description="Why, in words; shown wherever it matters.")]
+
+
+UNKNOWN: Final = ("slice_not_found", "node_not_found", "blueprint_not_found", "artifact_not_found")
 
 
 class PolicyRequest(Request, frozen=True, kw_only=True):
@@ -84,6 +88,9 @@ def _begins(
     operation: str, inverse: str, prefix: str, words: str
 ) -> Callable[[PlanState, FreezeRequest], Plan | Refusal]:
     def plan(state: PlanState, request: FreezeRequest) -> Plan | Refusal:
+        unknown = subject_unknown(state, request.subject)
+        if unknown is not None:
+            return unknown
         key, after = f"{prefix}{request.subject}", request.why.encode()
         before = state.value(key)
         back: dict[str, Json] = {"subject": request.subject}
@@ -146,7 +153,7 @@ def _change(
         effect=Effect.IDEMPOTENT,
         subject=lambda each: str(getattr(each, "subject", subjects.CLUSTER)),
         plan=plan,
-        errors=(error,) if error else (),
+        errors=(error,) if error else UNKNOWN,
         heeds_freeze=False,
     )
 

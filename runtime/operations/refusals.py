@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from runtime.names import BlueprintId
 from runtime.operations.catalogue import nearest
 from runtime.operations.plan import Refusal
 from runtime.operations.state import PlanState
@@ -33,6 +34,26 @@ def node_unknown(state: PlanState, name: str) -> Refusal:
     known = [each.node for each in state.all_records.nodes()]
     detail = f"there is no node {name[:63]!r}{nearest(name, known)}"
     return Refusal(code="node_not_found", detail=detail, remedy="List the nodes: aether node list.")
+
+
+def subject_unknown(state: PlanState, subject: str) -> Refusal | None:
+    """Of a slice, node, blueprint or artifact that is not there: a freeze of it would hold nothing back."""
+    kind, _, name = subject.partition(":")
+    records = state.all_records
+    match kind:
+        case "slice":
+            return None if records.targets_of(name) else slice_unknown(state, name)
+        case "node":
+            return None if records.node(name) is not None else node_unknown(state, name)
+        case "blueprint":
+            found = records.blueprint(BlueprintId(name)) is not None
+            return None if found else blueprint_unknown(state, name)
+        case "artifact":
+            known = {each.name for each in records.artifacts()}
+            detail = f"there is no artifact {name[:100]!r}{nearest(name, known)}"
+            refusal = Refusal(code="artifact_not_found", detail=detail, remedy="List them: aether artifact list.")
+            return None if name in known else refusal
+    return None
 
 
 def blueprint_unknown(state: PlanState, name: str) -> Refusal:

@@ -7,10 +7,25 @@ import pytest
 
 from agent_api.catalogue import make_catalogue
 from agent_api.control_api.answers.cluster import STATUS_ROWS_MAX
-from agent_api.control_api.problems import Declined, ExplainRefused, NotFound, ProposalUnknown, SliceUnknown
+from agent_api.control_api.problems import (
+    Declined,
+    ExplainRefused,
+    NodeUnknown,
+    NotFound,
+    ProposalUnknown,
+    SliceUnknown,
+)
 from controllers.gate.audit import AuditRecord
 from controllers.gate.policy import default_text
-from controllers.gate.queries import AuditPage, GateExplained, KeyPage, PolicyShown, ProposalPage, ProposalShown
+from controllers.gate.queries import (
+    AuditPage,
+    GateExplained,
+    KeyPage,
+    PolicyShown,
+    PrincipalPage,
+    ProposalPage,
+    ProposalShown,
+)
 from runtime.config.settings import SettingUnknown
 from runtime.consensus.store import Put
 from runtime.names import NodeId, SliceName, Version
@@ -22,7 +37,7 @@ from runtime.operations.queries.page import CursorInvalid
 from runtime.operations.queries.settings import AlertPage, ConfigPage, ConfigShown
 from runtime.operations.queries.slices import InstancePage, SliceExplained, SlicePage
 from runtime.operations.queries.telemetry import EventPage
-from runtime.security.principals import KeyRecord
+from runtime.security.principals import KeyRecord, PrincipalRecord
 from runtime.state import keys
 from runtime.state.values import (
     AlertRecord,
@@ -118,6 +133,10 @@ def hand_record() -> AuditRecord:
         ("gate.explain", {"operation": "slice.scale", "as": "ana"}, NotFound, "anna"),
         ("proposal.show", {"id": "nope"}, ProposalUnknown, "nope"),
         ("instance.list", {"cursor": "%"}, CursorInvalid, "cursor"),
+        ("instance.list", {"slice": "order"}, SliceUnknown, "orders"),
+        ("instance.list", {"node": "n9"}, NodeUnknown, "n9"),
+        ("alert.list", {"slice": "order"}, SliceUnknown, "orders"),
+        ("config.list", {"node": "n9"}, NodeUnknown, "n9"),
         ("event.list", {"cursor": "yesterday"}, CursorInvalid, "120.0"),
     ],
 )
@@ -304,3 +323,14 @@ async def test_the_policy_in_force_and_the_default_are_told_apart() -> None:
     assert isinstance(default, PolicyShown)
     assert (in_force.policy, in_force.is_default) == (mine, False)
     assert (default.policy, default.is_default) == (default_text(), True)
+
+
+async def test_the_first_admin_is_a_principal_too_until_a_record_says_otherwise() -> None:
+    hand, asked = await answers_on_hand()
+    before = await asked.ask("principal.list", ADMIN)
+    await hand.principal(PrincipalRecord(id="admin", kind="person", role=Role.VIEWER))
+    after = await asked.ask("principal.list", ADMIN)
+    assert isinstance(before, PrincipalPage)
+    assert isinstance(after, PrincipalPage)
+    assert [row.role for row in before.items if row.id == "admin"] == [Role.ADMIN]
+    assert [row.role for row in after.items if row.id == "admin"] == [Role.VIEWER]

@@ -106,3 +106,22 @@ async def test_what_is_not_there_does_not_end(operation: str, code: str) -> None
     assert isinstance(refused, Refused)
     assert refused.code == code
     assert "node:n1" in refused.detail
+
+
+@pytest.mark.parametrize("operation", ["freeze.set", "incident.open"])
+@pytest.mark.parametrize(
+    ("subject", "code", "hint"),
+    [
+        ("slice:order", "slice_not_found", "orders"),
+        ("node:n9", "node_not_found", "n9"),
+        ("blueprint:shp", "blueprint_not_found", "shp"),
+        ("artifact:x", "artifact_not_found", "x"),
+        ("thing:x", "request_invalid", "subject"),
+    ],
+)
+async def test_what_is_not_there_is_not_frozen(operation: str, subject: str, code: str, hint: str) -> None:
+    """Whoever mistypes a name believes that it is held back."""
+    hand = await on_hand()
+    refused = await ask(hand, operation, subject=subject, why="because")
+    assert isinstance(refused, Refused)
+    assert (refused.code, hint in refused.detail) == (code, True)

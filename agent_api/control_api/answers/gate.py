@@ -44,6 +44,7 @@ from runtime.operations.dispatch import Planned, Refused, Submission
 from runtime.operations.queries.page import CursorInvalid, cursor_of, page_of, place_of
 from runtime.security.principals import (
     ADMIN,
+    PrincipalRecord,
     actor_of,
     bootstrap_admin,
     decode_key,
@@ -113,7 +114,10 @@ class GateAnswers:
         return IncidentPage(items=tuple(rows), next=cursor)
 
     async def principals(self, request: PrincipalListRequest, _actor: Actor) -> PrincipalPage:
+        """The first node's admin is one although no record says so."""
         records = [decode_principal(item.value) for item in self._cache.items(keys.PRINCIPALS)]
+        if all(each.id != ADMIN for each in records):
+            records.append(PrincipalRecord(id=ADMIN, kind="person", role=Role.ADMIN))
         page, cursor = page_of(records, lambda each: (each.id,), request)
         rows = (msgspec.convert(each, PrincipalRow, from_attributes=True) for each in page)
         return PrincipalPage(items=tuple(rows), next=cursor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agent_api.control_api.answers.known import check_node, check_slice
 from agent_api.control_api.ports import ApiParts
 from runtime.config.effective import Layers, layers_of
 from runtime.config.settings import Setting, declared, find_setting
@@ -38,11 +39,15 @@ class SettingAnswers:
         return ConfigShown(setting=_row(find_setting(request.name), self._layers(request.node)))
 
     def _layers(self, node: str) -> Layers:
-        """What another node's file says is not known here."""
+        """What another node's file says is not known here. Raises NodeUnknown."""
+        if node:
+            check_node(self._parts.view, node)
         is_own = node in ("", self._parts.node)
         return layers_of(self._cache, node or self._parts.node, file=self._parts.file_settings if is_own else None)
 
     async def alerts(self, request: AlertListRequest, _actor: Actor) -> AlertPage:
+        if request.slice:
+            check_slice(self._parts.view, request.slice)
         prefix = keys.thresholds_of(request.slice) if request.slice else keys.ALERT_THRESHOLDS
         page, cursor = page_of(self._cache.items(prefix), lambda item: keys.parts(item.key), request)
         return AlertPage(items=tuple(self._alert(item.key, item.value) for item in page), next=cursor)

@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from agent_api.control_api.answers.known import check_node, check_slice
 from agent_api.control_api.answers.rows import instance_rows, slice_rows
 from agent_api.control_api.answers.standing import edges_of, waits_of
 from agent_api.control_api.ports import ApiParts
@@ -54,6 +55,10 @@ class SliceAnswers:
         return SlicePage(items=tuple(slice_rows(self._view, tuple(page))), next=cursor)
 
     async def instances(self, request: InstanceListRequest, _actor: Actor) -> InstancePage:
+        if request.slice:
+            check_slice(self._view, request.slice)
+        if request.node:
+            check_node(self._view, request.node)
         rows = instance_rows(self._view, slice_name=request.slice, node=request.node)
         page, cursor = page_of(rows, _place, request)
         return InstancePage(items=tuple(page), next=cursor)
@@ -150,6 +155,7 @@ class SliceAnswers:
         return msgspec.structs.replace(explained, sentences=tuple(_sentences(explained, waits)))
 
     def _targets(self, name: str) -> tuple[SliceTarget, ...]:
+        """Raises SliceUnknown, also for one whose last instances are on their way out."""
         found = self._view.targets_of(name)
         if not found:
             known = {each.settings.slice for each in self._view.targets()}

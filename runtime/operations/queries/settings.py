@@ -72,16 +72,28 @@ class AlertPage(Page, frozen=True, kw_only=True):
 
 
 QUERIES: Final = (
-    read("config.list", "Settings with their values.", ConfigListRequest, ConfigPage, "/v1/config"),
+    read(
+        "config.list",
+        "Settings with their values.",
+        ConfigListRequest,
+        ConfigPage,
+        "/v1/config",
+        errors=("node_not_found",),
+    ),
     read(
         "config.get",
         "One setting with its value.",
         ConfigRequest,
         ConfigShown,
         "/v1/config/{name}",
-        errors=("setting_unknown",),
+        errors=("setting_unknown", "node_not_found"),
     ),
     read(
-        "alert.list", "Thresholds of slices' metrics, and which are passed.", AlertListRequest, AlertPage, "/v1/alerts"
+        "alert.list",
+        "Thresholds of slices' metrics, and which are passed.",
+        AlertListRequest,
+        AlertPage,
+        "/v1/alerts",
+        errors=("slice_not_found",),
     ),
 )

@@ -170,7 +170,14 @@ QUERIES: Final = (
         "/v1/slices/{slice}/explain",
         errors=("slice_not_found",),
     ),
-    read("instance.list", "Instances, and why they wait or fail.", InstanceListRequest, InstancePage, "/v1/instances"),
+    read(
+        "instance.list",
+        "Instances, and why they wait or fail.",
+        InstanceListRequest,
+        InstancePage,
+        "/v1/instances",
+        errors=("slice_not_found", "node_not_found"),
+    ),
     read("route.list", "HTTP routes that are served now.", RouteListRequest, RoutePage, "/v1/routes"),
     read(
         "metric.show",
