@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from agent_api.cli.paint import painted
+from agent_api.client.errors import RequestInvalid
 from runtime.errors import RuntimeFault
 
 
@@ -16,4 +17,4 @@ def report(command: str, fault: RuntimeFault) -> int:
         print(f"  {problem['remedy']}", file=sys.stderr)
     elif problem["retryable"]:
         print("  Try again.", file=sys.stderr)
-    return 2 if problem["code"] == "request_invalid" and not hasattr(fault, "status") else 1
+    return 2 if isinstance(fault, RequestInvalid) else 1
