@@ -125,9 +125,6 @@ async def list_members(operator: Operator, arguments: argparse.Namespace) -> int
 
 
 async def add_member(operator: Operator, arguments: argparse.Namespace) -> int:
-    from runtime.cluster.ports import split_address
-
-    split_address(arguments.address)
     await operator.store.add_member(arguments.node, arguments.address, rises=False)
     return _done(
         arguments,

@@ -11,10 +11,10 @@ from typing import Final
 import msgspec
 
 from runtime.consensus import wire as w
+from runtime.consensus.dialing import connect_member
 from runtime.consensus.hello import greeting
 from runtime.invocation.connection import Connection
 from runtime.invocation.errors import NotStarted
-from runtime.invocation.listener import connect_tls
 
 ASK_S: Final = 3.0
 
@@ -36,8 +36,7 @@ class CoreNodes:
         if not nodes:
             raise NotStarted("no core node is known; join the cluster again")
         node = nodes[next(self._turn) % len(nodes)]
-        host, _, port = self.addresses[node].rpartition(":")
-        connection = await greeting(lambda: connect_tls(host.strip("[]"), int(port), self._context, node))()
+        connection = await greeting(lambda: connect_member(node, self.addresses[node], self._context))()
         try:
             await self._learn(connection)
         except BaseException:

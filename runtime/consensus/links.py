@@ -6,13 +6,13 @@ import ssl
 from collections.abc import Awaitable, Callable
 
 from runtime.consensus import wire as w
+from runtime.consensus.dialing import connect_member
 from runtime.consensus.figures import Note
 from runtime.consensus.hello import greeting
 from runtime.consensus.tasks import Endings
 from runtime.invocation.connection import Connection
 from runtime.invocation.errors import PeerRefused
 from runtime.invocation.link import Link
-from runtime.invocation.listener import connect_tls
 
 
 class StoreLinks:
@@ -57,10 +57,8 @@ class StoreLinks:
         await self._endings.wait()
 
     def _dial(self, node: str, address: str) -> Callable[[], Awaitable[Connection]]:
-        host, _, port = address.rpartition(":")
-
         async def dial() -> Connection:
-            return await connect_tls(host, int(port), self._context, node)
+            return await connect_member(node, address, self._context)
 
         async def checked() -> Connection:
             try:

@@ -15,6 +15,7 @@ from runtime.consensus import operator_wire as ow
 from runtime.consensus import wire as w
 from runtime.consensus.client import StoreClient
 from runtime.consensus.core_nodes import CoreNodes
+from runtime.consensus.dialing import connect_member
 from runtime.consensus.digest import Digest
 from runtime.consensus.errors import StoreUnavailable
 from runtime.consensus.figures import StoreFigures
@@ -22,7 +23,7 @@ from runtime.consensus.hello import greeting
 from runtime.consensus.store import LEADER_KEY, Revision, StoreStatus
 from runtime.invocation.connection import Connection
 from runtime.invocation.errors import CallFault, NotStarted
-from runtime.invocation.listener import connect_tls, connect_unix
+from runtime.invocation.listener import connect_unix
 from runtime.security.tls import client_context
 
 ASK_S: Final = 3.0
@@ -80,8 +81,7 @@ class Operator:
         """To that member's store itself. Raises CallFault."""
         if node == self._identity.node and self._identity.role == "core":
             return await connect_unix(self._layout.socket("store"))
-        host, _, port = address.rpartition(":")
-        return await connect_tls(host.strip("[]"), int(port), self._context, node, connect_s=ASK_S)
+        return await connect_member(node, address, self._context, connect_s=ASK_S)
 
     async def _report(self, node: str, address: str) -> MemberReport:
         async def ask(connection: Connection) -> MemberReport:

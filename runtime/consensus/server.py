@@ -11,6 +11,7 @@ import msgspec
 from runtime.consensus import commands as c
 from runtime.consensus import errors as e
 from runtime.consensus import wire as w
+from runtime.consensus.dialing import check_address
 from runtime.consensus.engine import Engine, EngineStore
 from runtime.consensus.watch_parts import encode_batch
 from runtime.invocation.connection import Connection
@@ -151,6 +152,7 @@ class StoreServer:
 
     async def _add_member(self, raw: bytes) -> bytes:
         request = w.decode_member(raw)
+        check_address(request.address)
         await self._engine.add_member(request.node, request.address, rises=request.rises)
         return b""
 

@@ -91,6 +91,14 @@ async def test_a_removal_that_would_leave_no_majority_is_refused(tmp_path: Path)
         assert len((await group.client(leader).status()).members) == 2
 
 
+async def test_a_member_needs_an_address_that_can_be_dialled(group: StoreGroup) -> None:
+    leader = await group.leader()
+    for address in ("nonsense", "host:port"):
+        said = await aether("store", "members", "add", "n6", address, "--data", group.layout(leader).data, ok=1)
+        assert "write HOST:PORT" in said
+    assert set(await group.client(leader).members()) == set(NODES)
+
+
 async def test_the_leadership_goes_to_whom_it_is_given(group: StoreGroup) -> None:
     leader = await group.leader()
     heir = next(node for node in NODES if node != leader)
