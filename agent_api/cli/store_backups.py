@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Final
 
 import msgspec
 
 from agent_api.cli.progress import ByteBar
 from agent_api.cli.table import show_json
-from runtime.consensus.backup import BackupUnusable, Summary
+from runtime.consensus.backup import BackupUnwritable, Summary
 from runtime.consensus.operator import Operator, member_of
-
-MIB: Final = 1024 * 1024
 
 
 async def save(operator: Operator, arguments: argparse.Namespace) -> int:
@@ -21,7 +18,7 @@ async def save(operator: Operator, arguments: argparse.Namespace) -> int:
 
     path: Path = arguments.file
     if path.exists():
-        raise BackupUnusable(f"{path} exists already and is not overwritten")
+        raise BackupUnwritable(f"{path} exists already and is not overwritten")
     at_least = await operator.newest_revision()
     member = member_of(await operator.status(), arguments.node)
     connection = await operator.connect(member.node, member.address)
@@ -69,5 +66,5 @@ def _text(summary: Summary) -> str:
     return (
         f"  cluster {summary.cluster}, revision {summary.revision}, {summary.keys} keys, {summary.leases} leases\n"
         f"  members {', '.join(summary.members)}; entry {summary.index} of term {summary.term}\n"
-        f"  {summary.bytes / MIB:.1f} MiB, SHA-256 {summary.sha256}"
+        f"  {summary.bytes:,} bytes, SHA-256 {summary.sha256}"
     )

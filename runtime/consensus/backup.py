@@ -24,10 +24,15 @@ FIRST_INDEX: Final = 2  # entry 1 is in every log from the start: a snapshot at 
 
 
 class BackupUnusable(StoreFault):
-    """A file that is no whole snapshot, or cannot be written or read."""
+    """A file that is no whole snapshot, or cannot be read."""
 
     code = "backup_unusable"
     remedy = "Take another backup: aether store snapshot save FILE."
+
+
+class BackupUnwritable(StoreFault):
+    code = "backup_unwritable"
+    remedy = "Name a file that is not there yet, in a directory that you may write to and that has room."
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +57,7 @@ async def save(
     progress: Callable[[int, int], None] = lambda _a, _b: None,
 ) -> Summary:
     """Writes a member's snapshot that includes that revision, verified, on disk, or nothing at all. `progress` is
-    told bytes done and of how many. Raises BackupUnusable, StoreUnavailable."""
+    told bytes done and of how many. Raises BackupUnusable, BackupUnwritable, StoreUnavailable."""
     unfinished = path.with_name(f".{path.name}.unfinished")
     try:
         with unfinished.open("wb") as file:
@@ -66,7 +71,7 @@ async def save(
         unfinished.rename(path)
         _sync_directory(path.parent)
     except OSError as error:
-        raise BackupUnusable(f"{path} cannot be written: {error.strerror}") from error
+        raise BackupUnwritable(f"{path} cannot be written: {error.strerror}") from error
     finally:
         unfinished.unlink(missing_ok=True)
     return summary

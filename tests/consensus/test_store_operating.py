@@ -242,9 +242,10 @@ async def _all(group: StoreGroup, prefix: str) -> AsyncIterator[str]:
 async def test_a_damaged_backup_is_told_from_a_whole_one(group: StoreGroup, tmp_path: Path) -> None:
     await fill(group, 100)
     await told(group, "snapshot", "save", tmp_path / "backup")
-    assert "exists already" in await aether(
-        "store", "snapshot", "save", tmp_path / "backup", "--data", group.layout("n1").data, ok=1
-    )
+    for path, why in ((tmp_path / "backup", "exists already"), (tmp_path / "none" / "backup", "cannot be written")):
+        said = await aether("store", "snapshot", "save", path, "--data", group.layout("n1").data, ok=1)
+        assert why in said
+        assert "Name a file that is not there yet" in said
     data = bytearray((tmp_path / "backup").read_bytes())
     data[len(data) // 2] ^= 1
     (tmp_path / "changed").write_bytes(data)
