@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
+import anyio
+import anyio.to_thread
 import msgspec
 
 from runtime.cluster.membership import Lines
@@ -48,16 +50,19 @@ class ConfigFollower:
         await self._state.ready()
         while True:
             seen = self._state.revision
-            self._take()
+            await self._take()
             await self._state.changed(seen)
 
-    def _take(self) -> None:
+    async def _take(self) -> None:
+        """Kept first: who hears of a value may count on the next start."""
         stored = layers_of(self._state, self._node, file=self._file).stored()
+        if stored != self._kept:
+            await self._keep(stored)
         self._live(msgspec.convert({**self._file, **stored}, NodeSettings))
-        if stored == self._kept:
-            return
+
+    async def _keep(self, stored: dict[str, Json]) -> None:
         try:
-            keep(self._data, stored)
+            await anyio.to_thread.run_sync(keep, self._data, stored)
         except OSError as error:
             self._log.warning("config_not_kept", reason=str(error))  # tried again with the next change
             return
