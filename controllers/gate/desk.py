@@ -31,7 +31,7 @@ from runtime.operations.catalogue import Catalogue
 from runtime.operations.operation import AnyChange, Request
 from runtime.operations.plan import Call, Plan, Refusal, effect_hash
 from runtime.operations.state import PlanState
-from runtime.security.principals import ADMIN, actor_of, bootstrap_admin, decode_principal
+from runtime.security.principals import ADMIN, PrincipalRecord, actor_behind, bootstrap_admin, decode_principal
 from runtime.state import keys
 
 ATTEMPTS_MAX: Final = 8  # plannings of one change whose state changed meanwhile
@@ -133,13 +133,18 @@ class GateDesk:
         return self._policy[1]
 
     def principal(self, state: PlanState, identity: str) -> Actor | None:
-        """What that principal may do now."""
-        raw = state.value(keys.principal(identity)) if identity else None
-        if raw is not None:
-            try:
-                return actor_of(decode_principal(raw))
-            except msgspec.DecodeError:
-                return None
+        """What that principal may do now; None for one that is not, or whose record this version cannot read."""
+
+        def find(name: str) -> PrincipalRecord | None:
+            raw = state.value(keys.principal(name))
+            return decode_principal(raw) if raw is not None else None
+
+        try:
+            record = find(identity) if identity else None
+            if record is not None:
+                return actor_behind(record, find)
+        except msgspec.DecodeError:
+            return None
         return bootstrap_admin() if identity == ADMIN else None
 
     def voters(self, state: PlanState, proposal: Proposal) -> dict[str, Actor]:
@@ -157,7 +162,9 @@ class GateDesk:
         if actor.kind not in (ActorKind.PERSON, ActorKind.AUTOMATION):
             return actor
         now = self.principal(state, actor.id)
-        return None if now is None else msgspec.structs.replace(now, behind=actor.behind)
+        if now is None or now.behind is not None:
+            return now
+        return msgspec.structs.replace(now, behind=actor.behind)
 
     def _circumstances(
         self, state: PlanState, operation: AnyChange, plan: Plan, actor: Actor, *, tainted: bool, applying: str

@@ -124,6 +124,7 @@ class PrincipalRow(Row, frozen=True, kw_only=True):
     owns: tuple[str, ...]
     only: tuple[str, ...]
     is_agent: bool
+    acts_for: Annotated[str, Meta(description="Of an automation: the person it acts for.")]
     disabled: bool
     oidc_subject: str
     created_unix_ms: UnixMs

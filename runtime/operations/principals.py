@@ -54,6 +54,14 @@ class SetPrincipalRequest(Request, frozen=True, kw_only=True):
     owns: Annotated[SubjectsField, Meta(description='Subjects it owns, as "slice:orders" or "blueprint:shop".')] = ()
     only: Annotated[SubjectsField, Meta(description="The only subjects that its role holds for; all if empty.")] = ()
     is_agent: Annotated[bool, Meta(description="An AI agent uses it: held to the limits of models.")] = False
+    acts_for: Annotated[
+        str,
+        Meta(
+            max_length=64,
+            description="Of an automation: the person it acts for, who does not approve what it asks for, and than whom"
+            " it may do no more.",
+        ),
+    ] = ""
     disabled: bool = False
     oidc_subject: Annotated[str, Meta(max_length=255, description="`sub` of the identity provider's tokens.")] = ""
     created_unix_ms: MadeField = 0
@@ -99,6 +107,9 @@ def plan_set(state: PlanState, request: SetPrincipalRequest) -> Plan | Refusal:
         return Refusal(
             code="oidc_subject_taken", detail=f"that subject is {taken}'s", remedy="Take it from there first."
         )
+    nobody = _not_a_person(state, request)
+    if nobody is not None:
+        return nobody
     record = PrincipalRecord(
         id=request.id,
         kind=request.kind,
@@ -106,6 +117,7 @@ def plan_set(state: PlanState, request: SetPrincipalRequest) -> Plan | Refusal:
         owns=request.owns,
         only=request.only,
         is_agent=request.is_agent,
+        acts_for=request.acts_for,
         disabled=request.disabled,
         oidc_subject=request.oidc_subject,
         created_unix_ms=was.created_unix_ms if was is not None else request.created_unix_ms,
@@ -123,6 +135,20 @@ def plan_set(state: PlanState, request: SetPrincipalRequest) -> Plan | Refusal:
         inverse=_before(request.id, was),
         result={"id": request.id, "role": request.role, "disabled": request.disabled},
     )
+
+
+def _not_a_person(state: PlanState, request: SetPrincipalRequest) -> Refusal | None:
+    """Only automations act for somebody, and for a person that is known."""
+    if not request.acts_for:
+        return None
+    if request.kind != "automation":
+        return Refusal(code="request_invalid", detail="only an automation acts for somebody else")
+    raw = state.value(keys.principal(request.acts_for))
+    if raw is None and request.acts_for != ADMIN:
+        return principal_unknown(state, request.acts_for)
+    if raw is not None and decode_principal(raw).kind != "person":
+        return Refusal(code="request_invalid", detail=f"{request.acts_for} is no person")
+    return None
 
 
 def plan_remove(state: PlanState, request: PrincipalRequest) -> Plan | Refusal:

@@ -13,7 +13,7 @@ from runtime.operations.actor import Actor
 from runtime.security.principals import (
     ADMIN,
     PrincipalRecord,
-    actor_of,
+    actor_behind,
     bootstrap_admin,
     cut_to,
     decode_key,
@@ -64,13 +64,20 @@ class Keyring:
     def by_oidc_subject(self, subject: str) -> Actor | None:
         """Of the one principal that an identity provider's subject stands for."""
         found = [record for record in self._principals() if record.oidc_subject and record.oidc_subject == subject]
-        return actor_of(found[0]) if len(found) == 1 else None
+        return self._actor(found[0]) if len(found) == 1 else None
 
     def principal(self, identity: str) -> Actor | None:
         item = self._state.get(keys.principal(identity))
         if item is not None:
-            return actor_of(decode_principal(item.value))
+            return self._actor(decode_principal(item.value))
         return bootstrap_admin() if identity == ADMIN else None
+
+    def _actor(self, record: PrincipalRecord) -> Actor | None:
+        def find(identity: str) -> PrincipalRecord | None:
+            item = self._state.get(keys.principal(identity))
+            return decode_principal(item.value) if item is not None else None
+
+        return actor_behind(record, find)
 
     def _principals(self) -> list[PrincipalRecord]:
         return [decode_principal(item.value) for item in self._state.items(keys.PRINCIPALS)]

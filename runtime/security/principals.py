@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Callable
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -27,6 +28,8 @@ class PrincipalRecord(Value, frozen=True, kw_only=True):
     owns: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
     is_agent: bool = False
+    acts_for: str = ""
+    """The person on whose behalf an automation asks: who does not approve what it asks for, nor may it do more."""
     disabled: bool = False
     oidc_subject: str = ""
     created_unix_ms: int = 0
@@ -74,6 +77,18 @@ def actor_of(record: PrincipalRecord) -> Actor | None:
         reads_only=record.only,
         is_agent=record.is_agent,
     )
+
+
+def actor_behind(record: PrincipalRecord, find: Callable[[str], PrincipalRecord | None]) -> Actor | None:
+    """With the person it acts for; None also when that is no active person any more. find: a principal's record."""
+    actor = actor_of(record)
+    if actor is None or not record.acts_for:
+        return actor
+    found = find(record.acts_for)
+    person = actor_of(found) if found is not None else bootstrap_admin() if record.acts_for == ADMIN else None
+    if person is None or not person.is_human:
+        return None
+    return msgspec.structs.replace(actor, behind=person)
 
 
 def cut_to(actor: Actor, key: KeyRecord) -> Actor | None:

@@ -17,6 +17,7 @@ from runtime.consensus.store import Delete, Put, Revision
 from runtime.operations.actor import Actor, ActorKind, Role
 from runtime.operations.dispatch import Applied, Guard, Outcome, Planned, Proposed, Refused, Submission
 from runtime.operations.plan import FieldChange, KeyChange, Plan
+from runtime.security.keyring import Keyring
 from runtime.security.principals import PrincipalRecord
 from runtime.state import keys
 from runtime.state.values import encode
@@ -115,6 +116,37 @@ async def test_a_voided_vote_does_not_come_back_with_the_role(gate: GateOnHand) 
     await gate.principal(PrincipalRecord(id="ben", kind="person", role=Role.OPERATOR))
     again = await gate.votes.cast(identity, CLEO, approve=True, reason="again")
     assert (again.state, [vote.voter.id for vote in again.votes]) == (ProposalState.PENDING, ["cleo"])
+
+
+async def test_the_person_that_a_key_acts_for_neither_approves_nor_lends_more_than_they_may(gate: GateOnHand) -> None:
+    """Else whoever holds an agent's key would be two."""
+    keyring = Keyring(gate.state)
+    await gate.principal(PrincipalRecord(id="bot", kind="automation", role=Role.ADMIN, is_agent=True, acts_for="anna"))
+    bot = keyring.principal("bot")
+    assert bot is not None
+    identity = proposal_of(await gate.scale(6, bot))
+    with pytest.raises(VoteRefused, match="acts for"):
+        await gate.votes.cast(identity, ANNA, approve=True, reason="")
+    drain = await gate.gate.submit(Submission(operation="node.shutdown", request={"node": "n3"}, actor=bot))
+    assert isinstance(drain, Refused)
+    assert "acts for anna" in drain.detail
+    await gate.votes.cast(identity, BEN, approve=True, reason="")
+    await gate.principal(PrincipalRecord(id="anna", kind="person", role=Role.OPERATOR, disabled=True))
+    assert keyring.principal("bot") is None
+    assert (await gate.settle(identity)).state is ProposalState.REFUSED
+
+
+async def test_an_automation_acts_for_a_person_that_is_known(gate: GateOnHand) -> None:
+    def request(**members: str) -> Submission:
+        return Submission(
+            operation="principal.set",
+            request={"id": "x", "kind": "automation", "role": "viewer", **members},
+            actor=CLEO,
+        )
+
+    assert isinstance(await gate.gate.submit(request(acts_for="anna")), Applied)
+    for refused in (request(acts_for="nobody"), request(acts_for="bot"), request(kind="person", acts_for="anna")):
+        assert isinstance(await gate.gate.submit(refused), Refused)
 
 
 # -- limits ------------------------------------------------------------------------------------------------------------
