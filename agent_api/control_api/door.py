@@ -115,9 +115,14 @@ class Door:
         return Caller(actor=actor, credential=sha256, expires_unix_ms=holder.expires_unix_ms)
 
     async def _by_cookie(self, cookie: str, sha256: str) -> Caller | None:
-        session = await self._sessions.read(cookie, self._clock.unix_ms())
-        actor = self._sessions.actor_of(session, self._clock.unix_ms()) if session is not None else None
-        return Caller(actor=actor, credential=sha256, session=session) if actor is not None else None
+        """A session that has ended is nobody's guess: it counts for no lock-out. Raises Unauthorized."""
+        session = await self._sessions.read(cookie)
+        if session is None:
+            return None
+        actor = self._sessions.actor_of(session, self._clock.unix_ms())
+        if actor is None:
+            raise Unauthorized("the session has ended")
+        return Caller(actor=actor, credential=sha256, session=session)
 
     def _failed(self, request: Request, address: str, sha256: str) -> None:
         """Told to the node's log alone."""

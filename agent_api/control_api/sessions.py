@@ -60,19 +60,20 @@ class Sessions:
         body = base64.urlsafe_b64encode(msgspec.json.encode(session)).decode().rstrip("=")
         return f"{body}.{self._mac('session', body)}", session
 
-    async def read(self, cookie: str, now_unix_ms: int) -> Session | None:
-        """None for one that was not made here, or that has ended. Raises StoreFault."""
+    async def read(self, cookie: str) -> Session | None:
+        """Also one that has ended; None for one that no node of this cluster made. Raises StoreFault."""
         body, _, mac = cookie.rpartition(".")
         if not body or len(cookie) > _COOKIE_CHARS_MAX or not cookie.isascii():
             return None
         await self._ready()
         if not hmac.compare_digest(self._mac("session", body), mac):
             return None
-        session = _decode(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
-        return session if session.expires_unix_ms > now_unix_ms else None
+        return _decode(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
 
     def actor_of(self, session: Session, now_unix_ms: int) -> Actor | None:
-        """None once the key is gone or has ended, or the principal is disabled."""
+        """None once its time is over, the key is gone or has ended, or the principal is disabled."""
+        if session.expires_unix_ms <= now_unix_ms:
+            return None
         if not session.key:
             return self._keyring.principal(session.principal)
         actor = self._keyring.by_key_hash(session.key, now_unix_ms)
