@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import anyio
 import msgspec
 import pytest
 
+from agent_api.control_api.answers.rows import slice_rows
 from controllers.gate.audit import Link, verify
 from runtime.consensus.store import Delete, Put
 from runtime.names import NodeId, SliceName, Version
@@ -101,6 +103,22 @@ async def test_if_match_refuses_a_change_on_what_has_changed_since(api: ApiOnHan
     assert fresh.status_code == 200
     headers = {"if-match": fresh.headers["etag"]}
     assert (await api.ask("anna", "PUT", SCALE, json={"instances": 6}, headers=headers)).status_code == 200
+
+
+async def test_an_answer_is_made_once_for_each_state(api: ApiOnHand, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+
+    def counted(*given: Any, **named: Any) -> Any:
+        made.append(1)
+        return slice_rows(*given, **named)
+
+    monkeypatch.setattr("agent_api.control_api.answers.slices.slice_rows", counted)
+    for wanted, times in ((4, 1), (5, 2), (6, 3)):
+        if wanted != 4:
+            await api.ask("anna", "PUT", SCALE, json={"instances": wanted})
+        for who in ("anna", "vic"):
+            (row,) = (await api.ask(who, "GET", "/v1/slices")).json()["slices"]
+            assert (row["wanted"], len(made)) == (wanted, times)
 
 
 async def test_the_same_idempotency_key_gets_the_first_answer_at_another_node(api: ApiOnHand) -> None:

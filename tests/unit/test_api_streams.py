@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from agent_api.control_api.app import ControlApi
-from agent_api.control_api.streams import EventStream, Frame, Hub, Lagging
+from agent_api.control_api.streams import EventStream, Frame, Hub, Lagging, framed
 from runtime.consensus.store import Delete, Put
 from runtime.operations.actor import Role
 from tests.unit.api_parts import ApiOnHand, Followed, api_on_hand
@@ -180,6 +180,18 @@ async def test_a_client_that_is_too_far_behind_is_let_go_and_goes_on_by_its_last
     told = await second.until(lambda events: len(events) == missing)
     assert all(each["event"] == "put" for each in told)
     assert data(told[-1])["value"]["wanted"] == api.hand.wanted()
+
+
+async def test_what_the_snapshot_holds_already_is_not_told_again(api: ApiOnHand, follow: Following) -> None:
+    """The ring of frames may be a moment behind the state that a client begins with."""
+    api.api._following._keys = hub = Hub()  # type: ignore[attr-defined]
+    client = follow.at(TARGETS)
+    (reset,) = await client.until(lambda events: len(events) == 1)
+    revision = data(reset)["revision"]
+    for order in ((revision, 0), (revision + 1, 0)):
+        hub.tell(Frame(order, "slice-target/tea/1", framed(order, "put", {})))
+    told = await client.until(lambda events: len(events) > 1)
+    assert [each["id"] for each in told[1:]] == [f"{revision + 1}.0"]
 
 
 async def test_a_client_that_takes_nothing_is_let_go_for_good() -> None:
