@@ -88,13 +88,14 @@ class Invariants:
     def _leader_completeness(self, name: str, engine: RaftEngine) -> None:
         """Late votes may make a leader of an older term than one that has committed since: it can commit nothing."""
         log = engine.log
-        for index, (term, _) in self.committed.items():
-            if term <= engine.member.term and index > log.base_index and log.term_at(index) != term:
+        known = {index: term for index, (term, _) in self.committed.items() if term <= engine.member.term}
+        for index, term in known.items():
+            if index > log.base_index and log.term_at(index) != term:
                 raise Violation(
                     f"{name} leads term {engine.member.term} without entry {index} of term {term}, which was committed"
                 )
-        if self.committed and log.last_index < max(self.committed):
-            raise Violation(f"{name} leads and its log ends at {log.last_index}, before {max(self.committed)}")
+        if known and log.last_index < max(known):
+            raise Violation(f"{name} leads and its log ends at {log.last_index}, before {max(known)}")
 
     def _log_matching(self, engine: RaftEngine) -> None:
         """Entries of equal index and term are equal. With it holding pairwise at each append, prefixes are equal too:
