@@ -13,6 +13,11 @@ from runtime.cluster.ports import split_address
 CONNECT_TIMEOUT_S: Final = 5.0
 LINE_BYTES_MAX: Final = 16 * 1024 * 1024  # an event with a snapshot of the state
 
+CONTINUE: Final = 100
+
+Head = tuple[int, str, dict[str, str]]
+"""Status, reason and headers."""
+
 Faults = (OSError, EOFError, ValueError, TimeoutError)
 """What a broken connection and an answer that is no HTTP raise."""
 
@@ -25,8 +30,7 @@ async def send(address: str, request: HttpRequest) -> HttpReply | Unreached:
         return Unreached(cause=cause_of(error), sent=False)
     try:
         async with asyncio.timeout(request.timeout_s):
-            await _write(writer, address, request)
-            status, reason, headers = await _head(reader)
+            status, reason, headers = await _asked(reader, writer, address, request)
             body = await _body(reader, headers, request.method)
     except Faults as error:
         return Unreached(cause=cause_of(error), sent=True)
@@ -43,8 +47,7 @@ async def stream(address: str, request: HttpRequest) -> AsyncIterator[bytes]:
         raise ApiUnreachable(address, cause_of(error)) from error
     try:
         async with asyncio.timeout(request.timeout_s):
-            await _write(writer, address, request)
-            status, reason, headers = await _head(reader)
+            status, reason, headers = await _asked(reader, writer, address, request)
         if status >= 400:
             body = await _body(reader, headers, request.method)
             fault = HttpReply(status=status, reason=reason, body=body).fault()
@@ -64,30 +67,51 @@ async def _connected(address: str) -> tuple[asyncio.StreamReader, asyncio.Stream
         return await asyncio.open_connection(host, port, limit=LINE_BYTES_MAX)
 
 
-async def _write(writer: asyncio.StreamWriter, address: str, request: HttpRequest) -> None:
-    fields = {"host": address, "connection": "close", **request.headers}
-    if isinstance(request.body, bytes) and (request.body or request.method != "GET"):
-        fields["content-length"] = str(len(request.body))
-    head = [f"{request.method} {request.path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
-    writer.write("\r\n".join(head).encode("latin-1") + b"\r\n\r\n")
-    for piece in (request.body,) if isinstance(request.body, bytes) else request.body:
+async def _asked(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, address: str, request: HttpRequest
+) -> Head:
+    """A body that comes in pieces is sent once the other side wants it: a refusal is told before that."""
+    whole = isinstance(request.body, bytes)
+    writer.write(_head_bytes(address, request, {} if whole else {"expect": "100-continue"}))
+    if isinstance(request.body, bytes):
+        writer.write(request.body)
+        await writer.drain()
+        return await _final_head(reader)
+    head = await _head(reader)
+    if head[0] != CONTINUE:
+        return head
+    for piece in request.body:
         writer.write(piece)
         await writer.drain()
+    return await _final_head(reader)
 
 
-async def _head(reader: asyncio.StreamReader) -> tuple[int, str, dict[str, str]]:
-    """Status, reason and headers. Raises ValueError for what is no HTTP."""
+def _head_bytes(address: str, request: HttpRequest, more: Mapping[str, str]) -> bytes:
+    fields = {"host": address, "connection": "close", **request.headers, **more}
+    if isinstance(request.body, bytes) and (request.body or request.method != "GET"):
+        fields["content-length"] = str(len(request.body))
+    lines = [f"{request.method} {request.path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
+    return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"
+
+
+async def _final_head(reader: asyncio.StreamReader) -> Head:
     while True:
-        version, _, rest = (await reader.readuntil(b"\r\n")).decode("latin-1").strip().partition(" ")
-        if not version.startswith("HTTP/1."):
-            raise ValueError(f"no HTTP: {version[:40]!r}")
-        status, _, reason = rest.partition(" ")
-        headers: dict[str, str] = {}
-        while line := (await reader.readuntil(b"\r\n")).decode("latin-1").strip():
-            name, _, value = line.partition(":")
-            headers[name.strip().lower()] = value.strip()
-        if int(status) >= 200:
-            return int(status), reason, headers
+        head = await _head(reader)
+        if head[0] >= 200:
+            return head
+
+
+async def _head(reader: asyncio.StreamReader) -> Head:
+    """Raises ValueError for what is no HTTP."""
+    version, _, rest = (await reader.readuntil(b"\r\n")).decode("latin-1").strip().partition(" ")
+    if not version.startswith("HTTP/1."):
+        raise ValueError(f"no HTTP: {version[:40]!r}")
+    status, _, reason = rest.partition(" ")
+    headers: dict[str, str] = {}
+    while line := (await reader.readuntil(b"\r\n")).decode("latin-1").strip():
+        name, _, value = line.partition(":")
+        headers[name.strip().lower()] = value.strip()
+    return int(status), reason, headers
 
 
 async def _body(reader: asyncio.StreamReader, headers: Mapping[str, str], method: str) -> bytes:

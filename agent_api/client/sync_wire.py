@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 
 from agent_api.client.errors import ApiUnreachable
 from agent_api.client.message import ANSWER_BYTES_MAX, HttpReply, HttpRequest, Unreached, cause_of
@@ -33,7 +34,8 @@ class SyncWire:
 
     def _exchange(self, connection: http.client.HTTPConnection, request: HttpRequest) -> HttpReply | Unreached:
         try:
-            connection.request(request.method, request.path, body=request.body, headers=dict(request.headers))
+            with suppress(BrokenPipeError, ConnectionResetError):  # it may have been answered before it was read whole
+                connection.request(request.method, request.path, body=request.body, headers=dict(request.headers))
             response = connection.getresponse()
             body = response.read(ANSWER_BYTES_MAX)
         except (OSError, http.client.HTTPException) as error:

@@ -40,9 +40,13 @@ Answer = Callable[[Asked], Reply]
 
 
 class StubApi:
-    """Answers with one reply after the other, the last of them over and over; or with what a function says."""
+    """Answers with one reply after the other, the last of them over and over; or with what a function says.
 
-    def __init__(self, *replies: Reply, answer: Answer | None = None) -> None:
+    hasty: before the body is read, and then it ends the connection.
+    """
+
+    def __init__(self, *replies: Reply, answer: Answer | None = None, hasty: bool = False) -> None:
+        self.hasty = hasty
         self.asked: list[Asked] = []
         self._replies = list(replies)
         self._answer = answer
@@ -78,7 +82,8 @@ def _handler(stub: StubApi) -> type[BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.1"
 
         def _serve(self) -> None:
-            body = self.rfile.read(int(self.headers.get("content-length", 0)))
+            body = b"" if stub.hasty else self.rfile.read(int(self.headers.get("content-length", 0)))
+            self.close_connection = stub.hasty
             headers = {name.lower(): value for name, value in self.headers.items()}
             reply = stub.reply_to(Asked(self.command, self.path, headers, body))
             if reply.breaks or reply.raw:
@@ -93,6 +98,9 @@ def _handler(stub: StubApi) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(raw)
 
         do_GET = do_PUT = do_POST = do_DELETE = _serve  # noqa: N815  as the base class asks for
+
+        def handle_expect_100(self) -> bool:
+            return stub.hasty or super().handle_expect_100()
 
         def log_message(self, *_: object) -> None:
             pass

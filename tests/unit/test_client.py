@@ -10,11 +10,11 @@ from typing import Final
 import pytest
 
 from agent_api.client import AsyncClient, Client
-from agent_api.client.answers import AppliedChange
+from agent_api.client.answers import AppliedChange, body_of
 from agent_api.client.asynchronous import AsyncPendingChange
 from agent_api.client.client import PendingChange
 from agent_api.client.errors import ApiRefused, ApiUnreachable, RequestInvalid, WaitedInVain
-from agent_api.client.exchange import AddressBook, Pause, Retry, Send, exchange
+from agent_api.client.exchange import AddressBook, Pause, Retry, Send, Talk, exchange
 from agent_api.client.message import HttpReply, HttpRequest, Unreached
 from agent_api.client.requests import ChangeOptions
 from agent_api.client.sse import Event
@@ -83,6 +83,24 @@ def test_what_may_not_be_repeated_is_sent_once(either: Either) -> None:
             either(api.address, work=lambda client: client.request(upload))
     assert raised.value.sent
     assert len(api.asked) == 1
+
+
+def test_a_refusal_that_comes_before_all_was_sent_is_told_as_such(either: Either) -> None:
+    """Who may not upload is sent away at once; a broken pipe would not tell why."""
+    api = StubApi(problem("unauthorized", status=401), hasty=True)
+    with api.serving():
+        upload = HttpRequest(
+            method="POST",
+            path="/v1/artifacts",
+            body=[b"x" * 65_536] * 400,
+            headers={"content-length": str(400 * 65_536)},
+        )
+        with pytest.raises(ApiRefused, match="unauthorized"):
+            either(api.address, work=lambda client: client.run(refused_if_any(client, upload)))
+
+
+def refused_if_any(client: Client, request: HttpRequest) -> Talk[bytes]:
+    return body_of((yield from client.talks.send(request)))
 
 
 def test_what_passes_is_asked_again_and_what_does_not_is_told_at_once(either: Either) -> None:
