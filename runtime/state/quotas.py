@@ -118,7 +118,10 @@ def as_markdown() -> str:
         "| kind | holds | at most | stays |\n"
         "| --- | --- | --- | --- |\n"
         f"{rows}\n\n"
-        "A value has 64 KiB at most, a key 512 bytes. New proposals are refused once all proposals together have\n"
+        "A value has 64 KiB at most, a key 512 bytes. A transaction has 1 MiB, 512 operations and 512 comparisons at\n"
+        "most, and reads 4 MiB: what is more is refused with `too_large`. 4,096 changes may wait for the log, and\n"
+        "1,000 watches be open on a member.\n\n"
+        "New proposals are refused once all proposals together have\n"
         "6 MiB, so that votes on those that wait find room. A principal has 20 keys at most.\n"
     )
 

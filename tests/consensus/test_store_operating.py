@@ -91,6 +91,17 @@ async def test_a_removal_that_would_leave_no_majority_is_refused(tmp_path: Path)
         assert len((await group.client(leader).status()).members) == 2
 
 
+async def test_a_store_runs_one_thread_beside_its_loop(group: StoreGroup) -> None:
+    """The log's writer. Another would take the interpreter from the loop when the leader has to be heard. libuv has
+    threads that look up names and run no Python."""
+    await fill(group, 20)
+    await told(group, "check")
+    for node in NODES:
+        tasks = Path(f"/proc/{group.processes[node].pid}/task").iterdir()
+        names = [(each / "comm").read_text().strip() for each in tasks]
+        assert len([name for name in names if name != "libuv-worker"]) == 2, names
+
+
 async def test_a_member_needs_an_address_that_can_be_dialled(group: StoreGroup) -> None:
     leader = await group.leader()
     for address in ("nonsense", "host:port"):

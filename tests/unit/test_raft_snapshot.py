@@ -13,7 +13,7 @@ from evals.simulation.disk import SimulatedDisk
 from runtime.consensus import commands as c
 from runtime.consensus.machine import Machine
 from runtime.consensus.raft.membership import Peer
-from runtime.consensus.raft.snapshot import OWN, Header, SnapshotDamaged, SnapshotWriter, read_snapshot
+from runtime.consensus.raft.snapshot import MAGIC, OWN, Header, SnapshotDamaged, SnapshotWriter, read_snapshot
 from runtime.consensus.state_blocks import BLOCK_ITEMS, BLOCK_WEIGHT
 from runtime.consensus.store import Get, LeaseId, Put
 
@@ -143,6 +143,19 @@ def test_a_flipped_bit_anywhere_is_seen(at: int, bit: int) -> None:
 def test_a_snapshot_that_is_cut_short_is_seen(end: int) -> None:
     with pytest.raises(SnapshotDamaged):
         read_snapshot(WHOLE[:end], cluster="c")
+
+
+@pytest.mark.parametrize("at", [1, 2, -2])
+def test_a_snapshot_that_lacks_a_whole_block_is_seen(at: int) -> None:
+    """Every block that is left has a right checksum."""
+    blocks, offset = [], len(MAGIC)
+    while offset < len(WHOLE):
+        end = offset + 8 + int.from_bytes(WHOLE[offset : offset + 4])
+        blocks.append(WHOLE[offset:end])
+        offset = end
+    del blocks[at]
+    with pytest.raises(SnapshotDamaged, match="its digest is another"):
+        read_snapshot(MAGIC + b"".join(blocks), cluster="c")
 
 
 @given(st.binary(max_size=400))

@@ -250,3 +250,56 @@ async def test_a_picture_that_is_compacted_while_it_is_read_is_begun_again_from_
     assert shown(cache) == store.items
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+
+
+class TwoMembers(MemoryStore):
+    """The one asked; the other one, which is behind, answers as soon as `behind` is set, and notes that it did."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.other = MemoryStore()
+        self.behind = asyncio.Event()
+        self.answered = asyncio.Event()
+
+    async def range(
+        self, prefix: str, *, after: str = "", limit: int = PAGE, at_revision: Revision = NOW, stale_ok: bool = False
+    ) -> RangeResult:
+        if not self.behind.is_set():
+            return await super().range(prefix, after=after, at_revision=at_revision, stale_ok=stale_ok)
+        page = await self.other.range(prefix, after=after, at_revision=at_revision, stale_ok=stale_ok)
+        self.answered.set()
+        return page
+
+    async def watch(self, prefix: str | tuple[str, ...], *, from_revision: Revision) -> AsyncIterator[WatchBatch]:
+        if not self.behind.is_set():
+            yield WatchBatch(revision=self.engine.machine.revision)
+            await self.behind.wait()
+            raise StoreUnavailable("the member is gone")
+        async for batch in self.other.watch(prefix, from_revision=from_revision):
+            yield batch
+
+
+@pytest.mark.anyio
+async def test_a_cache_never_goes_back_to_what_a_member_that_is_behind_knows() -> None:
+    """It would show again what was changed, and tell its readers of changes that never were."""
+    store = TwoMembers()
+    await store.txn([], [Put(key="a/1", value=b"old")])
+    await store.other.txn([], [Put(key="a/1", value=b"old")])
+    new = await store.txn([], [Put(key="a/1", value=b"new")])
+    cache = StoreCache(store, ["a/"], retry_s=0.0)
+    running = asyncio.ensure_future(cache.run())
+    await cache.ready()
+    reader = cache.changes()
+    store.behind.set()
+    await store.answered.wait()
+    for _ in range(SOON):
+        await asyncio.sleep(0)
+    item = cache.get("a/1")
+    assert item is not None
+    assert (item.value, cache.revision, cache.stale) == (b"new", new.revision, True)
+    await store.other.txn([], [Put(key="a/1", value=b"new")])
+    newest = await store.other.txn([], [Put(key="a/1", value=b"newest")])
+    assert (await anext(reader)).events[0].item.value == b"newest"
+    assert (cache.revision, cache.stale) == (newest.revision, False)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)

@@ -59,7 +59,8 @@ def write_batch(disk: Disk, batch: Batch) -> float:
 
 
 class ThreadWriter:
-    """Implements Writer with the store process's only thread besides its main one."""
+    """Implements Writer with the store process's only thread besides its main one that runs Python: libuv's look up
+    names."""
 
     def __init__(self, disk: Disk, loop: asyncio.AbstractEventLoop) -> None:
         self._disk = disk
