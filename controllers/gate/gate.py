@@ -22,7 +22,7 @@ from controllers.gate.verdict import Verdict
 from controllers.gate.writing import audit_of, compares, stored, turn_taken, writes, written
 from runtime.consensus.errors import LeaseNotFound
 from runtime.consensus.store import Operation, Put, Revision, absent
-from runtime.operations.actor import Role, at_least
+from runtime.operations.actor import ActorKind, Role, at_least
 from runtime.operations.catalogue import OperationUnknown
 from runtime.operations.dispatch import Applied, Outcome, Planned, PlanView, Proposed, Refused, Submission
 from runtime.operations.plan import Call, Refusal, diff, shown
@@ -82,7 +82,7 @@ class Gate:
         state = PlanState(self._desk.state)
         call = Call(operation=submission.operation, request=submission.full_request)
         try:
-            lacking = self._role_lacking(submission)
+            lacking = self._role_lacking(submission, state)
             if lacking is not None:
                 return await self._refused(submission, lacking)
             judged = self._desk.judge(state, call, submission.actor, tainted=submission.tainted)
@@ -98,15 +98,22 @@ class Gate:
             return Planned(plan=self._view(judged, int(state.revision)))
         return await self._decide(submission, judged, fence, int(state.revision))
 
-    def _role_lacking(self, submission: Submission) -> Refusal | None:
-        """Before anything is planned for one who may do it on no subject at all. Raises OperationUnknown."""
-        operation, actor = self._desk.catalogue.change(submission.operation), submission.actor
-        if at_least(actor.role, operation.role) or (actor.owns and operation.role is not Role.ADMIN):
-            return None
-        detail = f"{operation.name} needs the role {operation.role}, and {actor.id} is {actor.role}"
-        return Refusal(
-            code="refused_by_policy", detail=detail, remedy="Ask an admin for the role, or for a key that has it."
-        )
+    def _role_lacking(self, submission: Submission, state: PlanState) -> Refusal | None:
+        """Before anything is planned for one who may do it on no subject at all: neither as who was let in by the node
+        that was asked, nor as they stand here now, which the change compares. Raises OperationUnknown."""
+        operation = self._desk.catalogue.change(submission.operation)
+        for each in submission.actor.chain():
+            named = each.kind in (ActorKind.PERSON, ActorKind.AUTOMATION)
+            now = self._desk.principal(state, each.id) if named else each
+            if now is None:
+                return Refusal(code="refused_by_policy", detail=f"{each.id} is no principal any more")
+            for actor in (each, now):
+                if at_least(actor.role, operation.role) or (actor.owns and operation.role is not Role.ADMIN):
+                    continue
+                detail = f"{operation.name} needs the role {operation.role}, and {actor.id} is {actor.role}"
+                remedy = "Ask an admin for the role, or for a key that has it."
+                return Refusal(code="refused_by_policy", detail=detail, remedy=remedy)
+        return None
 
     async def _decide(self, submission: Submission, judged: Judged, fence: Revision, revision: int) -> Outcome | None:
         verdict = judged.verdict

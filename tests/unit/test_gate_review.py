@@ -129,11 +129,21 @@ async def test_the_person_that_a_key_acts_for_neither_approves_nor_lends_more_th
         await gate.votes.cast(identity, ANNA, approve=True, reason="")
     drain = await gate.gate.submit(Submission(operation="node.shutdown", request={"node": "n3"}, actor=bot))
     assert isinstance(drain, Refused)
-    assert "acts for anna" in drain.detail
+    assert "anna is operator" in drain.detail
     await gate.votes.cast(identity, BEN, approve=True, reason="")
     await gate.principal(PrincipalRecord(id="anna", kind="person", role=Role.OPERATOR, disabled=True))
     assert keyring.principal("bot") is None
     assert (await gate.settle(identity)).state is ProposalState.REFUSED
+
+
+async def test_a_role_that_was_revoked_meanwhile_lets_nothing_through(gate: GateOnHand) -> None:
+    """The node that was asked may be behind; the leader looks again, and the change compares what it saw."""
+    await gate.principal(PrincipalRecord(id="ben", kind="person", role=Role.VIEWER))
+    await gate.principal(PrincipalRecord(id="cleo", kind="person", role=Role.ADMIN, disabled=True))
+    for actor in (BEN, model(BEN), CLEO, person("nobody", Role.ADMIN)):
+        refused = await gate.scale(6, actor)
+        assert isinstance(refused, Refused)
+        assert refused.code == "refused_by_policy"
 
 
 async def test_an_automation_acts_for_a_person_that_is_known(gate: GateOnHand) -> None:
