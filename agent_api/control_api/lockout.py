@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import Final
 
@@ -77,6 +78,7 @@ class Lockout:
         return seen
 
 
+@lru_cache(maxsize=1_024)
 def _network(address: str) -> str:
     """Of IPv6 the /64: a host has as many addresses there as it likes."""
     try:

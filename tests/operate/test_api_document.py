@@ -19,7 +19,7 @@ from tests.operate.api_server import Served, served
 
 pytestmark = pytest.mark.slow
 SEED = int(os.environ.get("AETHER_TEST_SEED", "1"))
-EXAMPLES = 6  # of each operation
+EXAMPLES = 4  # of each operation
 CHECKS = [
     checks.not_a_server_error,
     conformance.status_code_conformance,
