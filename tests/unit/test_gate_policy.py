@@ -347,11 +347,3 @@ def test_every_state_and_event_has_one_next_state_or_is_refused(state: ProposalS
 def test_from_every_state_that_waits_each_end_can_be_reached() -> None:
     ends = {after for (state, _), after in MOVES.items() if state is ProposalState.APPROVED}
     assert ends == set(ProposalState) - {ProposalState.APPROVED, ProposalState.ROLLED_BACK}
-
-
-def test_the_bench_measures_decisions_that_are_not_refused_early() -> None:
-    from evals.bench.gate_evaluation import _actor, _circumstances, _plan, gate_evaluation_us
-
-    verdict = evaluate(default_policy(), SCALE, _plan(), _actor(), _circumstances())
-    assert (verdict.decision, verdict.gate_class) == ("propose", GateClass.G2)
-    assert len(gate_evaluation_us(rounds=10)) == 10
