@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.consensus import commands as c
+from runtime.consensus import operator_wire as ow
 from runtime.consensus import wire as w
 from runtime.consensus.machine import Machine
 from runtime.consensus.raft import messages as m
@@ -72,6 +73,17 @@ DECODERS: dict[str, tuple[Callable[[bytes], object], type[Exception], bytes]] = 
     "watch": (w.decode_watch, msgspec.DecodeError, b""),
     "member": (w.decode_member, msgspec.DecodeError, b""),
     "batch": (decode_part, msgspec.DecodeError, b""),
+    "envelope": (w.decode_command, msgspec.DecodeError, b""),
+    "members": (w.decode_members, msgspec.DecodeError, b""),
+    "got": (w.decode_got, msgspec.DecodeError, b""),
+    "page": (w.decode_page, msgspec.DecodeError, b""),
+    "applied": (w.decode_applied, msgspec.DecodeError, b""),
+    "status": (w.decode_status, msgspec.DecodeError, b""),
+    "digest request": (ow.decode_digest_request, msgspec.DecodeError, b""),
+    "snapshot request": (ow.decode_snapshot_request, msgspec.DecodeError, b""),
+    "snapshot begins": (ow.decode_snapshot_begins, msgspec.DecodeError, b""),
+    "figures": (ow.decode_figures, msgspec.DecodeError, b""),
+    "digest": (ow.decode_digest, msgspec.DecodeError, b""),
     "leadership": (w.decode_leadership, msgspec.DecodeError, b""),
     "raft message": (m.decode, m.MessageUnreadable, m.encode(m.PreVoted(1))[:1]),
 }
@@ -84,6 +96,13 @@ NASTY = {
     "a map key that is no utf-8": b"\x92\xa1o\x81\xa2\xff\xfe\xa1x",
     "nothing": b"",
 }
+
+
+def test_every_decoder_of_the_wire_is_among_them() -> None:
+    known = {decode for decode, *_ in DECODERS.values()}
+    named = [(each, name) for each in (w, ow) for name in vars(each) if name.startswith("decode_")]
+    assert len(named) > 10
+    assert [name for module, name in named if getattr(module, name) not in known] == []
 
 
 def read(name: str, raw: bytes) -> None:
