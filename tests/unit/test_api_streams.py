@@ -127,6 +127,26 @@ async def test_a_node_that_began_later_resets_a_watch_that_is_older(api: ApiOnHa
     assert (reset["event"], data(reset)["keys"][0]["value"]["wanted"]) == ("reset", 5)
 
 
+async def test_a_revision_that_a_node_read_anew_is_told_again_rather_than_in_part(
+    api: ApiOnHand, follow: Following
+) -> None:
+    """There its changes are mixed with those before it, so that an index says nothing of what a client has seen."""
+    names = ("slice-target/milk/1", "slice-target/tea/1")
+    await api.hand.store.txn((), [Put(key=name, value=b"{}") for name in names])
+    await api.seen()
+    revision = api.hand.state.revision
+    await api.hand.scale(5, ANNA)
+    await api.seen()
+    first = follow.at(TARGETS, last_event_id=f"{revision}.1")
+    assert [data(each)["key"] for each in await first.until(lambda events: len(events) == 1)] == [
+        "slice-target/orders/1"
+    ]
+    api.cache._merged.add(revision)
+    second = follow.at(TARGETS, last_event_id=f"{revision}.1")
+    told = await second.until(lambda events: len(events) == 3)
+    assert [data(each)["key"] for each in told] == [*names, "slice-target/orders/1"]
+
+
 async def test_an_id_that_history_has_let_go_resets_a_watch(api: ApiOnHand, follow: Following) -> None:
     other, cache = api.another("n2", recent_max=4)
     await cache.ready()
