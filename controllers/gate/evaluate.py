@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+import msgspec
+
 from controllers.gate.circumstances import Circumstances
 from controllers.gate.policy import Kinds, Policy
 from controllers.gate.verdict import GateClass, Needs, Verdict
@@ -135,6 +137,8 @@ def _raises(
     if least is not None:
         yield least, f"the policy puts {operation.name} at class {least}"
     if _is_controllers_own(policy, plan, actor):
+        if plan.direction == "out" and now.incident:
+            now = msgspec.structs.replace(now, incident="")  # more instances is what an incident may need at once
         yield from _moment(policy, plan, now)
         return
     share = f"{blast.capacity_share:.0%} of the capacity goes away"

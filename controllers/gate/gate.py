@@ -105,6 +105,8 @@ class Gate:
         for each in submission.actor.chain():
             named = each.kind in (ActorKind.PERSON, ActorKind.AUTOMATION)
             now = self._desk.principal(state, each.id) if named else each
+            if now is None and submission.dry_run:
+                now = each  # somebody made up, to see what the gate would say
             if now is None:
                 return Refusal(code="refused_by_policy", detail=f"{each.id} is no principal any more")
             for actor in (each, now):

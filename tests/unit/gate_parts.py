@@ -150,6 +150,9 @@ class GateOnHand:
             await self.put(keys.node(NodeId(name)), NodeRecord(node=NodeId(name), role="core", addresses=NOWHERE))
             await self.put(keys.node_live(NodeId(name)), NodeLive(boot="b", started_unix_ms=0))
         await self.put(keys.target(SliceName("orders"), Version("1")), target("orders", wanted, least, most))
+        await self.people()
+
+    async def people(self) -> None:
         for identity, role in (("anna", Role.OPERATOR), ("ben", Role.OPERATOR), ("cleo", Role.ADMIN)):
             await self.principal(PrincipalRecord(id=identity, kind="person", role=role))
         await self.principal(PrincipalRecord(id="bot", kind="automation", role=Role.OPERATOR, is_agent=True))

@@ -78,8 +78,10 @@ class NoPeers:
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> Shelf:
-    return Shelf(tmp_path / "content")
+async def kept(tmp_path: Path) -> Shelf:
+    found = Shelf(tmp_path / "content")
+    await found.hand.people()
+    return found
 
 
 async def test_an_artifact_and_the_pin_of_its_bytes_come_and_go_together(kept: Shelf, tmp_path: Path) -> None:

@@ -57,6 +57,7 @@ class Interrupted:
 @pytest.fixture
 async def gate() -> GateOnHand:
     found = GateOnHand()
+    await found.people()
     for name, slices in ARTIFACTS.items():
         record = ArtifactRecord(
             name=name,
@@ -80,7 +81,7 @@ async def deleted(gate: GateOnHand, name: str) -> Outcome:
 
 
 async def submit(gate: GateOnHand, operation: str, request: dict[str, object]) -> Outcome:
-    actor = person("anna", Role.ADMIN)
+    actor = person("cleo", Role.ADMIN)
     return await gate.gate.submit(
         Submission(operation=operation, request=request, actor=actor, break_glass=True, reason="a test")
     )

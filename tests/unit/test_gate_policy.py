@@ -311,6 +311,29 @@ def test_a_controllers_scaling_inside_its_limits_is_class_0_by_default(direction
         assert evaluate(default_policy(), SCALE, beyond, tree, quiet).decision == "propose"
 
 
+def test_an_incident_holds_back_a_controllers_scaling_in_and_never_out() -> None:
+    """More instances are what an incident may need, and while nobody is awake to approve them."""
+    tree = Actor(kind=ActorKind.CONTROLLER, id="scaling", role=Role.OPERATOR)
+    now = Circumstances(now_unix_ms=NOW, incident="orders fail")
+    decisions = {
+        direction: evaluate(default_policy(), SCALE, plan_of(direction), tree, now).decision
+        for direction in ("out", "in")
+    }
+    assert decisions == {"out": "act", "in": "propose"}
+
+
+def plan_of(direction: Any) -> Plan:
+    return Plan(
+        operation="slice.scale",
+        subject="slice:orders",
+        summary="",
+        changes=(),
+        direction=direction,
+        step_share=0.2,
+        blast=BlastRadius(instances=1, capacity_share=0.2, budget_left=5),
+    )
+
+
 def test_the_cautious_policy_lets_nothing_happen_at_once() -> None:
     plan = Plan(operation="slice.scale", subject="slice:orders", summary="", changes=())
     for kind, role in itertools.product(ActorKind, Role):

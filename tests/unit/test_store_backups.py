@@ -77,6 +77,7 @@ class Backups:
 @asynccontextmanager
 async def backups_in(root: Path) -> AsyncIterator[Backups]:
     found = Backups(root)
+    await found.hand.people()
     listener = await serve_unix(found.socket, Handlers(streams={ow.SNAPSHOT: found.send}))
     try:
         yield found
@@ -115,6 +116,7 @@ async def test_one_that_ended_early_is_no_snapshot(tmp_path: Path) -> None:
 
 async def test_a_store_that_does_not_answer_is_said_so(tmp_path: Path) -> None:
     at = Backups(tmp_path)
+    await at.hand.people()
     await at.want()
     (failed,) = await at.look()
     assert failed.state == "failed"
@@ -123,6 +125,7 @@ async def test_a_store_that_does_not_answer_is_said_so(tmp_path: Path) -> None:
 
 async def test_there_is_one_at_a_time(tmp_path: Path) -> None:
     at = Backups(tmp_path)
+    await at.hand.people()
     await at.want()
     refused = await at.want()
     assert isinstance(refused, Refused)

@@ -125,7 +125,7 @@ async def test_a_command_that_is_too_large_is_refused_before_it_is_logged(tmp_pa
         with pytest.raises(RemoteFault, match=r"a command of 98\d+ bytes; the limit is 1310720") as refused:
             await connection.call(w.COMMAND, c.encode(c.Envelope(c.Txn((), puts))))
         assert refused.value.code == "too_large"
-        assert "several transactions" in refused.value.remedy
+        assert "keys or transactions" in refused.value.remedy
         assert engine.log.last_index == before
         await connection.close()
 
