@@ -219,6 +219,7 @@ async def test_the_audit_tells_who_asked_under_which_request(api: ApiOnHand) -> 
     assert (line.fields["actor"], line.fields["status"]) == ("anna", 200)
 
 
+@pytest.mark.slow
 async def test_the_export_holds_sealed_segments_and_all_of_it_verifies(api: ApiOnHand) -> None:
     fence = api.hand.fence()
     assert fence is not None
