@@ -28,8 +28,10 @@ from runtime.cluster.ports import ports_of
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 RPS = 200.0
-LOST_MAX = 2  # requests that were on the killed process's own connections at that moment
-NODE_LOST_MAX = 14  # with a node go those on all its connections: a third of 200 a second, 0.2 s long on a busy machine
+LOST_MAX = 2  # requests that a worker, which answers in a moment, had at the very moment
+GATEWAY_LOST_MAX = (
+    14  # with a gateway, or its node, go those on all its connections: 67 a second, 0.2 s on a busy machine
+)
 JSON = [("content-type", "application/json")]
 SEED = int(os.environ.get("AETHER_TEST_SEED", "1"))
 
@@ -64,10 +66,10 @@ async def under_load(forge: Forge, command: str) -> LoadReport:
     return generator.report
 
 
-def only_lost_connections(report: LoadReport) -> bool:
+def only_lost_connections(report: LoadReport, most: int) -> bool:
     """Whether nothing failed but what was on its way through the killed process itself."""
     known = {"connection_reset", "connection_closed", "http_502 connection_lost", "http_503 connection_lost"}
-    return report.failed <= LOST_MAX and set(report.causes) <= known
+    return report.failed <= most and set(report.causes) <= known
 
 
 def listening(pids: tuple[int, ...]) -> set[int]:
@@ -123,7 +125,8 @@ async def test_a_request_id_comes_back_and_an_unknown_path_is_a_problem(forge: F
 async def test_killing_a_process_of_the_leader_goes_unnoticed(forge: Forge, log: Path, kind: str) -> None:
     """A gateway takes what is on its own connections with it, and nothing else is lost."""
     report = await under_load(forge, f"kill {kind}")
-    assert only_lost_connections(report), "\n".join(report.lines())
+    most = GATEWAY_LOST_MAX if kind == "gateway" else LOST_MAX
+    assert only_lost_connections(report, most), "\n".join(report.lines())
     assert executed_twice(log) == {}
 
 
@@ -132,7 +135,7 @@ async def test_killing_nodes_goes_unnoticed_and_nothing_runs_twice(forge: Forge,
     links = Mix(tuple(await links_mix(forge)))
     result = await kill_rounds(forge, log, links, seed=SEED, rounds=1, rps=RPS)
     assert not result.unexplained, "\n".join(result.lines())
-    assert result.load.failed <= 2 * NODE_LOST_MAX, "\n".join(result.lines())
+    assert result.load.failed <= 2 * GATEWAY_LOST_MAX, "\n".join(result.lines())
     assert result.twice == {}
     assert executed(log) > 0
 
