@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import anyio
 import anyio.to_thread
-import uvicorn
 
 from agent_api.control_api.ports import ApiParts
 from runtime.cluster.identity import Listen
+from runtime.gateway.lean_uvicorn import Config, Server
 from runtime.gateway.server import bind
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ async def serve_api(parts: ApiParts, listen: Listen) -> None:
     """Until it is cancelled. Who connects before FastAPI is there waits for it."""
     listener = bind(listen.host, listen.api)
     api, http = await anyio.to_thread.run_sync(lambda: _opened(parts))
-    config = uvicorn.Config(
+    config = Config(
         api.app,
         http=http,
         loop="none",
@@ -58,7 +58,7 @@ def _opened(parts: ApiParts) -> tuple[ControlApi, type]:
     return ControlApi(parts), BoundedProtocol
 
 
-class _ApiServer(uvicorn.Server):
+class _ApiServer(Server):
     """uvicorn without its own signal handling: the process has its own."""
 
     @contextlib.contextmanager

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import runtime.gateway.lean_uvicorn  # noqa: F401  before uvicorn's parts, which would execute the package
+
+# isort: split
 import traceback
 from asyncio import get_running_loop
 from typing import Final

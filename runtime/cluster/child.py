@@ -9,10 +9,9 @@ import os
 import signal
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from runtime.cluster.parentage import die_with_parent, start_ticks
 
@@ -30,9 +29,9 @@ class ChildState(StrEnum):
     STOPPED = "stopped"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChildSpec:
-    """`restart` False: it runs once. `note` is kept for who asked, unread."""
+class ChildSpec(NamedTuple):
+    """`restart` False: it runs once. `note` is kept for who asked, unread. A tuple, since `dataclasses` would cost the
+    supervisor 1.5 MB."""
 
     id: str
     kind: str  # store, control, gateway, zygote, worker
@@ -43,23 +42,31 @@ class ChildSpec:
     note: str = ""
 
 
-@dataclass(slots=True, kw_only=True)
 class Child:
     """`pid` is 0 while no process runs. `adopted` ones were started by somebody else and never restart here."""
 
-    spec: ChildSpec
-    state: ChildState = ChildState.STOPPED
-    pid: int = 0
-    start_ticks: int = 0
-    restarts: int = 0
-    failures: int = 0
-    started_at_s: float = 0.0
-    due_at_s: float = 0.0  # next start, or the SIGKILL of one that does not stop
-    last_exit: str = ""
-    last_status: int | None = None  # exit code, or minus the signal; None if unknown
-    adopted: bool = False
-    again: bool = False  # start at once when it has stopped
-    waiters: list[int] = field(default_factory=list)  # connections that wait for its end
+    def __init__(
+        self,
+        spec: ChildSpec,
+        *,
+        state: ChildState = ChildState.STOPPED,
+        pid: int = 0,
+        start_ticks: int = 0,
+        adopted: bool = False,
+    ) -> None:
+        self.spec = spec
+        self.state = state
+        self.pid = pid
+        self.start_ticks = start_ticks
+        self.adopted = adopted
+        self.restarts = 0
+        self.failures = 0
+        self.started_at_s = 0.0
+        self.due_at_s = 0.0  # next start, or the SIGKILL of one that does not stop
+        self.last_exit = ""
+        self.last_status: int | None = None  # exit code, or minus the signal; None if unknown
+        self.again = False  # start at once when it has stopped
+        self.waiters: list[int] = []  # connections that wait for its end
 
     def describe(self) -> dict[str, object]:
         """As `list` answers it."""

@@ -6,17 +6,15 @@ Standard library only: the supervisor imports it.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 SOCKET_PATH_BYTES_MAX: Final = 99  # sun_path holds 108; a margin so that a longer worker id cannot break a node
 _LONGEST_SOCKET_NAME: Final = 40
 
 
-@dataclass(frozen=True, slots=True)
-class NodeLayout:
-    """Paths of one node. Creates nothing by itself."""
+class NodeLayout(NamedTuple):
+    """Paths of one node. Creates nothing by itself. A tuple, since `dataclasses` would cost the supervisor 1.5 MB."""
 
     data: Path
 

@@ -9,12 +9,11 @@ import socket
 from collections.abc import Iterator
 from typing import Final, cast
 
-import uvicorn
-
 from runtime.errors import RuntimeFault
 from runtime.gateway.asgi import AsgiApp
 from runtime.gateway.connection import HttpConnection
 from runtime.gateway.front import Front
+from runtime.gateway.lean_uvicorn import Config, Server
 from runtime.gateway.tasks import Tasks
 
 BACKLOG: Final = 1_024  # connections the kernel holds while the loop is busy: about a second at 1,000 a second
@@ -47,10 +46,10 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-class _Server(uvicorn.Server):
+class _Server(Server):
     """uvicorn's server without what the embedding process does itself: signals, ticks and the drain."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: Config) -> None:
         super().__init__(config)
         self.began = asyncio.Event()
         self.ending = asyncio.Event()
@@ -78,7 +77,7 @@ class HttpServer:
     """Serves a Front on one socket until it is drained or stopped."""
 
     def __init__(self, front: Front, listener: socket.socket) -> None:
-        config = uvicorn.Config(
+        config = Config(
             AsgiApp(front),
             http=HttpConnection,
             ws="none",

@@ -22,7 +22,7 @@ print(json.dumps(sorted(name for name in names if not name.startswith("_"))))
 OURS: Final = {"runtime", "infra", "controllers", "playbooks", "evals", "llm_layer", "agent_api"}
 
 WIRE: Final = {"msgspec", "uvloop"}
-HTTP: Final = WIRE | {"uvicorn", "httptools", "click", "h11"}
+HTTP: Final = WIRE | {"uvicorn", "httptools"}
 ANYIO: Final = {"anyio", "sniffio", "idna"}
 FASTAPI: Final = {
     "fastapi",
