@@ -21,7 +21,7 @@ PORTS: Final = 60  # the guides' nodes listen on 7400 to 7459
 
 def run_guide(name: str, directory: Path) -> str:
     """What the commands printed. Fails with the last of it where one of them failed."""
-    base = _free_base()
+    base = free_base()
     blocks = re.findall(r"^```sh\n(.*?)^```", (GUIDES / name).read_text(), re.MULTILINE | re.DOTALL)
     script = "set -euo pipefail\n" + "\n".join(blocks)
     script = re.sub(r"127\.0\.0\.1:74(\d\d)", lambda match: f"127.0.0.1:{base + int(match[1])}", script)
@@ -51,7 +51,7 @@ def ended_nodes(directory: Path) -> Iterator[Path]:
     shutil.rmtree(directory, ignore_errors=True)
 
 
-def _free_base() -> int:
+def free_base() -> int:
     """The first of as many free ports in a row as the guides use."""
     for base in range(17_400, 60_000, PORTS):
         try:

@@ -12,8 +12,8 @@ from typing import Final
 
 import pytest
 
-from tests.cluster.test_first_cluster_guide import free_base
 from tests.consensus.etcd_server import EtcdServer
+from tests.guide_script import free_base
 
 TIMEOUT_S: Final = 60.0
 SCRIPT: Final = """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Iterable
 from itertools import groupby
 from typing import Final
@@ -24,6 +25,7 @@ from runtime.consensus.store import KeyValue, Revision, WatchBatch, WatchEvent
 
 PAGE_KEYS: Final = 500  # 500 x 64 KiB stays below what one answer may weigh
 AGAIN_S: Final = 0.2
+END_S: Final = 1.0
 HAS_LEADER: Final = (
     ("hasleader", "true"),
 )  # etcd ends a watch of this kind at a member that is cut off from the others
@@ -104,16 +106,24 @@ class Mirror:
         create = pb.WatchCreateRequest(
             key=self._names.root, range_end=end_of(self._names.root), start_revision=self.machine.revision + 1
         )
-        async for answer in self._channel.watch.Watch(
-            _kept_open(pb.WatchRequest(create_request=create)), metadata=HAS_LEADER
-        ):
-            if answer.canceled:
-                self._loaded = answer.compact_revision == 0  # else what is missing is gone: read all again
-                raise e.StoreUnavailable(f"etcd ended the watch: {answer.cancel_reason or 'history is gone'}")
-            for revision, events in groupby(answer.events, key=lambda event: int(event.kv.mod_revision)):
-                self._apply(revision, events)
-            if answer.events:
-                self.changes.fire()
+        over = asyncio.Event()
+        requests = _kept_open(pb.WatchRequest(create_request=create), over)
+        call = self._channel.watch.Watch(requests, metadata=HAS_LEADER)
+        try:
+            async for answer in call:
+                self._take(answer)
+        finally:
+            over.set()
+            await _ended(call)
+
+    def _take(self, answer: pb.WatchResponse) -> None:
+        if answer.canceled:
+            self._loaded = answer.compact_revision == 0  # else what is missing is gone: read all again
+            raise e.StoreUnavailable(f"etcd ended the watch: {answer.cancel_reason or 'history is gone'}")
+        for revision, events in groupby(answer.events, key=lambda event: int(event.kv.mod_revision)):
+            self._apply(revision, events)
+        if answer.events:
+            self.changes.fire()
 
     def _apply(self, revision: int, events: Iterable[kv_pb2.Event]) -> None:
         machine, batch, replaced_bytes = self.machine, list[WatchEvent](), 0
@@ -138,7 +148,15 @@ class Mirror:
             self.machine.keys.forget((event.item.key for event in batch.events), batch.revision)
 
 
-async def _kept_open(request: pb.WatchRequest) -> AsyncIterator[pb.WatchRequest]:
-    """A stream that ends would end the watch."""
+async def _ended(call: grpc.aio.StreamStreamCall[pb.WatchRequest, pb.WatchResponse]) -> None:
+    """A call that is merely dropped goes on in gRPC's own queue, and outlives the loop."""
+    call.cancel()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(END_S):
+            await call.code()
+
+
+async def _kept_open(request: pb.WatchRequest, over: asyncio.Event) -> AsyncIterator[pb.WatchRequest]:
+    """A stream that ends would end the watch. gRPC itself forgets to end it where the call failed."""
     yield request
-    await asyncio.get_running_loop().create_future()
+    await over.wait()
