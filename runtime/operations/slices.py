@@ -179,13 +179,13 @@ def plan_weights(state: PlanState, request: WeightsRequest) -> Plan | Refusal:
         f"{version} {before[version]} -> {weight}" for version, weight in sorted(request.weights.items())
     )
     return Plan(
-        operation="slice.set-weights",
+        operation="slice.set-routing-weights",
         subject=subject(request),
         summary=f"{request.slice}: weights {shares}",
         changes=tuple(changes),
         reads=state.reads,
         blast=BlastRadius(dependants=state.topology().dependants(request.slice)),
-        inverse=Call(operation="slice.set-weights", request={"slice": request.slice, "weights": {**before}}),
+        inverse=Call(operation="slice.set-routing-weights", request={"slice": request.slice, "weights": {**before}}),
         result={"slice": request.slice, "weights": {**request.weights}},
     )
 
@@ -280,7 +280,7 @@ OPERATIONS: Final = (
         risk=Risk.MEDIUM,
     ),
     _change(
-        "slice.set-weights",
+        "slice.set-routing-weights",
         "Change how calls are shared among the versions of a slice.",
         WeightsRequest,
         Route(method="PUT", path="/v1/slices/{slice}/weights"),

@@ -74,7 +74,7 @@ SAMPLES: dict[str, tuple[dict[str, Any], tuple[Call, ...]]] = {  # request, and 
     "slice.restart": (ORDERS, ()),
     "slice.scale": ({**ORDERS, "instances": 6}, ()),
     "slice.set-bounds": ({**ORDERS, "min": 1, "max": 9}, ()),
-    "slice.set-weights": ({**ORDERS, "weights": {"1": 50}}, ()),
+    "slice.set-routing-weights": ({**ORDERS, "weights": {"1": 50}}, ()),
     "store.snapshot": ({}, ()),
 }
 ALONE = (keys.CONTENT_PINS,)  # comes and goes with a record that is compared

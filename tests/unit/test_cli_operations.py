@@ -99,7 +99,7 @@ def test_a_change_takes_its_words_in_place_and_tells_how_to_undo_it(serve: Serve
 
 def test_pairs_become_an_object(serve: Serve) -> None:
     api = serve(applied())
-    assert main(["slice", "set-weights", "orders", "1.0.0=90", "1.1.0=10"]) == 0
+    assert main(["slice", "set-routing-weights", "orders", "1.0.0=90", "1.1.0=10"]) == 0
     assert api.asked[0].document == {"weights": {"1.0.0": 90, "1.1.0": 10}}
 
 
@@ -172,7 +172,7 @@ def test_a_refusal_is_one_sentence_and_what_to_do(serve: Serve, capsys: Capture)
         (["slise", "list"], "slice"),
         (["slice", "scael", "orders", "5"], "scale"),
         (["slice", "scale", "orders", "five"], "int"),
-        (["slice", "set-weights", "orders", "ninety"], "KEY=VALUE"),
+        (["slice", "set-routing-weights", "orders", "ninety"], "KEY=VALUE"),
     ],
 )
 def test_wrong_words_end_with_2_and_name_what_is_near(words: list[str], hint: str, capsys: Capture) -> None:

@@ -506,7 +506,7 @@ async def test_a_record_says_who_what_why_on_what_and_when(gate: GateOnHand) -> 
 
 async def test_a_huge_refused_request_is_told_by_its_size(gate: GateOnHand) -> None:
     request = {"slice": "orders", "weights": {f"v{number}" * 20: number for number in range(4_000)}}
-    refused = await gate.gate.submit(Submission(operation="slice.set-weights", request=request, actor=ANNA))
+    refused = await gate.gate.submit(Submission(operation="slice.set-routing-weights", request=request, actor=ANNA))
     assert isinstance(refused, Refused)
     (record,) = await records(gate)
     assert record.request["slice"] == "orders"
