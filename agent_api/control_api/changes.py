@@ -76,10 +76,13 @@ class ProposedAnswer(Proposed, frozen=True, kw_only=True, tag_field="outcome", t
     """The change waits for people."""
 
 
-ANSWERS: Final = (
-    Told(status=200, says="Applied, or planned for a dry run.", model=AppliedAnswer | PlannedAnswer),
-    Told(status=202, says="Waits for approval.", model=ProposedAnswer, headers=("Location",)),
-)
+WAITS: Final = Told(status=202, says="Waits for approval.", model=ProposedAnswer, headers=("Location",))
+MADE: Final = AppliedAnswer | PlannedAnswer
+
+
+def told_of(result: type[msgspec.Struct] | None) -> tuple[Told, ...]:
+    """What changes with that result answer; None where it can be any change's."""
+    return (Told(status=200, says="Applied, or planned for a dry run.", model=MADE, result=result), WAITS)
 
 
 class Changes:
@@ -110,7 +113,7 @@ class Changes:
             body=operation.request,
             takes=(JSON, TOML) if takes_toml else (JSON,),
             headers=HEADERS,
-            answers=ANSWERS,
+            answers=told_of(operation.result),
             errors=(*operation.errors, *ERRORS),
         )
 

@@ -8,7 +8,7 @@ import msgspec
 from fastapi import Request, Response
 from msgspec import Meta
 
-from agent_api.control_api.changes import ANSWERS, ERRORS, HEADERS, Changes, ChangeWords, answer, trace_id
+from agent_api.control_api.changes import ERRORS, HEADERS, Changes, ChangeWords, answer, told_of, trace_id
 from agent_api.control_api.decoding import body_of, converted, json_object, words_of
 from agent_api.control_api.door import caller_of
 from agent_api.control_api.endpoint import Endpoint, Handler, NoWords, Told
@@ -58,7 +58,7 @@ class Deciding:
                 words=ChangeWords,
                 body=Reason,
                 headers=HEADERS,
-                answers=ANSWERS,
+                answers=told_of(None),
                 errors=("proposal_not_found", "proposal_ended", "out_of_bounds", *ERRORS),
             ),
         ]

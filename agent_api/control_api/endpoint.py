@@ -35,11 +35,13 @@ class Answered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """One answer that is no problem. `model` is None where the media type alone says what it is."""
+    """One answer that is no problem. `model` is None where the media type alone says what it is. `result` is what the
+    model's member of that name holds, where it says more than the model does."""
 
     status: int
     says: str
     model: object = None
+    result: type[msgspec.Struct] | None = None
     media: tuple[str, ...] = (JSON,)
     headers: tuple[str, ...] = ()
 

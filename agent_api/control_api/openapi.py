@@ -128,7 +128,7 @@ def document(endpoints: Sequence[Endpoint]) -> Document:
 def _kinds(endpoints: Iterable[Endpoint]) -> list[Any]:
     found: dict[int, Any] = {id(kind): kind for kind in (Problem, AsOf)}
     for each in endpoints:
-        models = [told.model for told in each.answers if told.model is not None]
+        models = [model for told in each.answers for model in (told.model, told.result) if model is not None]
         for model in (each.words, each.body, *models):
             kind = model.result if isinstance(model, Answered) else model
             if kind is not None:
@@ -220,7 +220,11 @@ def _content(told: Told, media: str, by_kind: dict[int, Document]) -> Document:
         return {"schema": {"type": "object"}}
     if isinstance(told.model, Answered):
         return {"schema": {"allOf": [by_kind[id(AsOf)], by_kind[id(told.model.result)]]}}
-    return {"schema": by_kind[id(told.model)]}
+    schema = by_kind[id(told.model)]
+    if told.result is None:
+        return {"schema": schema}
+    result = {"type": "object", "properties": {"result": by_kind[id(told.result)]}}
+    return {"schema": {"allOf": [schema, result]}}
 
 
 def _problems(endpoint: Endpoint) -> Document:

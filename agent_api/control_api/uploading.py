@@ -9,7 +9,7 @@ from fastapi import Request, Response
 from msgspec import Meta
 from starlette.requests import ClientDisconnect
 
-from agent_api.control_api.changes import ANSWERS, ERRORS, HEADERS, AppliedAnswer, Changes, ChangeWords
+from agent_api.control_api.changes import ERRORS, HEADERS, AppliedAnswer, Changes, ChangeWords, told_of
 from agent_api.control_api.decoding import words_of
 from agent_api.control_api.endpoint import BYTES, Endpoint, Told
 from agent_api.control_api.ports import ApiParts
@@ -31,7 +31,7 @@ class Uploads:
     def endpoints(self) -> list[Endpoint]:
         """Who may not upload is sent away before any bytes are read."""
         operation = self._parts.catalogue.change(UPLOAD)
-        told = Told(status=201, says="It is kept.", model=AppliedAnswer)
+        told = Told(status=201, says="It is kept.", model=AppliedAnswer, result=operation.result)
         return [
             Endpoint(
                 name=operation.name,
@@ -43,7 +43,7 @@ class Uploads:
                 words=UploadWords,
                 takes=(BYTES,),
                 headers=HEADERS,
-                answers=(told, *ANSWERS),
+                answers=(told, *told_of(operation.result)),
                 errors=(
                     *operation.errors,
                     *ERRORS,

@@ -9,9 +9,9 @@ from msgspec import Meta
 
 from controllers.gate.errors import PolicyInvalid
 from controllers.gate.policy import TEXT_BYTES_MAX, default_text, parse_policy
-from runtime.operations import subjects
+from runtime.operations import results, subjects
 from runtime.operations.actor import Role
-from runtime.operations.operation import Change, Effect, Request, Risk, Route
+from runtime.operations.operation import Change, Effect, Request, Result, Risk, Route
 from runtime.operations.plan import Call, Json, KeyChange, Plan, Refusal
 from runtime.operations.refusals import subject_unknown
 from runtime.operations.state import PlanState
@@ -136,6 +136,7 @@ def _change(
     name: str,
     summary: str,
     request: type[Request],
+    result: type[Result],
     route: Route,
     plan: Callable[..., Plan | Refusal],
     *,
@@ -147,6 +148,7 @@ def _change(
         name=name,
         summary=summary,
         request=request,
+        result=result,
         route=route,
         role=Role.OPERATOR,
         risk=risk,
@@ -163,6 +165,7 @@ OPERATIONS: Final = (
         name="policy.set",
         summary="Replace the gate's policy.",
         request=PolicyRequest,
+        result=results.PolicySet,
         route=Route(method="PUT", path="/v1/policy"),
         role=Role.ADMIN,
         risk=Risk.CRITICAL,
@@ -175,6 +178,7 @@ OPERATIONS: Final = (
         name="policy.reset",
         summary="Take the gate's policy back to the default.",
         request=ResetRequest,
+        result=results.PolicySet,
         route=Route(method="DELETE", path="/v1/policy"),
         role=Role.ADMIN,
         risk=Risk.CRITICAL,
@@ -186,6 +190,7 @@ OPERATIONS: Final = (
         "freeze.set",
         "Hold changes back: what would be done at once then needs approvals.",
         FreezeRequest,
+        results.SubjectMarked,
         Route(method="PUT", path="/v1/freezes/{subject}"),
         _begins("freeze.set", "freeze.lift", keys.FREEZES, "changes of {subject} are frozen"),
     ),
@@ -193,6 +198,7 @@ OPERATIONS: Final = (
         "freeze.lift",
         "Hold changes back no more.",
         SubjectRequest,
+        results.SubjectUnmarked,
         Route(method="DELETE", path="/v1/freezes/{subject}"),
         _ends(
             "freeze.lift",
@@ -208,6 +214,7 @@ OPERATIONS: Final = (
         "incident.open",
         "Say that something goes wrong at a subject; its changes then need more consent.",
         FreezeRequest,
+        results.SubjectMarked,
         Route(method="PUT", path="/v1/incidents/{subject}"),
         _begins("incident.open", "incident.close", keys.INCIDENTS, "an incident is open at {subject}"),
     ),
@@ -215,6 +222,7 @@ OPERATIONS: Final = (
         "incident.close",
         "Say that an incident is over.",
         SubjectRequest,
+        results.SubjectUnmarked,
         Route(method="DELETE", path="/v1/incidents/{subject}"),
         _ends(
             "incident.close", "incident.open", keys.INCIDENTS, "the incident at {subject} is over", "incident_not_found"

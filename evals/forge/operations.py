@@ -13,7 +13,7 @@ from runtime.operations.actor import Role
 from runtime.operations.catalogue import Catalogue, OperationUnknown
 from runtime.operations.dispatch import Applied, Outcome, Planned, PlanView, Refused, Submission
 from runtime.operations.fields import NodeField
-from runtime.operations.operation import Change, Effect, Request, Risk, Route
+from runtime.operations.operation import Change, Effect, Request, Result, Risk, Route
 from runtime.operations.plan import BlastRadius, Plan
 from runtime.operations.state import PlanState
 
@@ -60,6 +60,10 @@ def _command(request: Request, verb: str) -> str:
             return verb
 
 
+class ChaosDone(Result, frozen=True, kw_only=True):
+    said: Annotated[str, Meta(description="What happened, in words.")] = ""
+
+
 def _chaos(verb: str, summary: str, request: type[Request]) -> Change[Request]:
     """Its plan changes no key: what it breaks are processes and links, which no store knows of."""
     name = f"chaos.{verb}"
@@ -77,6 +81,7 @@ def _chaos(verb: str, summary: str, request: type[Request]) -> Change[Request]:
         name=name,
         summary=summary,
         request=request,
+        result=ChaosDone,
         route=Route(method="POST", path=f"/forge/chaos/{verb}"),
         role=Role.ADMIN,
         risk=Risk.CRITICAL,

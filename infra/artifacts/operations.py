@@ -7,7 +7,7 @@ from typing import Annotated, Final
 from msgspec import Meta
 
 from runtime.content.port import pin_key
-from runtime.operations import subjects
+from runtime.operations import results, subjects
 from runtime.operations.actor import Role
 from runtime.operations.catalogue import nearest
 from runtime.operations.fields import ArtifactField
@@ -107,6 +107,7 @@ OPERATIONS: Final = (
         name="artifact.upload",
         summary="Keep an artifact that `aether build` made.",
         request=UploadRequest,
+        result=results.ArtifactKept,
         route=Route(method="POST", path="/v1/artifacts"),
         role=Role.OPERATOR,
         risk=Risk.LOW,
@@ -120,6 +121,7 @@ OPERATIONS: Final = (
         name="artifact.delete",
         summary="Forget an artifact that nothing runs.",
         request=DeleteRequest,
+        result=results.ArtifactDeleted,
         route=Route(method="DELETE", path="/v1/artifacts/{name}/{version}"),
         role=Role.OPERATOR,
         risk=Risk.MEDIUM,

@@ -9,7 +9,7 @@ from msgspec import Meta
 from runtime.deployment.blueprint import check_against, check_still_met, parse
 from runtime.deployment.errors import BlueprintInvalid, DeploymentFault
 from runtime.names import BlueprintId
-from runtime.operations import subjects
+from runtime.operations import results, subjects
 from runtime.operations.actor import Role
 from runtime.operations.fields import BlueprintField
 from runtime.operations.operation import Change, Convergence, Effect, Request, Risk, Route
@@ -228,6 +228,7 @@ OPERATIONS: Final = (
         name="blueprint.apply",
         summary="Make the cluster as a blueprint says.",
         request=ApplyRequest,
+        result=results.BlueprintApplied,
         route=Route(method="PUT", path="/v1/blueprints/{blueprint}"),
         role=Role.OPERATOR,
         risk=Risk.MEDIUM,
@@ -241,6 +242,7 @@ OPERATIONS: Final = (
         name="blueprint.delete",
         summary="Stop everything that a blueprint deploys, and forget it.",
         request=DeleteRequest,
+        result=results.BlueprintDeleted,
         route=Route(method="DELETE", path="/v1/blueprints/{blueprint}"),
         role=Role.OPERATOR,
         risk=Risk.HIGH,

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from runtime.names import NodeId
-from runtime.operations import subjects
+from runtime.operations import results, subjects
 from runtime.operations.actor import Role
 from runtime.operations.fields import InstancesField, NodeField, SliceField
 from runtime.operations.operation import Change, Convergence, Effect, Request, Risk, Route, always_converged
@@ -195,6 +195,7 @@ def _change(
         name=f"node.{verb}",
         summary=summary,
         request=NodeRequest,
+        result=results.NodeForgotten if verb == "forget" else results.NodeMarked,
         route=Route(method=method, path=path),  # type: ignore[arg-type]  # the two above
         role=role,
         risk=risk,
@@ -251,6 +252,7 @@ OPERATIONS: Final = (
         name="instance.kill",
         summary="Start one instance anew.",
         request=KillRequest,
+        result=results.InstanceKilled,
         route=Route(method="POST", path="/v1/nodes/{node}/instances/{slice}/{number}/kill"),
         role=Role.OPERATOR,
         risk=Risk.LOW,

@@ -70,6 +70,7 @@ class Change(Generic[RequestT]):
     name: str
     summary: str
     request: type[RequestT]
+    result: type[Result]
     route: Route
     role: Role
     risk: Risk

@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from runtime.operations import subjects
+from runtime.operations import results, subjects
 from runtime.operations.actor import Role
 from runtime.operations.catalogue import nearest
 from runtime.operations.operation import Change, Effect, Request, Risk, Route
@@ -297,6 +297,7 @@ OPERATIONS: Final = (
         name="principal.set",
         summary="Say who may speak to the cluster, and what they may do.",
         request=SetPrincipalRequest,
+        result=results.PrincipalSet,
         route=Route(method="PUT", path="/v1/principals/{id}"),
         role=Role.ADMIN,
         risk=Risk.CRITICAL,
@@ -309,6 +310,7 @@ OPERATIONS: Final = (
         name="principal.remove",
         summary="Let somebody speak to the cluster no more.",
         request=PrincipalRequest,
+        result=results.PrincipalRemoved,
         route=Route(method="DELETE", path="/v1/principals/{id}"),
         role=Role.ADMIN,
         risk=Risk.CRITICAL,
@@ -321,6 +323,7 @@ OPERATIONS: Final = (
         name="key.create",
         summary="Give a principal an API key; it is shown once. To rotate one: create another, then revoke it.",
         request=CreateKeyRequest,
+        result=results.KeyCreated,
         route=Route(method="POST", path="/v1/principals/{principal}/keys"),
         role=Role.ADMIN,
         risk=Risk.CRITICAL,
@@ -333,6 +336,7 @@ OPERATIONS: Final = (
         name="key.revoke",
         summary="End an API key at once.",
         request=RevokeKeyRequest,
+        result=results.KeyRevoked,
         route=Route(method="DELETE", path="/v1/keys/{id}"),
         role=Role.ADMIN,
         risk=Risk.CRITICAL,

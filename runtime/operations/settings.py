@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from runtime.config.effective import scope_of
 from runtime.config.settings import SettingInvalid, SettingUnknown, checked, find_setting
-from runtime.operations import subjects
+from runtime.operations import results, subjects
 from runtime.operations.actor import Role
 from runtime.operations.fields import MetricField, NodeField, SliceField
 from runtime.operations.operation import Change, Effect, Request, Risk, Route
@@ -179,6 +179,7 @@ OPERATIONS: Final = (
         name="config.set",
         summary="Change a setting of the cluster or of one node.",
         request=SetRequest,
+        result=results.SettingSet,
         route=Route(method="PUT", path="/v1/config/{name}"),
         role=Role.ADMIN,
         risk=Risk.MEDIUM,
@@ -191,6 +192,7 @@ OPERATIONS: Final = (
         name="config.unset",
         summary="Take a setting back to what the nodes' files or the defaults say.",
         request=UnsetRequest,
+        result=results.SettingUnset,
         route=Route(method="DELETE", path="/v1/config/{name}"),
         role=Role.ADMIN,
         risk=Risk.MEDIUM,
@@ -203,6 +205,7 @@ OPERATIONS: Final = (
         name="log-level.set",
         summary="Change at once what is logged.",
         request=LevelRequest,
+        result=results.SettingSet,
         route=Route(method="PUT", path="/v1/log-level"),
         role=Role.OPERATOR,
         risk=Risk.LOW,
@@ -215,6 +218,7 @@ OPERATIONS: Final = (
         name="alert.set-threshold",
         summary="Say at which value of a slice's metric an alert begins.",
         request=ThresholdRequest,
+        result=results.ThresholdSet,
         route=Route(method="PUT", path="/v1/alerts/{slice}/{metric}"),
         role=Role.OPERATOR,
         risk=Risk.LOW,
@@ -227,6 +231,7 @@ OPERATIONS: Final = (
         name="alert.clear-threshold",
         summary="Raise no alert for a slice's metric any more.",
         request=ClearRequest,
+        result=results.ThresholdCleared,
         route=Route(method="DELETE", path="/v1/alerts/{slice}/{metric}"),
         role=Role.OPERATOR,
         risk=Risk.LOW,

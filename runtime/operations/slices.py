@@ -9,10 +9,10 @@ import msgspec
 from msgspec import Meta
 
 from runtime.names import SliceName, Version
-from runtime.operations import subjects
+from runtime.operations import results, subjects
 from runtime.operations.actor import Role
 from runtime.operations.fields import InstancesField, SliceField, VersionField
-from runtime.operations.operation import Change, Convergence, Effect, Request, Risk, Route, always_converged
+from runtime.operations.operation import Change, Convergence, Effect, Request, Result, Risk, Route, always_converged
 from runtime.operations.plan import BlastRadius, Call, KeyChange, Plan, Refusal
 from runtime.operations.refusals import slice_unknown, version_ambiguous
 from runtime.operations.state import PlanState
@@ -231,6 +231,7 @@ def _change(
     name: str,
     summary: str,
     request: type[Request],
+    result: type[Result],
     route: Route,
     plan: Callable[..., Plan | Refusal],
     *,
@@ -242,6 +243,7 @@ def _change(
         name=name,
         summary=summary,
         request=request,
+        result=result,
         route=route,
         role=Role.OPERATOR,
         risk=risk,
@@ -258,6 +260,7 @@ OPERATIONS: Final = (
         "slice.scale",
         "Change how many instances of a slice are wanted.",
         ScaleRequest,
+        results.SliceScaled,
         Route(method="PUT", path="/v1/slices/{slice}/scale"),
         plan_scale,
         converged=scaled,
@@ -266,6 +269,7 @@ OPERATIONS: Final = (
         "slice.restart",
         "Start all instances of a slice anew, a few at a time.",
         RestartRequest,
+        results.SliceRestarted,
         Route(method="POST", path="/v1/slices/{slice}/restart"),
         plan_restart,
         effect=Effect.ONCE,
@@ -275,6 +279,7 @@ OPERATIONS: Final = (
         "slice.set-bounds",
         "Change how few and how many instances a slice may have.",
         BoundsRequest,
+        results.BoundsSet,
         Route(method="PUT", path="/v1/slices/{slice}/bounds"),
         plan_bounds,
         risk=Risk.MEDIUM,
@@ -283,6 +288,7 @@ OPERATIONS: Final = (
         "slice.set-routing-weights",
         "Change how calls are shared among the versions of a slice.",
         WeightsRequest,
+        results.WeightsSet,
         Route(method="PUT", path="/v1/slices/{slice}/weights"),
         plan_weights,
         risk=Risk.MEDIUM,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from runtime.operations import subjects
+from runtime.operations import results, subjects
 from runtime.operations.actor import Role
 from runtime.operations.operation import Change, Convergence, Effect, Request, Risk, Route
 from runtime.operations.plan import KeyChange, Plan, Refusal
@@ -57,6 +57,7 @@ OPERATIONS: Final = (
         name="store.snapshot",
         summary="Keep a snapshot of the store as content, on several nodes.",
         request=SnapshotRequest,
+        result=results.SnapshotWanted,
         route=Route(method="POST", path="/v1/store/snapshots"),
         role=Role.OPERATOR,
         risk=Risk.LOW,

@@ -138,7 +138,8 @@ async def test_a_plan_is_pure_and_compares_every_key_that_it_changes(name: str) 
     for each in plan.changes:
         item = hand.state.get(each.key)
         assert each.before == (item.value if item is not None else None)
-    assert msgspec.json.encode(plan.result)
+    told = msgspec.convert(plan.result, operation.result)
+    assert plan.result.keys() <= set(operation.result.__struct_fields__), told
 
 
 @pytest.mark.parametrize("name", SAMPLES)

@@ -28,7 +28,7 @@ class OperationAnswers:
     async def show(self, request: OperationRequest, _actor: Actor) -> OperationShown:
         """Raises OperationUnknown."""
         operation = self._catalogue.find(request.name)
-        result = {} if isinstance(operation, Change) else msgspec.json.schema(operation.result)
+        result = msgspec.json.schema(operation.result)
         return OperationShown(
             operation=_row(operation),
             request_schema=msgspec.json.schema(operation.request),

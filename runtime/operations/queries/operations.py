@@ -45,7 +45,9 @@ class OperationShown(Result, frozen=True, kw_only=True):
 
     operation: OperationRow
     request_schema: dict[str, Json]
-    result_schema: Annotated[dict[str, Json], Meta(description="Of a query's answer; empty for changes.")]
+    result_schema: Annotated[
+        dict[str, Json], Meta(description="Of a query's answer, or of what a change answers once it is made.")
+    ]
 
 
 QUERIES: Final = (
