@@ -37,7 +37,10 @@ HEADERS: Final[dict[str, tuple[dict[str, object], str]]] = {
     ),
     "If-Match": ({"type": "string", "pattern": r'^("\d{1,18}"|\*)$'}, "Only if the subject has not changed since."),
     "If-None-Match": ({"type": "string"}, "304 if the answer would be the same."),
-    "Prefer": ({"type": "string", "pattern": r"^wait=\d{1,6}$"}, "Seconds to wait until the change has taken hold."),
+    "Prefer": (  # what is not understood is ignored: RFC 7240
+        {"type": "string", "examples": ["wait=30"]},
+        "wait=N: seconds to wait until the change has taken hold.",
+    ),
     "Last-Event-ID": ({"type": "string", "pattern": r"^\d{1,18}\.\d{1,9}$"}, "Go on behind that event, at any node."),
 }
 _ANSWERED: Final = {

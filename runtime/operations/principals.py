@@ -304,7 +304,7 @@ OPERATIONS: Final = (
         effect=Effect.IDEMPOTENT,
         subject=of_principal,
         plan=plan_set,
-        errors=("oidc_subject_taken", "last_admin"),
+        errors=(_UNKNOWN, "oidc_subject_taken", "last_admin"),
     ),
     Change(
         name="principal.remove",
