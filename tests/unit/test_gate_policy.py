@@ -113,7 +113,10 @@ actors = st.one_of(
 )
 operations = st.builds(
     lambda risk, role: SCALE.__class__(
-        **{name: getattr(SCALE, name) for name in ("name", "summary", "request", "route", "effect", "subject", "plan")},
+        **{
+            name: getattr(SCALE, name)
+            for name in ("name", "summary", "request", "result", "route", "effect", "subject", "plan")
+        },
         risk=risk,
         role=role,
     ),
