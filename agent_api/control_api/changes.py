@@ -9,7 +9,7 @@ import msgspec
 from fastapi import Request, Response
 from msgspec import Meta
 
-from agent_api.control_api.conditional import if_match_of, wait_of
+from agent_api.control_api.conditional import idempotency_key_of, if_match_of, wait_of
 from agent_api.control_api.decoding import body_of, converted, json_object, text_of, words_of
 from agent_api.control_api.door import caller_of
 from agent_api.control_api.endpoint import JSON, TOML, Endpoint, Told
@@ -140,7 +140,7 @@ class Changes:
                 request=given,
                 actor=caller_of(request).actor,
                 reason=words.reason or reason,
-                idempotency_key=request.headers.get("idempotency-key", ""),
+                idempotency_key=idempotency_key_of(request),
                 dry_run=words.dry_run,
                 propose=words.propose,
                 break_glass=words.break_glass,

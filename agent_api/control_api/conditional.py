@@ -1,4 +1,4 @@
-"""Conditions on requests: ETag and If-None-Match of reads, If-Match of changes, Prefer: wait."""
+"""Conditions on requests: ETag and If-None-Match of reads, If-Match, keys of repeats and Prefer of changes."""
 
 from __future__ import annotations
 
@@ -26,13 +26,21 @@ def is_known(request: Request, etag: str) -> bool:
 
 def if_match_of(request: Request) -> int:
     """The revision since which the subject must not have changed; 0 for whatever it is. Raises RequestInvalid."""
-    text = request.headers.get("if-match", "").strip()
-    if text in ("", "*"):
+    text = request.headers.get("if-match", "*").strip()
+    if text == "*":
         return 0
     found = _REVISION.fullmatch(text)
     if found is None:
         raise RequestInvalid(f'If-Match is the ETag of a read, as in "1204", not {text[:40]!r}')
     return int(found[1])
+
+
+def idempotency_key_of(request: Request) -> str:
+    """Empty where none was sent. An empty one protects nothing, and who sent it thinks that it does: RequestInvalid."""
+    text = request.headers.get("idempotency-key")
+    if text is not None and not text.strip():
+        raise RequestInvalid("Idempotency-Key is empty; send a fresh one with each change, or none")
+    return text or ""
 
 
 def wait_of(request: Request) -> int | None:

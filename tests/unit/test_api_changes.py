@@ -121,6 +121,14 @@ async def test_an_answer_is_made_once_for_each_state(api: ApiOnHand, monkeypatch
             assert (row["wanted"], len(made)) == (wanted, times)
 
 
+@pytest.mark.parametrize("header", ["idempotency-key", "if-match"])
+async def test_an_empty_condition_is_refused_and_nothing_is_changed(api: ApiOnHand, header: str) -> None:
+    """Who sends it believes that it protects."""
+    refused = await api.ask("anna", "PUT", SCALE, json={"instances": 6}, headers={header: ""})
+    assert (refused.status_code, refused.json()["code"]) == (422, "request_invalid")
+    assert (await api.ask("anna", "PUT", f"{SCALE}?dry_run=true", json={"instances": 6})).json()["diff"]
+
+
 async def test_the_same_idempotency_key_gets_the_first_answer_at_another_node(api: ApiOnHand) -> None:
     headers = {"idempotency-key": "k1"}
     first = (await api.ask("anna", "PUT", SCALE, json={"instances": 6}, headers=headers)).json()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections import deque
 from typing import Final
 
@@ -58,16 +59,16 @@ class Thresholds:
         return max(1, seen.current + change)
 
 
-class Planned:
+class Planned(ABC):
     """A plan of rates by the minute, and a simple reaction below it: what differs is who makes the plan."""
 
     def __init__(self, past: Past) -> None:
         self._past = past
         self._recent: deque[int] = deque(maxlen=HOLD_S)
 
+    @abstractmethod
     def rates(self, minute: int) -> tuple[float, float]:
         """The highest rate of the next two minutes and of the next five, as of the end of the minute before."""
-        raise NotImplementedError
 
     def wanted(self, seen: Seen) -> int:
         service = self._past.service
