@@ -142,6 +142,7 @@ async def serve(parts: Parts) -> None:
     )
     local = await serve_unix(parts.layout.socket("gateway"), verbs(parts, gateway))
     parts.recorder.vitals.connections = lambda: len(parts.http.connections)
+    parts.recorder.waiting = parts.router.waiting.counts
     parts.tasks.every(LOG_FLUSH_S, parts.log.flush)
     parts.tasks.start(watch_vitals(parts.recorder.vitals, each_second=parts.spans.tick), "vitals")
     parts.log.info("gateway_started", pid=os.getpid(), http=f"{listen.host}:{listen.http}", peer=peers.address)
@@ -169,7 +170,9 @@ def verbs(parts: Parts, gateway: Gateway) -> Handlers:
         """Counts only: the process's own figures are in the other report."""
         whole = parts.host_recorder.report("inline")
         return msgspec.msgpack.encode(
-            ProcessReport(process=whole.process, boot=whole.boot, pid=whole.pid, methods=whole.methods)
+            ProcessReport(
+                process=whole.process, boot=whole.boot, pid=whole.pid, methods=whole.methods, hosted=whole.hosted
+            )
         )
 
     async def stats(call: IncomingCall) -> bytes:

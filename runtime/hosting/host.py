@@ -40,6 +40,7 @@ from runtime.sdk.reading import DependencyReading, SliceReading
 from runtime.sdk.services import Caller, ServiceFactory, ServiceRequest
 from runtime.state.values import Phase
 from runtime.telemetry.recorder import Recorder
+from runtime.telemetry.report import HostedLoad
 from runtime.telemetry.spans import SLOW_US, SpanWriter
 
 INSTANCES_MAX: Final = 1_024
@@ -76,6 +77,7 @@ class Host:
         self._by_target: dict[str, list[ServedMethod]] = {}
         self._by_artifact: dict[tuple[str, str], list[ServedMethod]] = {}
         self._turn = 0
+        recorder.hosted = self.loads
 
     # The life of instances.
 
@@ -143,6 +145,17 @@ class Host:
 
     async def instances(self) -> tuple[HostedInstance, ...]:
         return (*(instance.state() for instance in self._instances.values()), *self._failed.values())
+
+    def loads(self) -> tuple[HostedLoad, ...]:
+        """What the active instances do now, by slice and version."""
+        active: dict[tuple[str, str], list[Instance]] = {}
+        for instance in self._instances.values():
+            if instance.phase is Phase.ACTIVE:
+                active.setdefault((instance.settings.slice, instance.settings.version), []).append(instance)
+        return tuple(
+            HostedLoad(*key, len(each), sum(one.in_progress for one in each), sum(one.limit for one in each))
+            for key, each in active.items()
+        )
 
     async def stop_all(self, *, drain_ms: int) -> None:
         """For the process's end: deactivates what is active, all at once."""

@@ -44,3 +44,7 @@ class WaitingRoom:
             leave()
 
         return called_off
+
+    def counts(self) -> dict[str, int]:
+        """How many wait, by slice."""
+        return dict(self._waiting)

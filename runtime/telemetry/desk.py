@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeVar
@@ -19,9 +19,11 @@ from runtime.invocation.connection import Connection
 from runtime.invocation.errors import CallFault
 from runtime.invocation.incoming import Handlers, IncomingCall
 from runtime.names import NodeId
-from runtime.telemetry import lines, picture, windows
+from runtime.telemetry import figures, lines, picture, windows
 from runtime.telemetry.exposition import Exposition
 from runtime.telemetry.fact_log import FactLog
+from runtime.telemetry.facts import Fact
+from runtime.telemetry.meter import NodeMeter
 from runtime.telemetry.report import ProcessReport
 
 ASK_S: Final = 2.0  # a node that does not answer within this is named as silent
@@ -49,6 +51,16 @@ class DiskRing:
 
     def prune(self) -> int:
         return lines.prune(self.directory, bytes_max=self.bytes_max, age_s_max=self.age_s_max)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClosedSecond:
+    """One second of the cluster as this node knows it. `nodes` are those heard of lately: what others did is not in
+    `slices`."""
+
+    at_s: int
+    slices: Mapping[str, figures.SliceFigures]
+    nodes: tuple[figures.NodeFigures, ...]
 
 
 class TelemetryDesk:
@@ -85,10 +97,11 @@ class TelemetryDesk:
         self._connect = connect
         self._is_leader = is_leader
         self._clock = clock
-        self._meter = picture.NodeMeter(node)
+        self._meter = NodeMeter(node)
         self._picture = picture.ClusterPicture()
-        self._own = picture.NodeFigures(node=node, at_s=0)
+        self._own = figures.NodeFigures(node=node, at_s=0)
         self._facts = FactLog()
+        self._listeners: list[Callable[[ClosedSecond], None]] = []
         self._exposition = Exposition(lambda: self._meter.reports, lambda: self._store_now)
 
     # -- running -------------------------------------------------------------------------------------------------------
@@ -100,6 +113,10 @@ class TelemetryDesk:
             LINES["logs"]: lambda call: self._lines_asked("logs", call),
             LINES["traces"]: lambda call: self._lines_asked("traces", call),
         }
+
+    def on_second(self, listener: Callable[[ClosedSecond], None]) -> None:
+        """Calls it with every second from now on; it must be quick and raise nothing."""
+        self._listeners.append(listener)
 
     async def run(self) -> None:
         async with anyio.create_task_group() as tasks:
@@ -121,10 +138,12 @@ class TelemetryDesk:
             await anyio.sleep(1.0 - self._clock.unix_ms() % 1_000 / 1_000)
             reports = await self._reports()
             self._own = self._meter.take(reports, self._instances(), now_s)
-            self._picture.take(self._own)
+            self._picture.take(self._own, now_s)
             if self._is_leader():
                 await self._exchange(now_s)
-            self._picture.close_second(now_s)
+            slices = self._picture.close_second(now_s)
+            for listener in self._listeners:
+                listener(ClosedSecond(at_s=now_s, slices=slices, nodes=self._picture.nodes(now_s)))
 
     async def _follow_store(self) -> None:
         while True:
@@ -133,13 +152,13 @@ class TelemetryDesk:
 
     async def _exchange(self, now_s: int) -> None:
         """The leader shows every node the whole picture and gets that node's figures back."""
-        payload = picture.encode(self._picture.nodes(now_s))
+        payload = figures.encode(self._picture.nodes(now_s))
 
         async def ask(node: NodeId) -> None:
             try:
                 connection = await self._connect(node)
                 raw = await connection.call(PING, payload, deadline_s=PING_S)
-                self._picture.take(picture.decode_figures(raw))
+                self._picture.take(figures.decode_figures(raw), now_s)
             except (CallFault, msgspec.DecodeError):
                 return  # its figures go stale, and the picture leaves them out
 
@@ -149,10 +168,11 @@ class TelemetryDesk:
                     tasks.start_soon(ask, node)
 
     async def _pinged(self, call: IncomingCall) -> bytes:
-        for figures in picture.decode_picture(call.payload):
-            if figures.node != self._node:
-                self._picture.take(figures)
-        return picture.encode(self._own)
+        now_s = self._now_s()
+        for other in figures.decode_picture(call.payload):
+            if other.node != self._node:
+                self._picture.take(other, now_s)
+        return figures.encode(self._own)
 
     async def _prune(self) -> None:
         while True:
@@ -184,7 +204,7 @@ class TelemetryDesk:
         known = [copy for copy in found if copy is not None]
         if not known:
             return None
-        heard = {figures.node for figures in self._picture.nodes(self._now_s())}
+        heard = {each.node for each in self._picture.nodes(self._now_s())}
         window = windows.merged(known)
         return {
             "slice": slice_name,
@@ -195,12 +215,16 @@ class TelemetryDesk:
 
     async def _window_asked(self, call: IncomingCall) -> bytes:
         own = self._picture.window(call.payload.decode("utf-8", "replace"))
-        return picture.encode(own.copy() if own is not None else None)
+        return figures.encode(own.copy() if own is not None else None)
 
     def facts(self, after: str, limit: int) -> dict[str, object]:
         """`complete` is false when facts behind `after` are gone here: read the state anew then."""
         events = [msgspec.to_builtins(fact) for fact in self._facts.after(after, limit)]
         return {"events": events, "complete": self._facts.is_complete_after(after)}
+
+    def new_facts(self) -> AsyncIterator[Fact]:
+        """What happens from now on; all that is known first, if this desk knows nothing yet."""
+        return self._facts.follow("")
 
     async def follow_facts(self, after: str) -> AsyncIterator[dict[str, object]]:
         async for fact in self._facts.follow(after):

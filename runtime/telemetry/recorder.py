@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final, Literal
 
 from runtime.telemetry.histogram import SUB_BITS, SUBS, VALUE_MAX
-from runtime.telemetry.report import MethodReport, ProcessReport
+from runtime.telemetry.report import HostedLoad, MethodReport, ProcessReport
 
 Outcome = Literal["ok", "error", "rejected"]
 METHODS_MAX: Final = 10_000  # slice, version and method names come from contracts, so this is never reached
@@ -59,6 +59,8 @@ class Recorder:
 
     def __init__(self) -> None:
         self.vitals = Vitals()
+        self.hosted: Callable[[], tuple[HostedLoad, ...]] = tuple
+        self.waiting: Callable[[], dict[str, int]] = dict
         self._boot = secrets.token_hex(8)
         self._methods: dict[tuple[str, str, str], MethodRecorder] = {}
 
@@ -86,6 +88,8 @@ class Recorder:
                 MethodReport(*key, each.ok, each.errors, each.rejected, each.sum_us, dict(each.buckets))
                 for key, each in self._methods.items()
             ),
+            hosted=self.hosted(),
+            waiting=self.waiting(),
         )
 
 

@@ -18,6 +18,16 @@ class MethodReport(msgspec.Struct, frozen=True, array_like=True):
     buckets: dict[int, int]
 
 
+class HostedLoad(msgspec.Struct, frozen=True, array_like=True):
+    """One slice version in a process, now: active instances, their calls in progress, and how many they take."""
+
+    slice: str
+    version: str
+    instances: int
+    in_progress: int
+    slots: int
+
+
 class ProcessReport(msgspec.Struct, frozen=True, kw_only=True):
     """`boot` differs with every start, so that a reader knows when counters began anew."""
 
@@ -30,3 +40,5 @@ class ProcessReport(msgspec.Struct, frozen=True, kw_only=True):
     gc_pause_ms: float = 0.0  # the worst in the last second
     connections: int = 0
     methods: tuple[MethodReport, ...] = ()
+    hosted: tuple[HostedLoad, ...] = ()
+    waiting: dict[str, int] = {}  # calls by slice that wait for an instance with room; of gateways

@@ -27,6 +27,7 @@ from runtime.sdk.services import ServiceRequest
 from runtime.sdk.testing import CollectedLog
 from runtime.state.values import Phase
 from runtime.telemetry.recorder import Recorder
+from runtime.telemetry.report import HostedLoad
 
 pytestmark = pytest.mark.anyio
 
@@ -331,6 +332,7 @@ async def test_a_full_instance_refuses_and_another_takes_the_call(hosted: Hosted
         await hosted.call("shop/size")
     await hosted.active("shop", 2)
     assert [await hosted.call("shop/size") for _ in range(3)] == [1, 1, 1]
+    assert hosted.host.loads() == (HostedLoad("shop", "1.0.0", 2, 2, 4),)
     for task in waiting:
         task.cancel()
     await asyncio.wait(waiting)

@@ -257,6 +257,7 @@ async def test_only_so_many_calls_of_a_slice_wait(monkeypatch: pytest.MonkeyPatc
     await asyncio.wait_for(stuck.came.acquire(), 5)
     assert isinstance(await asyncio.wait_for(refused, 5), NoInstance)
     assert not waits.done()
+    assert list(router.waiting.counts().values()) == [1]
     stuck.end_one(Outcome(b"one"))
     await asyncio.wait_for(stuck.came.acquire(), 5)
     stuck.end_one(Outcome(b"two"))
@@ -265,7 +266,7 @@ async def test_only_so_many_calls_of_a_slice_wait(monkeypatch: pytest.MonkeyPatc
     await asyncio.sleep(0)
     gives_up[1].cancel()
     await asyncio.sleep(0)
-    assert not router.waiting._waiting
+    assert not router.waiting.counts()
 
 
 @pytest.mark.anyio

@@ -35,7 +35,6 @@ from runtime.telemetry.fact_log import FactLog
 from runtime.telemetry.facts import facts_of, order_of
 from runtime.telemetry.histogram import Histogram, bucket_of, upper_bound
 from runtime.telemetry.log import Secret, open_log
-from runtime.telemetry.picture import ClusterPicture, NodeMeter
 from runtime.telemetry.recorder import Recorder
 from runtime.telemetry.segments import SegmentWriter
 from runtime.telemetry.spans import SpanWriter
@@ -331,45 +330,6 @@ def test_one_new_trace_in_a_hundred_is_sampled(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("runtime.invocation.context._Entropy.take", lambda _self, count: bytes([next(firsts)]) * count)
     sampled = sum(CallContext.root(0).sampled for _ in range(256))
     assert sampled / 256 == pytest.approx(0.01, abs=0.002)
-
-
-def test_cumulative_reports_become_the_figures_of_a_second_even_over_a_restart() -> None:
-    recorder, meter = Recorder(), NodeMeter("n1")
-    method = recorder.method("tea", "1", "brew")
-    for _ in range(5):
-        method.record(1_000, "ok")
-    meter.take((recorder.report("w-1"),), {"tea": 1}, 1)
-    method.record(2_000, "error")
-    second = meter.take((recorder.report("w-1"),), {"tea": 1}, 2)
-    assert (second.slices["tea"].calls, second.slices["tea"].errors) == (1, 1)
-    restarted = Recorder()
-    restarted.method("tea", "1", "brew").record(500, "ok")
-    third = meter.take((restarted.report("w-1"),), {"tea": 1}, 3)
-    assert third.slices["tea"].calls == 1
-
-
-def test_the_picture_merges_nodes_and_leaves_out_the_silent() -> None:
-    picture = ClusterPicture()
-    for name, at_s in (("n1", 100), ("n2", 100), ("n3", 80)):
-        recorder = Recorder()
-        recorder.method("tea", "1", "brew").record(1_000, "ok")
-        picture.take(NodeMeter(name).take((recorder.report("w"),), {"tea": 2}, at_s))
-    picture.close_second(101)
-    window = picture.window("tea")
-    assert window is not None
-    assert window.fine(1)["calls"] == [2.0]
-    assert window.fine(1)["instances"] == [4.0]
-    assert picture.window("coffee") is None
-
-
-def test_a_slice_that_is_long_gone_takes_no_memory() -> None:
-    picture, recorder = ClusterPicture(), Recorder()
-    picture.take(NodeMeter("n1").take((recorder.report("w"),), {"tea": 1}, 100))
-    picture.close_second(100)
-    picture.close_second(100 + WINDOW_S)
-    assert picture.window("tea") is not None
-    picture.close_second(101 + WINDOW_S)
-    assert picture.window("tea") is None
 
 
 def test_the_exposition_is_what_prometheus_reads() -> None:
