@@ -10,7 +10,7 @@ from fastapi import Request, Response
 from msgspec import Meta
 
 from agent_api.control_api.conditional import idempotency_key_of, if_match_of, wait_of
-from agent_api.control_api.decoding import body_of, converted, json_object, text_of, words_of
+from agent_api.control_api.decoding import body_of, converted, json_object, media_of, text_of, words_of
 from agent_api.control_api.door import caller_of
 from agent_api.control_api.endpoint import JSON, TOML, Endpoint, Told
 from agent_api.control_api.ports import ApiParts
@@ -198,7 +198,7 @@ def request_id() -> str:
 async def _members(operation: AnyChange, request: Request) -> dict[str, object]:
     """The request's members: of the path, and of the body (JSON, or a blueprint's TOML)."""
     raw = await body_of(request)
-    if raw and request.headers.get("content-type", "").startswith(TOML):
+    if raw and media_of(request) == TOML:
         members: dict[str, object] = {"source": text_of(raw)}
     else:
         members = json_object(raw)

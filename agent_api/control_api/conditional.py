@@ -10,7 +10,7 @@ from fastapi import Request
 from agent_api.control_api.problems import RequestInvalid
 
 WAIT_S_MAX: Final = 120
-_REVISION: Final = re.compile(r'(?:W/)?"?(\d{1,18})"?')
+_REVISION: Final = re.compile(r'(?:W/)?"?([1-9]\d{0,17})"?')
 _WAIT: Final = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})\"?(?:$|[,;\s])")
 
 

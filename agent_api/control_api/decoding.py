@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Final, TypeVar
 
@@ -11,7 +11,7 @@ import msgspec
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
-from agent_api.control_api.problems import ApiFault, BodyTooLarge, RequestInvalid
+from agent_api.control_api.problems import ApiFault, BodyTooLarge, MediaUnsupported, RequestInvalid
 from runtime.operations.catalogue import nearest
 
 BODY_BYTES_MAX: Final = 256 * 1024
@@ -20,6 +20,19 @@ NUMBER_MAX: Final = 2**63 - 1
 _UNKNOWN: Final = re.compile(r"unknown field `([^`]*)`")
 
 StructT = TypeVar("StructT", bound=msgspec.Struct)
+
+
+def check_media(request: Request, takes: Sequence[str]) -> None:
+    """Of a request with a body that says what it is. Raises MediaUnsupported."""
+    given = media_of(request)
+    has_body = "transfer-encoding" in request.headers or request.headers.get("content-length", "0") != "0"
+    if has_body and given and given not in takes:
+        raise MediaUnsupported(f"a body of {given[:80]!r} is not taken here, but {' or '.join(takes)}")
+
+
+def media_of(request: Request) -> str:
+    """Empty where nothing is said."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 async def body_of(request: Request, most: int = BODY_BYTES_MAX) -> bytes:
@@ -42,7 +55,7 @@ def json_object(raw: bytes) -> dict[str, object]:
         return {}
     try:
         found = msgspec.json.decode(raw, type=dict[str, object])
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RequestInvalid(f"the body is no JSON object: {_short(error)}") from error
     _check_within_limits(found)
     return found

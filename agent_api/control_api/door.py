@@ -8,6 +8,7 @@ from typing import Final
 
 from fastapi import Request, Response
 
+from agent_api.control_api.decoding import check_media
 from agent_api.control_api.endpoint import Endpoint, Handler
 from agent_api.control_api.lockout import Lockout
 from agent_api.control_api.problems import Forbidden, LockedOut, TooManyRequests, Unauthorized
@@ -66,6 +67,8 @@ class Door:
             caller = await self._caller(request)
             self._check(endpoint, request, caller)
             request.state.caller = caller
+            if endpoint.body is not None:
+                check_media(request, endpoint.takes)
             return await endpoint.handle(request)
 
         return endpoint.handle if endpoint.role is None else handle

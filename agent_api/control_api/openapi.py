@@ -35,7 +35,10 @@ HEADERS: Final[dict[str, tuple[dict[str, object], str]]] = {
         {"type": "string", "minLength": 1, "maxLength": 200},
         "The same key with the same request within a day gets the first answer again.",
     ),
-    "If-Match": ({"type": "string", "pattern": r'^("\d{1,18}"|\*)$'}, "Only if the subject has not changed since."),
+    "If-Match": (
+        {"type": "string", "pattern": r'^("[1-9]\d{0,17}"|\*)$'},
+        "Only if the subject has not changed since.",
+    ),
     "If-None-Match": ({"type": "string"}, "304 if the answer would be the same."),
     "Prefer": (  # what is not understood is ignored: RFC 7240
         {"type": "string", "examples": ["wait=30"]},
@@ -233,6 +236,8 @@ def _content(told: Told, media: str, by_kind: dict[int, Document]) -> Document:
 def _problems(endpoint: Endpoint) -> Document:
     """By status: which codes, with what each is."""
     codes = {*_ALWAYS, *endpoint.errors, *(_OF_GUARDED if endpoint.role is not None else ())}
+    if endpoint.body is not None:
+        codes.add("media_type_unsupported")
     by_status: dict[int, list[str]] = defaultdict(list)
     told = {answer.status for answer in endpoint.answers}
     for code in sorted(codes):

@@ -61,6 +61,7 @@ STATUS: Final = {
     "content_too_large": 413,
     "too_large": 413,
     "body_too_large": 413,
+    "media_type_unsupported": 415,
     "unauthorized": 401,
     "forbidden": 403,
     "csrf_missing": 403,
@@ -180,6 +181,11 @@ class ProposalUnknown(ApiFault):
 class ExplainRefused(ApiFault):
     code = "refused_by_policy"
     remedy = "Leave `as` out, or name a kind of actor."
+
+
+class MediaUnsupported(ApiFault):
+    code = "media_type_unsupported"
+    remedy = "Say what the body is: content-type."
 
 
 class BodyTooLarge(ApiFault):

@@ -105,13 +105,14 @@ class Queries:
             else:
                 asked = words_of(request, query.request, request.path_params)
             etag = self._etag(query)
-            if etag and is_known(request, etag):
-                return Response(status_code=304, headers={"etag": etag})
+            known = bool(etag) and is_known(request, etag)
+            if known and not request.path_params:
+                return _unchanged(etag)
             body = self._kept.find(query.name, asked)
             if body is None:
                 body = msgspec.json.encode(await ask(asked, caller_of(request).actor))
                 self._kept.keep(query.name, asked, body)
-            return self._told(body, etag)
+            return _unchanged(etag) if known else self._told(body, etag)  # what the path names is there
 
         of_state = query.name in OF_STATE
         told = Told(
@@ -155,3 +156,7 @@ class Queries:
         head = b'{"revision":%d,"stale":%b' % (cache.revision, b"true" if stale else b"false")
         raw = head + (b"," + body[1:] if len(body) > 2 else b"}")
         return Response(raw, headers={"etag": etag} if etag else None, media_type=JSON)
+
+
+def _unchanged(etag: str) -> Response:
+    return Response(status_code=304, headers={"etag": etag})

@@ -15,12 +15,15 @@ from agent_api.control_api.endpoint import BYTES, Endpoint, Told
 from agent_api.control_api.ports import ApiParts
 from agent_api.control_api.problems import ApiFault
 from runtime.names import Sha256
+from runtime.operations.fields import END
 
 UPLOAD: Final = "artifact.upload"
 
 
 class UploadWords(ChangeWords, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="Of the wheel; checked if given.")] | None = None
+    sha256: (
+        Annotated[str, Meta(pattern=rf"^[0-9a-f]{{64}}{END}", description="Of the wheel; checked if given.")] | None
+    ) = None
 
 
 class Uploads:

@@ -18,6 +18,7 @@ from runtime.consensus.errors import InvalidRequest, StoreFault, TooLarge
 from runtime.consensus.store import Compare, Delete, KeyValue, Operation, Put, Revision, absent, led_by, unchanged
 from runtime.operations.actor import Actor, ActorKind, Role
 from runtime.operations.dispatch import Guard
+from runtime.operations.fields import BOUND_MAX
 from runtime.operations.plan import Call, Plan, Refusal
 from runtime.operations.state import PlanState
 from runtime.state import keys
@@ -75,6 +76,8 @@ def guard_problem(guard: Guard | None) -> str:
         return ""
     if guard.metric not in METRICS:
         return f"a guard's metric is one of {', '.join(sorted(METRICS))}"
+    if not 0 <= guard.bound <= BOUND_MAX:
+        return f"a guard's bound is 0 to {BOUND_MAX}"
     return "" if 1 <= guard.window_s <= WINDOW_S_MAX else f"a guard's window is 1 to {WINDOW_S_MAX} s"
 
 

@@ -11,6 +11,7 @@ from controllers.gate.errors import PolicyInvalid
 from controllers.gate.policy import TEXT_BYTES_MAX, default_text, parse_policy
 from runtime.operations import results, subjects
 from runtime.operations.actor import Role
+from runtime.operations.fields import END
 from runtime.operations.operation import Change, Effect, Request, Result, Risk, Route
 from runtime.operations.plan import Call, Json, KeyChange, Plan, Refusal
 from runtime.operations.refusals import subject_unknown
@@ -20,7 +21,7 @@ from runtime.state import keys
 SubjectField = Annotated[
     str,
     Meta(
-        pattern=r"^(cluster|(slice|node|blueprint|artifact):[A-Za-z0-9._@-]+)$",
+        pattern=rf"^(cluster|(slice|node|blueprint|artifact):[A-Za-z0-9._@-]+){END}",
         max_length=120,
         description='"cluster", or what it is about, as "slice:orders" or "node:n1".',
     ),

@@ -94,6 +94,10 @@ def parse_policy(text: str) -> Policy:
         raise PolicyInvalid(f"no TOML: {error}") from error
     except msgspec.ValidationError as error:
         raise PolicyInvalid(str(error)) from error
+    except RecursionError as error:
+        raise PolicyInvalid("no TOML: nested too deeply") from error
+    except ValueError as error:  # from int(), which takes 4300 digits at most
+        raise PolicyInvalid("no TOML: a number is too long") from error
     _check(policy)
     return policy
 

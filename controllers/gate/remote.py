@@ -15,7 +15,7 @@ from controllers.gate.voting import Votes
 from runtime.consensus.errors import NoQuorum, NotLeader, StoreFault
 from runtime.consensus.store import Revision
 from runtime.invocation.connection import Connection
-from runtime.invocation.errors import CallFault
+from runtime.invocation.errors import CallFault, RemoteFault
 from runtime.invocation.incoming import Handlers, IncomingCall
 from runtime.names import NodeId
 from runtime.operations.actor import Actor
@@ -136,7 +136,7 @@ class GateLink:
 
     async def _asked_leader(self, question: Question) -> Answer:
         """Raises NoQuorum when nobody leads, NotLeader when the leader cannot be reached; nothing was done then, or it
-        was and an idempotency key gives the answer again."""
+        was and an idempotency key gives the answer again. RemoteFault for what nobody foresaw there."""
         leader = self._leader()
         if leader == self._node:
             return await self.answer(question)
@@ -145,6 +145,8 @@ class GateLink:
         try:
             connection = await self._connect(NodeId(leader))
             raw = await connection.call(ASK, msgspec.msgpack.encode(question), deadline_s=ASK_S)
+        except RemoteFault:
+            raise  # it was reached, and failed: another try would fare no better
         except CallFault as error:
             raise NotLeader(leader) from error
         return _answer.decode(raw)

@@ -6,7 +6,10 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
-NAME_PATTERN: Final = r"^[a-z]([a-z0-9-]*[a-z0-9])?$"
+END: Final = r"$(?!\n)"
+"""Ends a pattern: Python's `$` alone also fits in front of a line break at the end."""
+NAME_PATTERN: Final = rf"^[a-z]([a-z0-9-]*[a-z0-9])?{END}"
+BOUND_MAX: Final = 1_000_000_000  # of a metric: eleven days in ms; JSON could not keep an infinite one
 
 SliceField = Annotated[str, Meta(pattern=NAME_PATTERN, max_length=63, description="Name of a slice.")]
 NodeField = Annotated[str, Meta(pattern=NAME_PATTERN, max_length=63, description="Id of a node.")]
@@ -16,7 +19,7 @@ VersionField = Annotated[
 ]
 InstancesField = Annotated[int, Meta(ge=0, le=1_000, description="How many instances.")]
 ArtifactField = Annotated[
-    str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100, description="Name of an artifact.")
+    str, Meta(pattern=rf"^[A-Za-z0-9][A-Za-z0-9._-]*{END}", max_length=100, description="Name of an artifact.")
 ]
 CursorField = Annotated[str, Meta(max_length=400, description="`next` of the page before; empty for the first.")]
 LimitField = Annotated[int, Meta(ge=1, le=1_000, description="Most items of one page.")]

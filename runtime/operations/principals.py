@@ -10,6 +10,7 @@ from msgspec import Meta
 from runtime.operations import results, subjects
 from runtime.operations.actor import Role
 from runtime.operations.catalogue import nearest
+from runtime.operations.fields import END
 from runtime.operations.operation import Change, Effect, Request, Risk, Route
 from runtime.operations.plan import Call, Json, KeyChange, Plan, Refusal
 from runtime.operations.state import PlanState
@@ -31,13 +32,13 @@ KEYS_MAX: Final = 20  # of one principal: enough for a rotation of each of its u
 PrincipalField = Annotated[
     str,
     Meta(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]*$",
+        pattern=rf"^[A-Za-z0-9][A-Za-z0-9._@-]*{END}",
         max_length=64,
         description="Id of a principal, as anna or ci@shop.",
     ),
 ]
 SubjectsField = Annotated[
-    tuple[Annotated[str, Meta(pattern=r"^(slice|node|blueprint|artifact):[A-Za-z0-9._-]+$", max_length=120)], ...],
+    tuple[Annotated[str, Meta(pattern=rf"^(slice|node|blueprint|artifact):[A-Za-z0-9._-]+{END}", max_length=120)], ...],
     Meta(max_length=100),
 ]
 MadeField = Annotated[
@@ -82,7 +83,7 @@ class CreateKeyRequest(Request, frozen=True, kw_only=True):
     sha256: Annotated[
         str,
         Meta(
-            pattern=r"^([0-9a-f]{64})?$",
+            pattern=rf"^([0-9a-f]{{64}})?{END}",
             description="SHA-256 of a key that you made yourself (32 random bytes or more). If not given, one is made"
             " and shown in the answer, once.",
         ),
@@ -91,7 +92,9 @@ class CreateKeyRequest(Request, frozen=True, kw_only=True):
 
 
 class RevokeKeyRequest(Request, frozen=True, kw_only=True):
-    id: Annotated[str, Meta(pattern=rf"^[0-9a-f]{{{KEY_ID_CHARS}}}$", description="Id of a key, as key.list tells it.")]
+    id: Annotated[
+        str, Meta(pattern=rf"^[0-9a-f]{{{KEY_ID_CHARS}}}{END}", description="Id of a key, as key.list tells it.")
+    ]
 
 
 def of_principal(request: SetPrincipalRequest | PrincipalRequest) -> str:

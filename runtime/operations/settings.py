@@ -11,7 +11,7 @@ from runtime.config.effective import scope_of
 from runtime.config.settings import SettingInvalid, SettingUnknown, checked, find_setting
 from runtime.operations import results, subjects
 from runtime.operations.actor import Role
-from runtime.operations.fields import MetricField, NodeField, SliceField
+from runtime.operations.fields import BOUND_MAX, MetricField, NodeField, SliceField
 from runtime.operations.operation import Change, Effect, Request, Risk, Route
 from runtime.operations.plan import Call, Json, KeyChange, Plan, Refusal
 from runtime.operations.refusals import node_unknown, slice_unknown
@@ -46,7 +46,7 @@ class LevelRequest(Request, frozen=True, kw_only=True):
 class ThresholdRequest(Request, frozen=True, kw_only=True):
     slice: SliceField
     metric: MetricField
-    bound: Annotated[float, Meta(ge=0, description="An alert begins above it; in the metric's own unit.")]
+    bound: Annotated[float, Meta(ge=0, le=BOUND_MAX, description="An alert begins above it; in the metric's own unit.")]
     for_s: Annotated[
         int,
         Meta(ge=1, le=3_600, description="Seconds it must be above before an alert begins, and back before it ends."),

@@ -64,6 +64,10 @@ async def test_a_dry_run_plans_and_changes_nothing(api: ApiOnHand) -> None:
         (SCALE + "?guard=errors", {"json": {"instances": 6}}, "METRIC>BOUND@SECONDS"),
         ("/v1/nodes/n1/cordon?guard=errors_share>0.1@60", {}, "one slice"),
         ("/v1/slices/%00/scale", {"json": {"instances": 6}}, "slice"),
+        ("/v1/slices/orders%0A/scale", {"json": {"instances": 6}}, "slice"),
+        (SCALE, {"content": b'{"instances": 6, "version": "\xff"}'}, "no JSON object"),
+        (SCALE, {"json": {"instances": 6}, "headers": {"if-match": '"0"'}}, "If-Match"),
+        ("/v1/alerts/orders/p99_ms", {"json": {"bound": "inf"}}, "bound"),
     ],
 )
 async def test_what_is_malformed_is_refused_by_name_and_changes_nothing(
@@ -75,6 +79,28 @@ async def test_what_is_malformed_is_refused_by_name_and_changes_nothing(
     assert (answer.status_code, answer.json()["code"]) == (422, "request_invalid"), answer.text
     assert says in answer.json()["detail"]
     assert api.hand.state.revision == before
+
+
+@pytest.mark.parametrize(("media", "status"), [("text/xml", 415), ("application/toml", 415), ("Application/JSON", 200)])
+async def test_a_body_of_another_kind_is_refused_and_told_which_is_taken(
+    api: ApiOnHand, media: str, status: int
+) -> None:
+    """TOML taken for a member of a JSON request would be refused for a member that nobody sent."""
+    given = {"content": b'{"instances": 6}', "headers": {"content-type": media}}
+    answer = await api.ask("anna", "PUT", SCALE, **given)
+    assert answer.status_code == status
+    if status == 415:
+        assert answer.json()["code"] == "media_type_unsupported"
+        assert "application/json" in answer.json()["detail"]
+        assert api.hand.wanted() == 4
+
+
+async def test_nothing_that_does_not_exist_is_unchanged(api: ApiOnHand) -> None:
+    """Every answer's ETag is the revision: 304 of a name that is gone would keep it alive in who asks."""
+    known = {"headers": {"if-none-match": (await api.ask("vic", "GET", "/v1/slices")).headers["etag"]}}
+    assert (await api.ask("vic", "GET", "/v1/slices/orders", **known)).status_code == 304
+    assert (await api.ask("vic", "GET", "/v1/slices/odrers", **known)).status_code == 404
+    assert (await api.ask("vic", "GET", "/v1/slices/odrers", headers={"if-none-match": "*"})).status_code == 404
 
 
 async def test_a_body_that_is_too_large_is_refused_unread(api: ApiOnHand) -> None:

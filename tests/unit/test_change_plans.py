@@ -115,6 +115,24 @@ def planned(hand: GateOnHand, operation: AnyChange, request: dict[str, Any]) -> 
     return plan, state
 
 
+def bare(kind: msgspec.inspect.Type) -> msgspec.inspect.Type:
+    return bare(kind.type) if isinstance(kind, msgspec.inspect.Metadata) else kind
+
+
+def test_every_fraction_of_a_request_has_both_bounds() -> None:
+    """JSON keeps an infinite number as null: no list and no inverse can read that record again."""
+    fractions = [
+        (each.name, member.name, kind)
+        for each in CATALOGUE
+        for member in msgspec.inspect.type_info(each.request).fields
+        if isinstance(kind := bare(member.type), msgspec.inspect.FloatType)
+    ]
+    assert fractions
+    for operation, member, kind in fractions:
+        assert kind.ge is not None, (operation, member)
+        assert kind.le is not None, (operation, member)
+
+
 def test_every_change_has_a_sample() -> None:
     assert set(SAMPLES) == {each.name for each in CATALOGUE.changes()}
 

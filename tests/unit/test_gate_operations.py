@@ -48,6 +48,8 @@ async def test_a_policy_holds_from_the_next_decision_on_and_can_be_taken_back() 
         (("approvers = 2", "approvers = 1"), "g2.approvers"),
         (("version = 1", "version = "), "TOML"),
         (("[agents]", "[agent]"), "agent"),
+        (("version = 1", "version = " + "1" * 5_000), "too long"),
+        (("version = 1", "version = " + "[" * 5_000), "too deeply"),
     ],
 )
 async def test_a_policy_that_says_nonsense_never_holds(change: tuple[str, str], hint: str) -> None:
