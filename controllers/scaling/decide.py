@@ -1,66 +1,99 @@
-"""The decision of the layers below the model: a pure function, in production as in the simulator."""
+"""The decisions of the layers below the model, and the one they come to: pure, in production as in the simulator."""
 
 from __future__ import annotations
 
 import math
 from typing import Final
 
-from controllers.scaling.model import Because, Decision, ScalingPolicy, SliceSeen
+from controllers.scaling.arbitration import arbitrate
+from controllers.scaling.model import (
+    Because,
+    Decision,
+    Layer,
+    LayerDecision,
+    Opinion,
+    ScalingPolicy,
+    SliceSeen,
+    Surroundings,
+    at_quantile,
+)
 from controllers.scaling.tree import RuleTree
 
 LATENCY_SHARE: Final = 0.8  # of the SLO: beyond it, what waits counts as load
 CLEAR_S: Final = 15.0  # in which what waits should be done
-STEP_MIN: Final = 4
+NOTHING_AROUND: Final = Surroundings()
 
 
-def decide(policy: ScalingPolicy, tree: RuleTree, seen: SliceSeen, *, explain: bool = False) -> Decision:
+def decide(
+    policy: ScalingPolicy,
+    tree: RuleTree,
+    seen: SliceSeen,
+    around: Surroundings = NOTHING_AROUND,
+    *,
+    opinion: Opinion | None = None,
+    explain: bool = False,
+) -> Decision:
     """How many instances there should be, and why. Without metrics nothing changes."""
-    if seen.rate is None or not math.isfinite(seen.rate) or seen.rate < 0 or seen.rate_per_instance <= 0:
-        return Decision(wanted=seen.current, need=seen.current, because=(Because.NO_METRICS,))
+    if not can_judge(seen):
+        return arbitrate(policy, seen, around, ())
+    layers = [by_rules(policy, tree, seen, explain=explain)]
+    if seen.forecast is not None:
+        layers.append(by_forecast(policy, seen))
+    return arbitrate(policy, seen, around, tuple(layers), opinion)
+
+
+def can_judge(seen: SliceSeen) -> bool:
+    """Whether the metrics are there and make sense."""
+    known = seen.rate is not None and math.isfinite(seen.rate) and seen.rate >= 0
+    return known and math.isfinite(seen.rate_per_instance) and seen.rate_per_instance > 0
+
+
+def by_rules(policy: ScalingPolicy, tree: RuleTree, seen: SliceSeen, *, explain: bool = False) -> LayerDecision:
+    """Layer 1: the present rate times the multiple that the rules want to be ready for, or what waits."""
+    assert seen.rate is not None
+    carried = seen.rate_per_instance * policy.utilisation
     multiple = tree.multiple(seen.features) if seen.features else 1.0
-    needs = _needs(policy, seen, multiple)
-    need = max(1, *(count for count, _ in needs))
-    because = [why for count, why in needs if count == need][:1] or [Because.ENOUGH]
-    wanted, limits = _limited(policy, seen, need)
-    return Decision(
+    rate, because = seen.rate * multiple, Because.RULES
+    wanted = instances_for(rate, carried)
+    queued = instances_for(seen.rate + seen.waiting / CLEAR_S, carried)
+    late = seen.latency_p95_ms is not None and seen.latency_p95_ms > LATENCY_SHARE * policy.slo_p95_ms
+    if late and queued > wanted:
+        wanted, rate, because = queued, seen.rate + seen.waiting / CLEAR_S, Because.LATENCY
+    if wanted < 1:
+        wanted, because = _at_rest(policy, seen)
+    return LayerDecision(
+        layer=Layer.TREE,
         wanted=wanted,
-        need=need,
-        because=(*because, *limits),
+        because=because,
         multiple=multiple,
         path=tree.path(seen.features) if explain and seen.features else (),
+        rate=rate,
     )
 
 
-def _needs(policy: ScalingPolicy, seen: SliceSeen, multiple: float) -> list[tuple[int, Because]]:
-    """What each layer asks for."""
-    assert seen.rate is not None
-    carried = seen.rate_per_instance * policy.utilisation
-    found = [(_instances(seen.rate * multiple, carried), Because.RULES)]
-    if seen.latency_p95_ms is not None and seen.latency_p95_ms > LATENCY_SHARE * policy.slo_p95_ms:
-        found.append((_instances(seen.rate + seen.waiting / CLEAR_S, carried), Because.LATENCY))
-    if seen.forecast is not None:
-        planned = seen.rate_per_instance * policy.plan_utilisation
-        found.append((_instances(seen.forecast.p50, planned), Because.FORECAST))
-    return found
+def _at_rest(policy: ScalingPolicy, seen: SliceSeen) -> tuple[int, Because]:
+    """Without load: one instance, or none once nobody has called for long."""
+    if seen.waiting > 0:
+        return 1, Because.WAITING
+    return (0, Because.IDLE) if seen.least == 0 and seen.idle_s >= policy.idle_s else (1, Because.ENOUGH)
 
 
-def _limited(policy: ScalingPolicy, seen: SliceSeen, need: int) -> tuple[int, list[Because]]:
-    """Down only to what was needed lately and what the forecast keeps; in steps; within bounds."""
-    wanted, why = need, []
-    if need < seen.current:
-        later = 0
-        if seen.forecast is not None:
-            later = _instances(seen.forecast.later_p50, seen.rate_per_instance * policy.plan_utilisation)
-        wanted = min(seen.current, max(need, seen.held, later))
-        why += [Because.HELD] if wanted > need else []
-    largest = seen.current + max(STEP_MIN, math.floor(seen.current * policy.step_share))
-    smallest = seen.current - max(1, math.floor(seen.current * policy.shrink_share))
-    stepped = min(max(wanted, smallest), largest)
-    bounded = min(max(stepped, seen.least), seen.most)
-    why += [Because.STEP] if stepped != wanted else []
-    why += [Because.BOUNDS] if bounded != stepped else []
-    return bounded, why
+def by_forecast(policy: ScalingPolicy, seen: SliceSeen) -> LayerDecision:
+    """Layer 2: the rate that is planned for, ahead of a peak; and not fewer than the minutes after it need."""
+    assert seen.forecast is not None
+    carried = seen.rate_per_instance * policy.plan_utilisation
+    quantile = policy.planned_quantile
+    rate = at_quantile(seen.forecast.soon, quantile)
+    return LayerDecision(
+        layer=Layer.FORECAST,
+        wanted=instances_for(rate, carried),
+        keep=instances_for(at_quantile(seen.forecast.later, quantile), carried),
+        because=Because.FORECAST,
+        rate=rate,
+        quantile=quantile,
+    )
 
 
-def _instances(rate: float, carried: float) -> int:
+def instances_for(rate: float, carried: float) -> int:
+    """Fewest that carry the rate, at so much each."""
     return math.ceil(rate / carried - 1e-9)

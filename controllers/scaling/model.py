@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Final
+from itertools import pairwise
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
 
 HOLD_S_MAX: Final = 3_600
+QUANTILES: Final = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
+"""Of a forecast, in this order."""
 
 
 class ScalingPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -18,23 +21,47 @@ class ScalingPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """That instances may reach at the multiple of the rate that the rules want to be ready for."""
     plan_utilisation: Annotated[float, Meta(gt=0.0, lt=1.0)] = 0.75
     """That they may reach at a forecast rate."""
+    shortage_cost: Annotated[float, Meta(ge=1.0, le=1_000.0)] = 9.0
+    """What a missing instance costs, in idle ones: it chooses the quantile of the forecast that is planned for."""
     hold_s: Annotated[int, Meta(ge=0, le=HOLD_S_MAX)] = 60
     """For how long a need is remembered before instances go."""
+    cool_down_out_s: Annotated[int, Meta(ge=0, le=HOLD_S_MAX)] = 0
+    """Between a change and the next that adds instances."""
+    cool_down_in_s: Annotated[int, Meta(ge=0, le=HOLD_S_MAX)] = 0
+    """Between a change and the next that takes instances away."""
+    idle_s: Annotated[int, Meta(ge=10, le=24 * 3_600)] = 600
+    """Without a single call, before the last instance goes; only where the bounds allow none."""
     slo_p95_ms: Annotated[float, Meta(gt=0.0)] = 500.0
     step_share: Annotated[float, Meta(gt=0.0, le=10.0)] = 10.0
     """Most instances that come at once, as a part of those there are; always at least four."""
     shrink_share: Annotated[float, Meta(gt=0.0, le=1.0)] = 1.0
     """Most that go at once, as a part of those there are; always at least one."""
+    instance_hour_cost: Annotated[float, Meta(gt=0.0)] = 1.0
+    hour_cost_max: Annotated[float, Meta(gt=0.0)] | None = None
+    """What all instances of the slice may cost an hour, in the unit of `instance_hour_cost`; None is without limit."""
+
+    @property
+    def planned_quantile(self) -> float:
+        """Where one more instance costs as much as it saves (the newsvendor's critical ratio, Arrow et al. 1951)."""
+        return self.shortage_cost / (self.shortage_cost + 1.0)
 
 
 class Forecast(msgspec.Struct, frozen=True, kw_only=True):
-    """Rates ahead, requests a second: the highest of the next two minutes at three quantiles, and the median's highest
-    of the next five."""
+    """Rates ahead, requests a second, at each of QUANTILES: `soon` is the highest of the next two minutes, `later` of
+    the next five. Neither falls with the quantile."""
 
-    p50: float
-    p95: float
-    p99: float
-    later_p50: float
+    soon: tuple[float, ...]
+    later: tuple[float, ...]
+
+
+def at_quantile(values: tuple[float, ...], quantile: float) -> float:
+    """Between the two of QUANTILES that are nearest, in a straight line; beyond the ends, the end's own."""
+    if quantile <= QUANTILES[0]:
+        return values[0]
+    for (below, low), (above, high) in pairwise(zip(QUANTILES, values, strict=True)):
+        if quantile <= above:
+            return low + (high - low) * (quantile - below) / (above - below)
+    return values[-1]
 
 
 class SliceSeen(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,7 +78,9 @@ class SliceSeen(msgspec.Struct, frozen=True, kw_only=True):
     """What one instance carries when it is always busy, learnt."""
     latency_p95_ms: float | None = None
     waiting: float = 0.0
-    """Requests that wait."""
+    """Requests that wait, or were turned away in the last second."""
+    idle_s: float = 0.0
+    """Since the last call."""
     forecast: Forecast | None = None
     held: int = 0
     """The highest need of the last `hold_s` seconds."""
@@ -61,23 +90,111 @@ class SliceSeen(msgspec.Struct, frozen=True, kw_only=True):
         return self.serving + self.starting
 
 
+class Pin(msgspec.Struct, frozen=True, kw_only=True):
+    """A person's word: so many instances until then, whatever the layers say."""
+
+    instances: int
+    until_unix_ms: int
+    by: str
+    why: str = ""
+
+
+class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
+    """What bears on a slice beside its load, as of now. The defaults hold nothing back."""
+
+    paused: str = ""
+    """Why its scaling is off; empty while it is on."""
+    pin: Pin | None = None
+    """One that has not expired."""
+    frozen: str = ""
+    incident: str = ""
+    deploying: bool = False
+    """Instances of it start anew, or another version of it is on its way."""
+    overridden: Literal["", "out", "in"] = ""
+    """A person changed the number of instances a moment ago: to more, or to fewer."""
+    since_change_s: float | None = None
+    """Since its scaling last changed anything; None is not known, or never."""
+    budget: int | None = None
+    """Instances that may stop serving before `min_available` is reached."""
+    room: int | None = None
+    """Instances that its nodes can still take; None is without limit."""
+
+
+class Layer(StrEnum):
+    TREE = "tree"
+    FORECAST = "forecast"
+    REASONING = "reasoning"
+    GUARD = "guard"
+    """No layer: a guard rail decided, or a person."""
+
+
 class Because(StrEnum):
     NO_METRICS = "no_metrics"
     RULES = "rules"
     LATENCY = "latency"
+    WAITING = "waiting"
+    IDLE = "idle"
     FORECAST = "forecast"
+    REASONING = "reasoning"
+    ENOUGH = "enough"
     HELD = "held"
+    LATER = "later"
     BOUNDS = "bounds"
     STEP = "step"
-    ENOUGH = "enough"
+    PINNED = "pinned"
+    PAUSED = "paused"
+    FROZEN = "frozen"
+    INCIDENT = "incident"
+    DEPLOYING = "deploying"
+    OVERRIDDEN = "overridden"
+    COOL_DOWN = "cool_down"
+    BUDGET = "budget"
+    NODES_FULL = "nodes_full"
+    COST = "cost"
 
 
-class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """`wanted` instances; `need` is what the moment asks for, before holding and limits."""
+class LayerDecision(msgspec.Struct, frozen=True, kw_only=True):
+    """What one layer wants. It agrees to fewer instances down to `keep`."""
 
+    layer: Layer
     wanted: int
-    need: int
-    because: tuple[Because, ...]
+    keep: int = 0
+    because: Because
     multiple: float = 1.0
     path: tuple[str, ...] = ()
     """The rules' questions and answers."""
+    rate: float = 0.0
+    """That is planned for, requests a second."""
+    quantile: float | None = None
+
+
+class Choice(StrEnum):
+    """What the reasoning layer may choose among."""
+
+    TREE = "tree"
+    FORECAST = "forecast"
+    HOLD = "hold"
+    CUSTOM = "custom"
+
+
+class Opinion(msgspec.Struct, frozen=True, kw_only=True):
+    """The reasoning layer's answer. `instances` counts only with `custom`, which needs a reason too."""
+
+    choice: Choice
+    reason: str
+    instances: int = 0
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """`wanted` instances; `asked` is what the layers wanted before any guard rail, `need` what the moment asks for."""
+
+    wanted: int
+    need: int
+    asked: int
+    layer: Layer
+    because: tuple[Because, ...]
+    gate_class: int = 0
+    """At least this one: 1 where the reasoning layer came up with a number of its own."""
+    multiple: float = 1.0
+    path: tuple[str, ...] = ()
+    layers: tuple[LayerDecision, ...] = ()
