@@ -40,6 +40,8 @@ PREFIXES: Final = (
     keys.PROPOSALS,
     keys.PROPOSALS_LIVE,
     keys.PROPOSALS_OPEN,
+    keys.PROPOSALS_WHOLE,
+    keys.UNDO,
     keys.REVIEWS,
     keys.RECENT,
     keys.FREEZES,

@@ -17,6 +17,7 @@ from agent_api.control_api.problems import Declined, problem
 from controllers.gate.errors import ProposalEnded, ProposalNotFound
 from controllers.gate.proposals import REASON_CHARS_MAX, Proposal, ProposalState
 from controllers.gate.remote import VoteCast, Withdrawal
+from controllers.gate.uncut import WholeProposal, unpacked
 from runtime.operations.actor import Role
 from runtime.operations.catalogue import nearest
 from runtime.operations.dispatch import Refused
@@ -108,11 +109,12 @@ class Deciding:
         proposal = self._find(request.path_params["id"])
         if proposal.state is not ProposalState.APPLIED:
             raise ProposalEnded(f"proposal {proposal.id} is {proposal.state}: there is nothing to undo")
-        if proposal.inverse is None:
+        whole = self._whole(proposal.id)
+        if whole is None or whole.inverse is None:
             raise ProposalEnded(f"{proposal.call.operation} has no inverse: make the change that you want instead")
-        operation = self._parts.catalogue.change(proposal.inverse.operation)
+        operation = self._parts.catalogue.change(whole.inverse.operation)
         return await self._changes.submit(
-            request, operation, proposal.inverse.request, reason=reason or f"undoes {proposal.id}"
+            request, operation, whole.inverse.request, reason=reason or f"undoes {proposal.id}"
         )
 
     def _find(self, identity: str) -> Proposal:
@@ -123,6 +125,10 @@ class Deciding:
             known = [each.key.removeprefix(keys.PROPOSALS) for each in state.items(keys.PROPOSALS)]
             raise ProposalNotFound(f"there is no proposal {identity[:80]!r}{nearest(identity, known)}")
         return msgspec.json.decode(item.value, type=Proposal)
+
+    def _whole(self, identity: str) -> WholeProposal | None:
+        item = self._parts.view.cache.get(keys.proposal_whole(identity))
+        return unpacked(item.value, WholeProposal) if item is not None else None
 
 
 async def _reason(request: Request) -> str:

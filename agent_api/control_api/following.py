@@ -20,6 +20,7 @@ from runtime.consensus.errors import Compacted
 from runtime.consensus.store import KeyValue, Revision, WatchBatch
 from runtime.operations.actor import Role, at_least
 from runtime.operations.catalogue import nearest
+from runtime.operations.secrecy import may_hide, told_value
 from runtime.state import keys
 from runtime.telemetry.facts import order_of
 
@@ -129,7 +130,7 @@ class Following:
             yield chunk
 
     async def watch(self, request: Request) -> Response:
-        """Keys are told as they are in the store: `data` has key, revision and value."""
+        """Keys are told as they are in the store, but for what may be secret: `data` has key, revision and value."""
         words = words_of(request, LastId)
         prefix = str(request.path_params["prefix"])
         _check(prefix, caller_of(request).actor.role)
@@ -196,15 +197,15 @@ def _key_frames(batch: WatchBatch) -> Iterator[Frame]:
 
 
 def _row(item: KeyValue) -> dict[str, object]:
-    return {"key": item.key, "revision": int(item.mod_revision), "value": _value(item.value)}
+    return {"key": item.key, "revision": int(item.mod_revision), "value": _value(item.key, item.value)}
 
 
-def _value(raw: bytes) -> object:
+def _value(key: str, raw: bytes) -> object:
     try:
-        msgspec.json.decode(raw)
+        value = msgspec.json.decode(raw)
     except msgspec.DecodeError:
         return raw.decode("utf-8", "replace")
-    return msgspec.Raw(raw)
+    return told_value(key, value) if may_hide(key, raw) else msgspec.Raw(raw)
 
 
 def _kind_of(text: str) -> str:

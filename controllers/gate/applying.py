@@ -20,12 +20,14 @@ from controllers.gate.proposals import (
     shortened,
     valid_votes,
 )
+from controllers.gate.uncut import WholeProposal, unpacked
 from controllers.gate.writing import audit_of, compares, stored, turn_taken, writes, written
 from runtime.consensus.errors import InvalidRequest, NotLeader, StoreFault, TooLarge
 from runtime.consensus.store import Compare, Revision, absent, led_by, present, unchanged
 from runtime.operations.actor import Actor
 from runtime.operations.catalogue import OperationUnknown
 from runtime.operations.plan import Refusal, diff, shown
+from runtime.operations.secrecy import told_rows
 from runtime.operations.state import PlanState
 from runtime.state import keys
 
@@ -115,8 +117,12 @@ class Applier:
         if actor is None:
             words = f"{proposal.actor.id} is no principal any more"
             return await self._end(state, proposal, ProposalEvent.REFUSED, words, fence)
+        whole = _whole(state, proposal)
+        if whole is None:
+            words = "what it asked for cannot be read"
+            return await self._end(state, proposal, ProposalEvent.REFUSED, words, fence)
         try:
-            judged = self._desk.judge(state, proposal.call, actor, tainted=proposal.tainted, applying=proposal.id)
+            judged = self._desk.judge(state, whole.call, actor, tainted=proposal.tainted, applying=proposal.id)
         except OperationUnknown as error:
             return await self._end(state, proposal, ProposalEvent.REFUSED, str(error), fence)
         if isinstance(judged, Refusal):
@@ -127,7 +133,7 @@ class Applier:
             return await self._end(state, proposal, ProposalEvent.REFUSED, judged.verdict.reasons, fence)
         differs = _differs(proposal, judged)
         if differs:
-            now = shortened(shown(diff(judged.plan)))
+            now = shortened(shown(told_rows(diff(judged.plan))))
             return await self._end(state, proposal, ProposalEvent.CHANGED, differs, fence, changed_since=now)
         return await self._write(proposal, judged, actor, fence, int(state.revision))
 
@@ -194,6 +200,11 @@ class Applier:
         compare.append(absent(live) if event is ProposalEvent.EXPIRED else present(live))
         result = await self._desk.store.txn(compare, [*stored(ended), written(record)])
         return result.revision if result.succeeded else None
+
+
+def _whole(state: PlanState, proposal: Proposal) -> WholeProposal | None:
+    raw = state.value(keys.proposal_whole(proposal.id))
+    return unpacked(raw, WholeProposal) if raw is not None else None
 
 
 def _differs(proposal: Proposal, judged: Judged) -> str:

@@ -10,6 +10,7 @@ from runtime.consensus.errors import QuotaExceeded
 from runtime.consensus.store import Put, led_by
 from runtime.operations.actor import Actor
 from runtime.operations.dispatch import Submission
+from runtime.operations.plan import Call
 from runtime.state import keys
 from runtime.state.values import encode
 
@@ -27,7 +28,7 @@ async def note_refused(
         actor=submission.actor,
         operation=submission.operation[:80],
         subject=judged.plan.subject if judged is not None else "",
-        request=short(submission.request),
+        request=short(desk.told(Call(operation=submission.operation, request=submission.request)).request),
         summary=judged.plan.summary if judged is not None else "",
         reason=submission.reason,
         rule=why,

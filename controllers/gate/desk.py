@@ -27,9 +27,10 @@ from runtime.consensus.errors import NotLeader
 from runtime.consensus.store import Revision, Store
 from runtime.deployment.records import Snapshot
 from runtime.operations.actor import Actor, ActorKind
-from runtime.operations.catalogue import Catalogue
+from runtime.operations.catalogue import Catalogue, OperationUnknown
 from runtime.operations.operation import AnyChange, Request
 from runtime.operations.plan import Call, Plan, Refusal, effect_hash
+from runtime.operations.secrecy import told_request
 from runtime.operations.state import PlanState
 from runtime.security.principals import ADMIN, PrincipalRecord, actor_behind, bootstrap_admin, decode_principal
 from runtime.state import keys
@@ -53,6 +54,8 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict
     policy: Policy
     circumstances: Circumstances
+    undo: Call | None = None
+    """The plan's inverse, as it may be told."""
 
     def effect(self, approvers: Needs | None = None) -> str:
         """What an approval is bound to; `approvers`: of those, not of who would have to approve now."""
@@ -117,7 +120,22 @@ class GateDesk:
         circumstances = self._circumstances(state, operation, plan, actor, tainted=tainted, applying=applying)
         verdict = evaluate(policy, operation, plan, actor, circumstances)
         plan = msgspec.structs.replace(plan, reads=dict(state.reads))
-        return Judged(operation=operation, plan=plan, verdict=verdict, policy=policy, circumstances=circumstances)
+        return Judged(
+            operation=operation,
+            plan=plan,
+            verdict=verdict,
+            policy=policy,
+            circumstances=circumstances,
+            undo=self.told(plan.inverse) if plan.inverse is not None else None,
+        )
+
+    def told(self, call: Call) -> Call:
+        """A call without what may be secret. Of an operation that nobody knows, that is everything."""
+        try:
+            operation = self.catalogue.find(call.operation)
+        except OperationUnknown:
+            operation = None
+        return Call(operation=call.operation, request=told_request(operation, call.request))
 
     def policy(self, state: PlanState) -> Policy:
         """The one in force. One that cannot be read must neither stop everything nor let everything through."""

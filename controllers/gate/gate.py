@@ -18,14 +18,16 @@ from controllers.gate.guarding import armed
 from controllers.gate.leasing import TakenLeases
 from controllers.gate.proposals import PROPOSAL_BYTES_MAX, Proposal, shortened
 from controllers.gate.reviews import opened
+from controllers.gate.uncut import PACKED_BYTES_MAX, WholeProposal, packed
 from controllers.gate.verdict import Verdict
-from controllers.gate.writing import audit_of, compares, stored, turn_taken, writes, written
+from controllers.gate.writing import audit_of, compares, short, stored, turn_taken, writes, written
 from runtime.consensus.errors import LeaseNotFound
 from runtime.consensus.store import Operation, Put, Revision, absent
 from runtime.operations.actor import ActorKind, Role, at_least
 from runtime.operations.catalogue import OperationUnknown
 from runtime.operations.dispatch import Applied, Outcome, Planned, PlanView, Proposed, Refused, Submission
 from runtime.operations.plan import Call, Refusal, diff, shown
+from runtime.operations.secrecy import told_rows
 from runtime.operations.state import PlanState
 from runtime.state import keys
 from runtime.state.values import encode
@@ -182,7 +184,7 @@ class Gate:
         if pending >= judged.policy.limits.pending:
             now = msgspec.structs.replace(judged.circumstances, pending=pending)
             return await self._refused(submission, _by_policy(too_many_waiting(submission.actor, now)), judged)
-        if sum(len(item.value) for item in self._desk.state.items(keys.PROPOSALS)) > PROPOSALS_BYTES_MAX:
+        if self._fullest_bytes() > PROPOSALS_BYTES_MAX:
             return await self._refused(submission, NO_ROOM, judged)
         self._proposing[requester] += 1
         try:
@@ -192,9 +194,14 @@ class Gate:
             if not self._proposing[requester]:
                 del self._proposing[requester]
 
+    def _fullest_bytes(self) -> int:
+        kinds = (keys.PROPOSALS, keys.PROPOSALS_WHOLE)
+        return max(sum(len(item.value) for item in self._desk.state.items(kind)) for kind in kinds)
+
     async def _propose(self, submission: Submission, judged: Judged, fence: Revision, revision: int) -> Outcome | None:
         proposal = self._proposal(submission, judged)
-        if len(encode(proposal)) > PROPOSAL_BYTES_MAX:
+        whole = packed(_whole(submission, judged))
+        if len(encode(proposal)) > PROPOSAL_BYTES_MAX or len(whole) > PACKED_BYTES_MAX:
             return await self._refused(submission, TOO_LARGE, judged)
         outcome = Proposed(
             proposal=proposal.id,
@@ -213,6 +220,7 @@ class Gate:
                 [*compare, *self._answers.unanswered(submission)],
                 [
                     *stored(proposal),
+                    Put(key=keys.proposal_whole(proposal.id), value=whole),
                     Put(key=keys.proposal_open(proposal.id), value=b""),
                     Put(key=keys.proposal_live(proposal.id), value=b"", lease=lease),
                     written(record),
@@ -227,9 +235,12 @@ class Gate:
 
     def _proposal(self, submission: Submission, judged: Judged) -> Proposal:
         now = judged.circumstances.now_unix_ms
+        call = Call(operation=submission.operation, request=submission.full_request)
+        rows = told_rows(diff(judged.plan))
+        cut = shortened(shown(rows))
         return Proposal(
             id=self._desk.new_id(),
-            call=Call(operation=submission.operation, request=submission.full_request),
+            call=_short(self._desk.told(call)),
             subject=judged.plan.subject,
             summary=judged.plan.summary,
             actor=submission.actor,
@@ -240,9 +251,10 @@ class Gate:
             needs=judged.verdict.asks,
             rule=judged.verdict.reasons[:1_000],
             effect=judged.effect(),
-            diff=shortened(shown(diff(judged.plan))),
+            diff=cut,
+            diff_is_whole=cut == rows,
             blast=judged.plan.blast,
-            inverse=judged.plan.inverse,
+            inverse=_short(judged.undo) if judged.undo is not None else None,
             guard=submission.guard,
             created_unix_ms=now,
             expires_unix_ms=now + judged.verdict.expires_ms,
@@ -279,9 +291,9 @@ class Gate:
             operation=plan.operation,
             subject=plan.subject,
             summary=plan.summary,
-            diff=shown(diff(plan)),
+            diff=shown(told_rows(diff(plan))),
             blast=plan.blast,
-            inverse=plan.inverse,
+            inverse=judged.undo,
             estimated_ms=plan.estimated_ms,
             gate_class=verdict.gate_class.name,
             decision=verdict.decision,
@@ -291,6 +303,18 @@ class Gate:
             revision=revision,
             result=plan.result,
         )
+
+
+def _whole(submission: Submission, judged: Judged) -> WholeProposal:
+    return WholeProposal(
+        call=Call(operation=submission.operation, request=submission.full_request),
+        inverse=judged.plan.inverse,
+        diff=told_rows(diff(judged.plan)),
+    )
+
+
+def _short(call: Call) -> Call:
+    return Call(operation=call.operation, request=short(call.request))
 
 
 def _by_policy(verdict: Verdict) -> Refusal:

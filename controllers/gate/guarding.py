@@ -172,7 +172,7 @@ class Guards:
             actor=actor,
             operation=watched.inverse.operation,
             subject=watched.subject,
-            request=short(watched.inverse.request),
+            request=short(self._desk.told(watched.inverse).request),
             summary=watched.summary,
             reason=why,
             proposal=watched.proposal,

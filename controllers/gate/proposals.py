@@ -84,7 +84,8 @@ class Vote(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Proposal(Value, frozen=True, kw_only=True):
-    """`effect` is the hash that an approval is bound to. The request itself is the call that is planned again."""
+    """`effect` is the hash that an approval is bound to. `call`, `diff` and `inverse` are told without what may be
+    secret, and shortened; whole they are in WholeProposal, from which it is planned again."""
 
     id: str
     call: Call
@@ -99,6 +100,8 @@ class Proposal(Value, frozen=True, kw_only=True):
     rule: str
     effect: str
     diff: tuple[FieldChange, ...] = ()
+    diff_is_whole: bool = True
+    """Nothing of it was cut; proposal.diff has all of it."""
     blast: BlastRadius = BlastRadius()
     inverse: Call | None = None
     guard: Guard | None = None

@@ -17,6 +17,8 @@ from runtime.state import keys
 
 ENDED_MAX: Final = 500  # proposals that ended: some days of a busy cluster; the audit has them all
 ENDED_BYTES_MAX: Final = 3 * 1024 * 1024  # a blueprint's source makes 50 KiB; new ones are refused from 6 MiB on
+UNDO_MAX: Final = 500
+UNDO_BYTES_MAX: Final = 4 * 1024 * 1024  # of 8 MiB: a minute's changes still find room
 RECENT_MS: Final = 24 * 60 * 60 * 1_000  # no limit of any policy looks further back
 KEY_MS: Final = 7 * 24 * 60 * 60 * 1_000  # after its end: until then its owner still sees why it is refused
 LOOK_S: Final = 60.0
@@ -37,7 +39,7 @@ class Trimmer:
 
     async def trim(self, fence: Revision) -> int:
         """How many keys went. Raises StoreFault."""
-        old = [*self._proposals(), *self._recent(), *self._keys()]
+        old = [*self._proposals(), *self._undos(), *self._recent(), *self._keys()]
         for at in range(0, len(old), BATCH):
             await self._delete(old[at : at + BATCH], fence)
         return len(old)
@@ -57,8 +59,17 @@ class Trimmer:
         ]
         size = 0
         for number, item in enumerate(reversed(ended)):
-            size += len(item.value)
+            whole = self._desk.state.get(keys.proposal_whole(keys.parts(item.key)[0]))
+            size += max(len(item.value), len(whole.value) if whole is not None else 0)
             if number >= ENDED_MAX or size > ENDED_BYTES_MAX:
+                yield item
+                yield from (whole,) if whole is not None else ()
+
+    def _undos(self) -> Iterator[KeyValue]:
+        size = 0
+        for number, item in enumerate(reversed(self._desk.state.items(keys.UNDO))):
+            size += len(item.value)
+            if number >= UNDO_MAX or size > UNDO_BYTES_MAX:
                 yield item
 
     def _recent(self) -> Iterator[KeyValue]:

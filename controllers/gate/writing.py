@@ -12,9 +12,11 @@ from controllers.gate.circumstances import RecentChange, with_change
 from controllers.gate.desk import Judged
 from controllers.gate.leasing import TakenLeases
 from controllers.gate.proposals import Proposal
+from controllers.gate.uncut import PACKED_BYTES_MAX, Undo, packed
 from runtime.consensus.store import Compare, Delete, Operation, Put, Revision, absent, led_by
 from runtime.operations.actor import Actor
-from runtime.operations.plan import Call, Json
+from runtime.operations.plan import Json
+from runtime.operations.secrecy import told_request
 from runtime.state import keys
 from runtime.state.values import encode
 
@@ -33,7 +35,9 @@ def compares(judged: Judged, fence: Revision, record: AuditRecord, *more: Compar
 def writes(judged: Judged, actor: Actor, record: AuditRecord, *more: Operation) -> list[Operation]:
     """The change, its audit record, and its trace for the limits on how often a subject may change."""
     found: list[Operation] = [*judged.plan.writes(), written(record), *more]
-    return found if judged.plan.is_noop else [*found, *_recent(judged, actor, record.id)]
+    if judged.plan.is_noop:
+        return found
+    return [*found, *_kept_undo(judged, record), *_recent(judged, actor, record.id)]
 
 
 def written(record: AuditRecord) -> Put:
@@ -93,7 +97,7 @@ def audit_of(
     detail: dict[str, Json] = {"votes": msgspec.to_builtins(list(votes))} if votes else {}
     detail |= {"evidence": list(evidence)} if evidence else {}
     detail |= {"tainted": True} if tainted else {}
-    detail |= _undoing(judged.plan.inverse) if kind in MADE else {}
+    detail |= _undoing(judged) if kind in MADE else {}
     return AuditRecord(
         id=identity,
         kind=kind,
@@ -101,7 +105,7 @@ def audit_of(
         actor=actor,
         operation=judged.plan.operation,
         subject=judged.plan.subject,
-        request=short(request),
+        request=short(told_request(judged.operation, request)),
         summary=judged.plan.summary,
         reason=reason,
         rule=rule or judged.verdict.reasons,
@@ -115,10 +119,20 @@ def audit_of(
     )
 
 
-def _undoing(inverse: Call | None) -> dict[str, Json]:
-    """What undoes a change, where that is short enough to be kept with it; a blueprint's source often is not."""
-    plain = msgspec.to_builtins(inverse)
-    return {"inverse": plain} if inverse and len(msgspec.json.encode(plain)) <= INVERSE_BYTES_MAX else {}
+def _undoing(judged: Judged) -> dict[str, Json]:
+    """What undoes a change, where that is short enough to be kept with it and may be told to everybody."""
+    if judged.undo is None or judged.undo != judged.plan.inverse:
+        return {}
+    plain = msgspec.to_builtins(judged.undo)
+    return {"inverse": plain} if len(msgspec.json.encode(plain)) <= INVERSE_BYTES_MAX else {}
+
+
+def _kept_undo(judged: Judged, record: AuditRecord) -> list[Operation]:
+    """Apart, where the record does not have it."""
+    if record.kind not in MADE or judged.plan.inverse is None or "inverse" in fitted(record).detail:
+        return []
+    whole = packed(Undo(inverse=judged.plan.inverse))
+    return [Put(key=keys.undo(record.id), value=whole)] if len(whole) <= PACKED_BYTES_MAX else []
 
 
 def short(request: dict[str, Json]) -> dict[str, Json]:

@@ -162,6 +162,8 @@ class Setting(NamedTuple):
     applies: Applies
     scope: Scope
     summary: str
+    secret: bool = False
+    """Its value is told to nobody: not in lists, the audit or proposals."""
 
 
 def read_settings(data: Path) -> NodeSettings:
@@ -236,6 +238,11 @@ def is_allowed(name: str, value: Json) -> bool:
     return True
 
 
+def is_secret(name: str) -> bool:
+    """Whether a setting of that name is declared so; what is none may be anything, and is no setting's value."""
+    return any(each.name == name and each.secret for each in declared())
+
+
 def find_setting(name: str) -> Setting:
     """Raises SettingUnknown."""
     known = {each.name: each for each in declared()}
@@ -294,7 +301,7 @@ def _taken(setting: Setting) -> str:
 
 def _setting(field: msgspec.inspect.Field) -> Setting:
     kind = field.type
-    extra: dict[str, str] = {}
+    extra: dict[str, object] = {}
     summary = ""
     if isinstance(kind, msgspec.inspect.Metadata):
         extra = dict(kind.extra or {})
@@ -303,12 +310,13 @@ def _setting(field: msgspec.inspect.Field) -> Setting:
     return Setting(
         name=field.name,
         type=_type_name(kind),
-        unit=extra.get("unit", ""),
+        unit=str(extra.get("unit", "")),
         default=_as_json(field.default),
         bounds=_bounds(kind),
         applies="live" if extra.get("applies") == "live" else "restart",
         scope="file" if extra.get("scope") == "file" else "node",
         summary=summary,
+        secret=bool(extra.get("secret")),
     )
 
 

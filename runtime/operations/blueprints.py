@@ -12,7 +12,7 @@ from runtime.names import BlueprintId
 from runtime.operations import results, subjects
 from runtime.operations.actor import Role
 from runtime.operations.fields import BlueprintField
-from runtime.operations.operation import Change, Convergence, Effect, Request, Risk, Route
+from runtime.operations.operation import SECRET, Change, Convergence, Effect, Request, Risk, Route
 from runtime.operations.plan import BlastRadius, Call, KeyChange, Plan, Refusal
 from runtime.operations.refusals import blueprint_unknown
 from runtime.operations.state import PlanState
@@ -27,7 +27,7 @@ TURN: Final = b""
 
 class ApplyRequest(Request, frozen=True, kw_only=True):
     blueprint: BlueprintField
-    source: Annotated[str, Meta(max_length=SOURCE_CHARS_MAX, description="The blueprint as TOML.")]
+    source: Annotated[str, Meta(max_length=SOURCE_CHARS_MAX, description="The blueprint as TOML.", extra=SECRET)]
 
 
 class DeleteRequest(Request, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Generic, Literal, TypeVar
+from typing import Final, Generic, Literal, TypeVar
 
 import msgspec
 
@@ -16,6 +16,10 @@ from runtime.operations.state import PlanState
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of all requests: members carry their limits, units and meaning as msgspec.Meta."""
+
+
+SECRET: Final = {"secret": True}
+"""As a member's Meta.extra: it may hold secrets, and is told neither in the audit nor in proposals."""
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):

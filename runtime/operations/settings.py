@@ -15,6 +15,7 @@ from runtime.operations.fields import BOUND_MAX, MetricField, NodeField, SliceFi
 from runtime.operations.operation import Change, Effect, Request, Risk, Route
 from runtime.operations.plan import Call, Json, KeyChange, Plan, Refusal
 from runtime.operations.refusals import node_unknown, slice_unknown
+from runtime.operations.secrecy import HIDDEN
 from runtime.operations.state import PlanState
 from runtime.state import keys
 from runtime.state.values import AlertThreshold, decode, encode
@@ -83,7 +84,7 @@ def _set(state: PlanState, request: SetRequest, operation: str) -> Plan | Refusa
     if request.node and state.records.node(request.node) is None:
         return node_unknown(state, request.node)
     when = "at once" if setting.applies == "live" else "from the next start of each process"
-    shown = msgspec.json.encode(value).decode()
+    shown = HIDDEN if setting.secret else msgspec.json.encode(value).decode()
     return Plan(
         operation=operation,
         subject=of_setting(request),
@@ -91,7 +92,12 @@ def _set(state: PlanState, request: SetRequest, operation: str) -> Plan | Refusa
         changes=_changed(state, request, msgspec.json.encode(value)),
         reads=state.reads,
         inverse=_undo(state, request),
-        result={"name": request.name, "value": value, "node": request.node, "applies": setting.applies},
+        result={
+            "name": request.name,
+            "value": HIDDEN if setting.secret else value,
+            "node": request.node,
+            "applies": setting.applies,
+        },
     )
 
 

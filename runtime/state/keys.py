@@ -25,6 +25,8 @@ POLICY: Final = "gate-policy"
 PROPOSALS: Final = "proposal/"
 PROPOSALS_LIVE: Final = "proposal-live/"
 PROPOSALS_OPEN: Final = "proposal-open/"
+PROPOSALS_WHOLE: Final = "proposal-whole/"
+UNDO: Final = "undo/"
 REVIEWS: Final = "review/"
 RECENT: Final = "gate-recent/"
 FREEZES: Final = "freeze/"
@@ -117,6 +119,16 @@ def proposal_live(identity: str) -> str:
 def proposal_open(identity: str) -> str:
     """Empty: that proposal waits. So who looks for those need not read all that ever were."""
     return f"{PROPOSALS_OPEN}{identity}"
+
+
+def proposal_whole(identity: str) -> str:
+    """WholeProposal, packed: with its secrets. It comes and goes with the proposal."""
+    return f"{PROPOSALS_WHOLE}{identity}"
+
+
+def undo(audit: str) -> str:
+    """Undo of the change with that audit record, packed: with its secrets."""
+    return f"{UNDO}{audit}"
 
 
 def review(identity: str) -> str:

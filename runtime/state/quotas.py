@@ -49,6 +49,8 @@ KINDS: Final[Mapping[str, Kind]] = {
     "proposal": Kind("proposals", "while they wait; of ended ones the newest 500, 3 MiB at most"),
     "proposal-live": Kind("which proposals may still be decided", "15 min (class 1) or 60 min (class 2)"),
     "proposal-open": Kind("which proposals wait", "until they end"),
+    "proposal-whole": Kind("what proposals ask for and do, uncut", "as long as the proposal"),
+    "undo": Kind("what undoes changes, where the audit cannot hold it", "the newest 500, 4 MiB at most"),
     "review": Kind("what another person has yet to look at", "until it is closed"),
     "gate-recent": Kind("the newest changes of each subject", "24 h after the newest", 16 * MIB),
     "freeze": Kind("change freezes", _HAND),

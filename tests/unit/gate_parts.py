@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 import msgspec
+import zstandard
 
 from agent_api.catalogue import make_catalogue
 from controllers.gate.answers import AnswerBook
@@ -190,6 +191,13 @@ class GateOnHand:
         self.clock.now_ms += elapsed_ms
         self.store.engine.advance(1)  # what began before a lease does not count for it
         self.store.engine.advance(elapsed_ms)
+
+
+def plain(item: KeyValue) -> str:
+    """A key and its value as text, also of what is packed."""
+    is_packed = item.key.startswith((keys.PROPOSALS_WHOLE, keys.UNDO))
+    raw = zstandard.decompress(item.value) if is_packed else item.value
+    return f"{item.key} {raw.decode(errors='replace')}"
 
 
 def target(name: str, wanted: int, least: int = 0, most: int = 20) -> SliceTarget:

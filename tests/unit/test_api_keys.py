@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.api_parts import api_on_hand
+from tests.unit.gate_parts import plain
 
 pytestmark = pytest.mark.anyio
 
@@ -40,7 +41,7 @@ async def test_a_new_key_is_told_in_no_other_answer_and_kept_nowhere() -> None:
             (await on.ask("cleo", "GET", path)).text
             for path in ("/v1/audit", "/v1/audit/export", "/v1/events", "/v1/keys", f"/v1/proposals/{proposal}")
         ]
-        told += [item.key + item.value.decode() for item in on.hand.state.items("")]
+        told += [plain(item) for item in on.hand.state.items("")]
         told.append(repr(vars(on.hand.log)))
         assert "key.create" in "".join(told)
         for key in keys:

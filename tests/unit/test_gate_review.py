@@ -13,10 +13,11 @@ from controllers.gate.policy import default_text
 from controllers.gate.proposals import VOTES_MAX, ProposalState, Vote, shortened, with_vote
 from controllers.gate.reviews import Review
 from controllers.gate.trimming import Trimmer
+from controllers.gate.uncut import WholeProposal, packed
 from runtime.consensus.store import Delete, Put, Revision
 from runtime.operations.actor import Actor, ActorKind, Role
 from runtime.operations.dispatch import Applied, Guard, Outcome, Planned, Proposed, Refused, Submission
-from runtime.operations.plan import FieldChange, KeyChange, Plan
+from runtime.operations.plan import Call, FieldChange, KeyChange, Plan
 from runtime.security.keyring import Keyring
 from runtime.security.principals import PrincipalRecord
 from runtime.state import keys
@@ -253,11 +254,13 @@ async def test_a_proposal_that_cannot_be_read_or_planned_stops_no_other(gate: Ga
     raw = msgspec.json.decode(encode(await gate.votes.cast(approved, BEN, approve=True, reason="")))
     await gate.votes.withdraw(approved, ANNA, reason="")
     await gate.store.txn((), [Put(key="proposal/00", value=b'{"id": 1}'), Put(key="proposal-open/00", value=b"")])
-    broken = {**raw, "id": "01", "call": {"operation": "slice.explode", "request": {}}}
+    broken = {**raw, "id": "01"}
+    whole = WholeProposal(call=Call(operation="slice.explode", request={}))
     await gate.store.txn(
         (),
         [
             Put(key="proposal/01", value=msgspec.json.encode(broken)),
+            Put(key="proposal-whole/01", value=packed(whole)),
             Put(key="proposal-open/01", value=b""),
             Put(key="proposal-live/01", value=b""),
         ],

@@ -5,10 +5,11 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from runtime.config.settings import declared
 from runtime.operations.actor import Role
 from runtime.operations.dispatch import Applied, Outcome, Refused, Submission
 from runtime.state import keys
-from tests.unit.gate_parts import GateOnHand, person
+from tests.unit.gate_parts import GateOnHand, person, plain
 
 pytestmark = pytest.mark.anyio
 
@@ -28,6 +29,24 @@ async def ask(hand: GateOnHand, operation: str, **members: object) -> Outcome:
 def stored(hand: GateOnHand, key: str) -> object:
     item = hand.state.get(key)
     return msgspec.json.decode(item.value) if item is not None else None
+
+
+async def test_a_setting_that_is_declared_secret_is_told_to_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither as it is nor as it was: not in the answer, a dry run, the audit or a proposal; it is set all the same."""
+    hidden = [setting._replace(secret=setting.name == "oidc_issuer") for setting in declared()]
+    monkeypatch.setattr("runtime.config.settings.declared", lambda: tuple(hidden))
+    hand = await on_hand()
+    change = Submission(operation="config.set", request={"name": "oidc_issuer", "value": "old-canary"}, actor=ADMIN)
+    told: list[object] = [await hand.gate.submit(change)]
+    change = msgspec.structs.replace(change, request={"name": "oidc_issuer", "value": "new-canary"})
+    told.append(await hand.gate.submit(msgspec.structs.replace(change, dry_run=True)))
+    told.append(await hand.gate.submit(msgspec.structs.replace(change, propose=True)))
+    told += [
+        plain(item) for item in hand.state.items("") if not item.key.startswith((keys.CONFIG, keys.PROPOSALS_WHOLE))
+    ]
+    assert "oidc_issuer" in repr(told)
+    assert "canary" not in repr(told)
+    assert stored(hand, keys.config("cluster", "oidc_issuer")) == "old-canary"
 
 
 @pytest.mark.parametrize("node", ["", "n1"])

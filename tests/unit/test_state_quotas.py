@@ -70,9 +70,10 @@ async def test_the_newest_proposals_that_ended_stay_and_all_that_wait(monkeypatc
     identities = [each.proposal for each in made if isinstance(each, Proposed)]
     for identity in identities[1:]:
         await hand.votes.withdraw(identity, person("anna"), reason="")
-    assert await trimmer.trim(fence) == 2
-    left = [keys.parts(item.key)[0] for item in hand.state.items(keys.PROPOSALS)]
-    assert left == [identities[0], *identities[3:]]
+    assert await trimmer.trim(fence) == 4, "two proposals, each with what it keeps whole"
+    for kind in (keys.PROPOSALS, keys.PROPOSALS_WHOLE):
+        left = [keys.parts(item.key)[0] for item in hand.state.items(kind)]
+        assert left == [identities[0], *identities[3:]]
     assert ENDED_MAX == 500
 
 

@@ -20,6 +20,7 @@ from runtime.operations.queries.settings import (
     ConfigShown,
 )
 from runtime.operations.queries.store import SnapshotListRequest, SnapshotPage, SnapshotRow
+from runtime.operations.secrecy import HIDDEN
 from runtime.state import keys
 from runtime.state.values import AlertRecord, AlertThreshold, StoreBackup, decode
 
@@ -94,7 +95,7 @@ def _row(setting: Setting, layers: Layers) -> ConfigRow:
     value, source = layers.value(setting)
     return ConfigRow(
         name=setting.name,
-        value=value,
+        value=HIDDEN if setting.secret else value,
         source=source,
         default=setting.default,
         type=setting.type,

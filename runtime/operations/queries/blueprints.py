@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from runtime.operations.blueprints import SOURCE_CHARS_MAX
 from runtime.operations.fields import BlueprintField
-from runtime.operations.operation import Request, Result
+from runtime.operations.operation import SECRET, Request, Result
 from runtime.operations.plan import Json
 from runtime.operations.queries.page import Page, PageRequest, Row, read
 from runtime.operations.queries.slices import UnixMs
@@ -42,7 +42,7 @@ class BlueprintShown(Result, frozen=True, kw_only=True):
 
 
 class ValidateRequest(Request, frozen=True, kw_only=True):
-    source: Annotated[str, Meta(max_length=SOURCE_CHARS_MAX, description="The blueprint as TOML.")]
+    source: Annotated[str, Meta(max_length=SOURCE_CHARS_MAX, description="The blueprint as TOML.", extra=SECRET)]
 
 
 class BlueprintValidated(Result, frozen=True, kw_only=True):
