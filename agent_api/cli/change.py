@@ -11,7 +11,7 @@ import msgspec
 
 from agent_api.cli.main import DONE, FAILED, NOT_CONVERGED, PROPOSED
 from agent_api.cli.members import members_of, read_members
-from agent_api.cli.paint import painted
+from agent_api.cli.paint import one_line, painted
 from agent_api.cli.plan_view import show_plan
 from agent_api.cli.progress import StatusLine
 from agent_api.cli.proposal_view import command_of, show_pending, show_proposal
@@ -160,10 +160,10 @@ def _told_end(proposal: Proposal, arguments: argparse.Namespace) -> int:
 
 def _show_applied(outcome: AppliedChange, members: Members) -> None:
     again = " (answered before under this key)" if outcome.repeated else ""
-    print(f"{painted('done', 'green')}  {outcome.summary}{again}")
+    print(f"{painted('done', 'green')}  {one_line(outcome.summary)}{again}")
     show_members({name: value for name, value in outcome.result.items() if name not in members}, indent="  ")
     if outcome.converged is False:
-        print(f"  {painted('not yet', 'yellow')}: {outcome.waits_for}", file=sys.stderr)
+        print(f"  {painted('not yet', 'yellow')}: {one_line(outcome.waits_for)}", file=sys.stderr)
     if outcome.inverse is not None:
         print(f"  undo: {painted(command_of(outcome.inverse), 'dim')}")
     print(f"  why:  {painted(f'aether why {outcome.audit}', 'dim')}")

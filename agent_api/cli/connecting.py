@@ -29,6 +29,11 @@ class ClusterUnknown(ClientFault):
     remedy = f"Name it: --api HOST:PORT, --data DIR or {ADDRESS_VARIABLE}; or keep it: aether context add NAME."
 
 
+class KeyUnreadable(ClientFault):
+    code = "key_unreadable"
+    remedy = "Name a file that holds an API key and that you may read, or give the key by AETHER_KEY."
+
+
 @dataclass(frozen=True, slots=True)
 class Located:
     """Where the API is, and with which key it is spoken to."""
@@ -68,7 +73,7 @@ def located(api: str | None = None, data: Path | None = None, context: str | Non
     """Raises ClusterUnknown when nothing names an API, ContextUnusable for a context that is not there."""
     environment = next((key for name in KEY_VARIABLES if (key := os.environ.get(name))), "")
     if api:
-        return Located(_split(api), environment or _key(data or Path()) or _context_key(context))
+        return Located(_split(api), _context_key(context) or environment or _key(data or Path()))
     if data is not None:
         return Located(_addresses(data), environment or _key(data))
     if context is None and (address := os.environ.get(ADDRESS_VARIABLE)):
@@ -80,7 +85,8 @@ def located(api: str | None = None, data: Path | None = None, context: str | Non
     if not name:
         raise ClusterUnknown("no cluster is named here")
     chosen = contexts.find(name)
-    return Located(chosen.addresses, environment or chosen.key)
+    nearest_first = (chosen.key, environment) if context else (environment, chosen.key)
+    return Located(chosen.addresses, nearest_first[0] or nearest_first[1])
 
 
 def _split(text: str) -> tuple[str, ...]:
@@ -107,7 +113,17 @@ def _found(data: Path) -> Iterator[str]:
 def _key(data: Path) -> str:
     """The admin key, which only the first node's directory has."""
     kept = (layout.admin_key for layout in _layouts(data))
-    return next((path.read_text().strip() for path in kept if path.exists()), "")
+    return next((key_in(path) for path in kept if path.exists()), "")
+
+
+def key_in(path: Path) -> str:
+    """Raises KeyUnreadable."""
+    try:
+        return path.read_bytes().decode("ascii").strip()
+    except UnicodeDecodeError as error:
+        raise KeyUnreadable(f"{path} holds no key") from error
+    except OSError as error:
+        raise KeyUnreadable(f"{path} cannot be read: {error.strerror}") from error
 
 
 def _layouts(data: Path) -> list[NodeLayout]:

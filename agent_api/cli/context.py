@@ -8,8 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from agent_api.cli.connecting import located
-from agent_api.cli.contexts import Context, Contexts, ContextUnusable, contexts_file, read_contexts, write_contexts
+from agent_api.cli.connecting import key_in, located
+from agent_api.cli.contexts import Context, Contexts, contexts_file, read_contexts, write_contexts
 from agent_api.cli.failure import report
 from agent_api.cli.table import show_json, show_rows
 from runtime.errors import RuntimeFault
@@ -18,7 +18,7 @@ from runtime.errors import RuntimeFault
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     add = actions.add_parser("add", help="name a cluster; the first one is used from then on")
-    add.add_argument("name", metavar="NAME")
+    add.add_argument("name", metavar="NAME", type=_context_name)
     add.add_argument("--api", metavar="HOST:PORT", help="API address, or several with commas")
     add.add_argument("--data", type=Path, metavar="DIR", help="a node's or a Forge's: addresses and admin key")
     add.add_argument("--key-file", type=Path, metavar="FILE", help="holds the API key; - reads it from standard input")
@@ -29,6 +29,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     remove.add_argument("name", metavar="NAME")
     listing = actions.add_parser("list", help="all of them, without their keys")
     listing.add_argument("--json", action="store_true")
+
+
+def _context_name(text: str) -> str:
+    if not text.strip() or not text.isprintable():
+        raise argparse.ArgumentTypeError("a name is printable and not empty")
+    return text
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -59,12 +65,7 @@ def _all_addresses(addresses: tuple[str, ...], key: str) -> tuple[str, ...]:
 
 
 def _key(path: Path) -> str:
-    try:
-        return (sys.stdin.readline() if str(path) == "-" else path.read_text()).strip()
-    except OSError as error:
-        raise ContextUnusable(
-            f"{path} cannot be read: {error.strerror}", "Name the file that holds the key."
-        ) from error
+    return sys.stdin.readline().strip() if str(path) == "-" else key_in(path)
 
 
 def _use(arguments: argparse.Namespace) -> int:

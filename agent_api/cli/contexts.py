@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -46,8 +47,11 @@ class Contexts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def config_directory() -> Path:
-    """Where this user's settings of the command line are kept."""
-    base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    """Where this user's settings of the command line are kept. Raises ContextUnusable for a user without a home."""
+    try:
+        base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    except RuntimeError:
+        raise ContextUnusable("no home directory is known", "Set HOME or XDG_CONFIG_HOME.") from None
     return Path(base) / "aether"
 
 
@@ -84,5 +88,6 @@ def write_contexts(contexts: Contexts) -> None:
             file.write(msgspec.json.format(msgspec.json.encode(contexts)) + b"\n")
         fresh.replace(path)
     except OSError as error:
-        fresh.unlink(missing_ok=True)
+        with suppress(OSError):
+            fresh.unlink(missing_ok=True)
         raise ContextUnusable(f"{path} cannot be written: {error.strerror}", "Check who owns its folder.") from error

@@ -9,6 +9,7 @@ from typing import cast
 
 from agent_api.cli.connecting import add_api_arguments, client_of
 from agent_api.cli.failure import report
+from agent_api.cli.paint import one_line
 from agent_api.cli.query import answered
 from agent_api.cli.table import Row, cell, show_json
 from agent_api.client.client import Client
@@ -64,4 +65,5 @@ def _show(event: Row, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(event), flush=True)
     else:
-        print(f"{event['id']:>10}  {event['event']:<22} {cell(event.get('data', {}))}", flush=True)
+        name = one_line(str(event["event"]))
+        print(f"{event['id']:>10}  {name:<22} {cell(event.get('data', {}))}", flush=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -47,13 +48,34 @@ class Command(Protocol):
 def main(argv: list[str] | None = None) -> int:
     """Runs a command and gives its exit code."""
     words = sys.argv[1:] if argv is None else argv
+    _make_writable()
     try:
-        return run_words(words)
+        code = run_words(words)
+        sys.stdout.flush()
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains again at its end
+        _write_nowhere()
         return 141
+    except OSError as error:  # mostly of the output: a full disk, a terminal that is gone
+        print(f"aether: {error}", file=sys.stderr)
+        _write_nowhere()
+        return FAILED
+    return code
+
+
+def _make_writable() -> None:
+    """The output takes every text: what its encoding cannot say is a question mark; where it is closed, all is lost."""
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115  as long as the process
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def _write_nowhere() -> None:
+    """Else Python complains again at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def run_words(words: Sequence[str]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import EnumMeta
 from pathlib import Path
@@ -14,6 +14,7 @@ import msgspec
 
 from agent_api.client.errors import RequestInvalid
 from agent_api.client.requests import path_members
+from runtime.config.settings import from_text
 from runtime.operations.operation import AnyOperation, Query
 
 FROM_FILE: Final = frozenset({"source", "toml"})  # whole documents: the word names a file, - is the standard input
@@ -113,13 +114,38 @@ def read_members(operation: AnyOperation, arguments: argparse.Namespace) -> dict
             found[member.name] = read_text(Path(value))
         else:
             found[member.name] = value
+    return _typed(operation, found)
+
+
+def _typed(operation: AnyOperation, found: dict[str, object]) -> dict[str, object]:
+    """A setting's value is of the type that the setting has; what else is a number is found by its own member."""
+    if operation.name == "config.set":
+        found["value"] = from_text(str(found["name"]), str(found["value"]))
     return found
+
+
+def texts_of(member: Member, value: object) -> list[str]:
+    """The words that `read_members` reads as that value; none for what need not be said."""
+    if value in (None, "", False):
+        return []
+    if member.name in FROM_FILE:
+        return ["FILE"]
+    if member.takes_pairs and isinstance(value, Mapping):
+        return [f"{name}={_text(each)}" for name, each in value.items()]
+    if member.takes_many and isinstance(value, Sequence):
+        return [_text(each) for each in value]
+    return [_text(value)]
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def read_text(path: Path) -> str:
     """Of a file, or of the standard input for "-". Raises RequestInvalid."""
     try:
-        return sys.stdin.read() if str(path) == "-" else path.read_text()
+        raw = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+        return raw.decode()
     except UnicodeDecodeError as error:
         raise RequestInvalid(f"{path} is no text in UTF-8") from error
     except OSError as error:

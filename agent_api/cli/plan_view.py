@@ -6,13 +6,13 @@ import difflib
 from collections.abc import Iterable
 from typing import cast
 
-from agent_api.cli.paint import painted
+from agent_api.cli.paint import one_line, painted
 from agent_api.cli.table import Row, cell
 
 
 def show_plan(plan: Row) -> None:
     """plan: a PlanView as plain data."""
-    print(painted(str(plan["summary"]), "bold"))
+    print(painted(one_line(str(plan["summary"])), "bold"))
     show_diff(cast(list[Row], plan["diff"]))
     _show_blast(cast(Row, plan["blast"]))
     _show_verdict(plan)
@@ -21,7 +21,7 @@ def show_plan(plan: Row) -> None:
 def show_explained(answer: Row) -> None:
     """answer: of gate.explain."""
     plan = cast(Row, answer["plan"])
-    print(f"for {answer['actor']}:")
+    print(f"for {one_line(str(answer['actor']))}:")
     _show_verdict(plan)
     print()
     show_plan({**plan, "decision": ""})
@@ -74,9 +74,14 @@ def _show_blast(blast: Row) -> None:
 def _show_verdict(plan: Row) -> None:
     match plan["decision"]:
         case "act":
-            print(painted(f"  gate      {plan['gate_class']}: would act at once", "green") + f" ({plan['rule']})")
+            print(
+                painted(f"  gate      {plan['gate_class']}: would act at once", "green")
+                + f" ({one_line(str(plan['rule']))})"
+            )
         case "propose":
             said = f"  gate      {plan['gate_class']}: would wait for {plan['approvers']}"
-            print(painted(said, "yellow") + f" ({plan['rule']})")
+            print(painted(said, "yellow") + f" ({one_line(str(plan['rule']))})")
         case "refuse":
-            print(painted(f"  gate      {plan['gate_class']}: would refuse", "red") + f" ({plan['rule']})")
+            print(
+                painted(f"  gate      {plan['gate_class']}: would refuse", "red") + f" ({one_line(str(plan['rule']))})"
+            )

@@ -6,6 +6,8 @@ import sys
 from types import TracebackType
 from typing import Final, Self
 
+from agent_api.cli.paint import one_line
+
 BAR_CELLS: Final = 24
 MIB: Final = 1024 * 1024
 
@@ -28,6 +30,7 @@ class StatusLine:
             print("\r\033[K", end="", file=sys.stderr, flush=True)
 
     def say(self, words: str) -> None:
+        words = one_line(words)
         if self.shown and words and words != self._said:
             text = f"\r\033[K{words}" if self._terminal else words
             print(text, end="" if self._terminal else "\n", file=sys.stderr, flush=True)

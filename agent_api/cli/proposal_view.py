@@ -6,7 +6,7 @@ import shlex
 from typing import cast
 
 from agent_api.cli.grammar import words_of
-from agent_api.cli.paint import painted
+from agent_api.cli.paint import one_line, painted
 from agent_api.cli.plan_view import show_diff
 from agent_api.cli.table import Row, cell, moment, show_rows
 from runtime.operations.dispatch import Proposed
@@ -17,8 +17,9 @@ COLOURS = {"applied": "green", "pending": "yellow", "approved": "yellow"}
 
 def show_pending(proposed: Proposed) -> None:
     """What was proposed just now, and who can do what about it."""
-    print(f"{painted('proposed', 'yellow')}  {proposed.summary}")
-    print(f"  waits for {proposed.approvers}, until {moment(proposed.expires_unix_ms)} ({proposed.rule})")
+    print(f"{painted('proposed', 'yellow')}  {one_line(proposed.summary)}")
+    waits = f"{proposed.approvers}, until {moment(proposed.expires_unix_ms)} ({proposed.rule})"
+    print(f"  waits for {one_line(waits)}")
     print(f"  look:    {painted(f'aether why {proposed.proposal}', 'dim')}")
     print(f"  decide:  {painted(f'aether approve {proposed.proposal}', 'dim')} or reject; you may withdraw it")
 
@@ -27,7 +28,7 @@ def show_proposal(answer: Row) -> None:
     """answer: with a Proposal as plain data."""
     proposal = cast(Row, answer["proposal"])
     state = str(proposal["state"])
-    print(f"{painted(state, COLOURS.get(state, 'red'))}  {painted(str(proposal['summary']), 'bold')}")
+    print(f"{painted(state, COLOURS.get(state, 'red'))}  {painted(one_line(str(proposal['summary'])), 'bold')}")
     call = cast(Row, proposal["call"])
     rows = {
         "proposal": proposal["id"],
@@ -54,7 +55,7 @@ def show_proposal(answer: Row) -> None:
 def show_record(chained: Row) -> None:
     """One record of the audit, with its place in the chain."""
     record = cast(Row, chained["record"])
-    print(f"{painted(str(record['kind']), 'bold')}  {record.get('summary', '')}")
+    print(f"{painted(str(record['kind']), 'bold')}  {one_line(str(record.get('summary', '')))}")
     rows = {
         "record": f"{record['id']} (number {chained['number']}, revision {chained['revision']})",
         "operation": record.get("operation", ""),
@@ -107,19 +108,17 @@ def needs_of(needs: Row) -> str:
 def command_of(call: Call) -> str:
     """The command line that carries out a call, with members as options: plain to read and to paste."""
     from agent_api.catalogue import make_catalogue
-    from agent_api.cli.members import FROM_FILE, members_of
+    from agent_api.cli.members import members_of, texts_of
 
     words = ["aether", *words_of(call.operation).split()]
     for member in members_of(make_catalogue().find(call.operation)):
-        value = call.request.get(member.name)
-        if value in (None, "", False):
-            continue
-        texts = [f"{key}={each}" for key, each in value.items()] if isinstance(value, dict) else [cell(value)]
-        if member.name in FROM_FILE:
-            texts = ["FILE"]
-        elif not member.positional:
-            texts = [word for text in texts for word in (f"--{member.word}", text)]
-        words += texts
+        texts = texts_of(member, call.request.get(member.name))
+        if member.is_flag:
+            words += [f"--{member.word}"] if texts else []
+        elif member.positional:
+            words += texts
+        else:
+            words += [word for text in texts for word in (f"--{member.word}", text)]
     return shlex.join(words)
 
 
@@ -127,10 +126,10 @@ def _show_votes(votes: list[Row]) -> None:
     for vote in votes:
         said = painted("for", "green") if vote["approve"] else painted("against", "red")
         reason = f": {vote['reason']}" if vote.get("reason") else ""
-        print(f"  vote       {said}, {chain_of(cast(Row, vote['voter']))}{reason}")
+        print(f"  vote       {said}, {one_line(chain_of(cast(Row, vote['voter'])) + reason)}")
 
 
 def _lines(rows: Row) -> None:
     for name, value in rows.items():
         if value:
-            print(f"  {painted(name.ljust(9), 'dim')}  {value}")
+            print(f"  {painted(name.ljust(9), 'dim')}  {one_line(str(value))}")

@@ -11,6 +11,7 @@ from typing import Final, cast
 import msgspec
 
 from agent_api.cli.members import read_members
+from agent_api.cli.paint import plain
 from agent_api.cli.plan_view import show_explained
 from agent_api.cli.proposal_view import show_audit, show_proposal
 from agent_api.cli.table import Row, show_json, show_members, show_rows
@@ -32,8 +33,8 @@ SPECIAL: Final[dict[str, Callable[[Row], None]]] = {
     "proposal.show": show_proposal,
     "audit.list": show_audit,
     "gate.explain": show_explained,
-    "policy.show": lambda answer: print(answer["policy"], end=""),
-    "slice.explain": lambda answer: print("\n".join(cast(list[str], answer["sentences"]))),
+    "policy.show": lambda answer: print(plain(str(answer["policy"])), end=""),
+    "slice.explain": lambda answer: print(plain("\n".join(cast(list[str], answer["sentences"])))),
 }
 
 

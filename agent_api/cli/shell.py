@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import sys
+import traceback
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from agent_api.cli.contexts import config_directory
+from agent_api.cli.contexts import MODE, ContextUnusable, config_directory
 from agent_api.cli.failure import report
 from runtime.errors import RuntimeFault
 
 if TYPE_CHECKING:
     from prompt_toolkit import PromptSession
+    from prompt_toolkit.history import History
 
 ENDS: Final = ("exit", "quit")
 PROMPT: Final = "aether> "
@@ -81,6 +84,9 @@ def _run_one(words: list[str]) -> int:
         return main(words)
     except SystemExit as end:  # argparse's way to say that the words were wrong
         return end.code if isinstance(end.code, int) else 2
+    except Exception:
+        traceback.print_exc()
+        return 1
 
 
 def _piped() -> Iterator[str]:
@@ -110,18 +116,29 @@ def _typed() -> Iterator[str]:
 
 def _session() -> PromptSession[str]:
     from prompt_toolkit import PromptSession
-    from prompt_toolkit.history import FileHistory
 
     from agent_api.cli.shell_input import Completion, bindings
 
-    folder = config_directory()
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     return PromptSession(
         PROMPT,
-        history=FileHistory(str(folder / "history")),
+        history=_history(),
         completer=Completion(),
         complete_in_thread=True,
         key_bindings=bindings(is_finished),
         multiline=True,
         prompt_continuation=CONTINUED,
     )
+
+
+def _history() -> History:
+    """Of this user alone; of this session where it cannot be kept."""
+    from prompt_toolkit.history import FileHistory, InMemoryHistory
+
+    try:
+        path = config_directory() / "history"
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        os.close(os.open(path, os.O_APPEND | os.O_CREAT | os.O_WRONLY, MODE))
+    except (OSError, ContextUnusable) as error:
+        print(f"aether: what is typed here is forgotten at the end: {error}", file=sys.stderr)
+        return InMemoryHistory()
+    return FileHistory(str(path))

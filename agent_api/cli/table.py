@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from agent_api.cli.paint import painted
+from agent_api.cli.paint import one_line, painted, plain
 
 Row = Mapping[str, object]
 Column = tuple[str, str]
@@ -76,7 +76,7 @@ def cell(value: object, member: str = "", *, most: int = CELL_CHARS_MAX) -> str:
         text = ", ".join(_named(each) if isinstance(each, dict) else cell(each) for each in value)
     else:
         text = str(value)
-    text = " ".join(text.split()) if most else text
+    text = one_line(text) if most else plain(text)
     return text if not most or len(text) <= most else f"{text[: most - 1]}…"
 
 

@@ -39,6 +39,13 @@ class ApiRefused(ClientFault):
         self.remedy = str(self.document.get("remedy") or "")  # type: ignore[misc]
 
 
+class KeyUnusable(ClientFault):
+    """What is meant as a key cannot be one; the sentence does not tell it."""
+
+    code = "key_unusable"
+    remedy = "Give the key as `aether key create` told it: AETHER_KEY, --data DIR, or a context."
+
+
 class RequestInvalid(ClientFault):
     """The request's members are not what the operation takes; nothing was sent."""
 

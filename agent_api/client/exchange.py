@@ -85,6 +85,9 @@ class AddressBook:
 
 
 def plain(address: str) -> str:
+    """Raises ApiUnreachable for what is not spoken here."""
+    if address.startswith("https://"):
+        raise ApiUnreachable(address, "a node's API speaks plain HTTP; write HOST:PORT")
     return address.removeprefix("http://").rstrip("/")
 
 

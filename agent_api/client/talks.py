@@ -12,7 +12,7 @@ import msgspec
 
 from agent_api.catalogue import make_catalogue
 from agent_api.client.answers import AppliedChange, body_of, decoded, outcome_of, proposal_of
-from agent_api.client.errors import ApiRefused, ApiUnreachable, WaitedInVain
+from agent_api.client.errors import ApiRefused, ApiUnreachable, KeyUnusable, WaitedInVain
 from agent_api.client.exchange import AddressBook, Pause, Retry, Talk, exchange
 from agent_api.client.message import CHANGE_TIMEOUT_S, JSON, HttpReply, HttpRequest
 from agent_api.client.requests import (
@@ -38,11 +38,14 @@ Verb = Literal["approve", "reject", "withdraw"]
 
 
 class Talks:
-    """`catalogue` is what operations are looked up in; `key` is a principal's API key, or empty."""
+    """`catalogue` is what operations are looked up in; `key` is a principal's API key, or empty. Raises KeyUnusable, or
+    ApiUnreachable where no address is given."""
 
     def __init__(
         self, addresses: Iterable[str], *, key: str = "", retry: Retry | None = None, catalogue: Catalogue | None = None
     ) -> None:
+        if not (key.isascii() and key.isprintable()):
+            raise KeyUnusable("the key has characters that no key has, such as a line's end")
         self.book = AddressBook(addresses)
         self.catalogue = catalogue or make_catalogue()
         self.retry = retry or Retry()

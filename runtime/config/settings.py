@@ -230,6 +230,23 @@ def checked(name: str, value: Json) -> Json:
     return _as_json(getattr(taken, name))
 
 
+def from_text(name: str, text: str) -> Json:
+    """What is meant by a text that stands for a setting's value, as on a command line: a list is written as JSON.
+
+    What the setting does not allow comes back as well, for `checked` to say what is wrong with it.
+    """
+    try:
+        as_json = msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        as_json = text
+    listed = as_json if isinstance(as_json, list) else text
+    try:
+        taken = msgspec.convert({name: listed}, NodeSettings, strict=False)
+    except msgspec.ValidationError:
+        return as_json
+    return _as_json(getattr(taken, name, text))
+
+
 def is_allowed(name: str, value: Json) -> bool:
     try:
         checked(name, value)

@@ -1,0 +1,221 @@
+"""The command line where things are not as they should be: odd outputs, keys and homes, and texts of others."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agent_api.catalogue import make_catalogue
+from agent_api.cli.connecting import located
+from agent_api.cli.contexts import config_directory
+from agent_api.cli.main import main
+from agent_api.cli.members import read_members
+from agent_api.cli.operation import parser_of
+from agent_api.cli.paint import one_line, plain
+from agent_api.cli.proposal_view import command_of
+from runtime.config.settings import SettingInvalid, checked, from_text
+from runtime.operations.plan import Call
+from tests.unit.api_stub import Reply, StubApi, applied, proposal, proposed
+
+Capture = pytest.CaptureFixture[str]
+
+HOSTILE = "fine\x1b[2K\x1b[1A\x07 \u202etxt.\nneeds  nobody"
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No context, address or key of whoever runs the tests."""
+    for name in ("AETHER_API", "AETHER_KEY", "AETHER_ADMIN_KEY", "AETHER_CONTEXT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.chdir(tmp_path)
+
+
+# texts of others
+
+
+def test_what_steers_a_terminal_is_shown_and_does_nothing() -> None:
+    """A reason could otherwise wipe out the line above it, which says what is approved."""
+    assert plain("größer → ↑\n\tfine") == "größer → ↑\n\tfine"
+    assert one_line(HOSTILE) == r"fine\x1b[2K\x1b[1A\x07 \u202etxt. needs nobody"
+
+
+@pytest.mark.parametrize("words", [["why", "p1"], ["approve", "p1"], ["proposal", "show", "p1"], ["audit", "list"]])
+def test_no_text_of_others_reaches_the_terminal_as_it_is(words: list[str], capsys: Capture) -> None:
+    kept = proposal("applied", votes=1)
+    kept["votes"][0]["reason"] = HOSTILE  # type: ignore[index]  # a list of objects
+    kept |= {"reason": HOSTILE, "summary": HOSTILE, "evidence": [HOSTILE], "rule": HOSTILE}
+    actor = {"kind": "person", "id": "ada", "role": "operator"}
+    record = {"id": "a1", "kind": "voted", "actor": actor, "at_unix_ms": 1, "summary": HOSTILE, "reason": HOSTILE}
+    items = [{"number": 1, "hash": "h", "revision": 2, "record": {**record, "proposal": "p1"}}]
+    document = {"proposal": kept, "live": False, "items": items, "next": "", "sealed": 0}
+    with StubApi(Reply(document)).serving() as api:
+        assert main([*words, "--api", api.address]) == 0
+    said = capsys.readouterr().out
+    assert r"\x1b[2K" in said
+    assert "\x1b" not in said
+    assert "\u202e" not in said
+    assert "\nneeds  nobody" not in said
+
+
+@pytest.mark.parametrize("reply", [applied(summary=HOSTILE), proposed()])
+def test_what_a_change_is_answered_is_shown_the_same_way(reply: Reply, capsys: Capture) -> None:
+    document = {**reply.document, "summary": HOSTILE, "rule": HOSTILE, "approvers": HOSTILE}  # type: ignore[dict-item]
+    with StubApi(Reply(document, reply.status)).serving() as api:
+        main(["slice", "scale", "orders", "5", "--api", api.address])
+    assert "\x1b" not in (said := capsys.readouterr().out)
+    assert r"\x1b[2K" in said
+
+
+# words that are read back
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("http_body_max_mib", "12", 12),
+        ("drain_s", "5", 5.0),
+        ("log_level", "debug", "debug"),
+        ("oidc_audience", "12", "12"),
+        ("artifact_find_links", '["/a", "/b"]', ["/a", "/b"]),
+        ("http_body_max_mib", "99", 99),
+        ("http_body_max_mib", "many", "many"),
+        ("unheard_of", "3", 3),
+    ],
+)
+def test_a_settings_value_is_read_as_the_setting_is(name: str, text: str, value: object) -> None:
+    """Else no number could be set from the command line."""
+    found = from_text(name, text)
+    assert (found, type(found)) == (value, type(value))
+
+
+def test_a_value_out_of_bounds_is_refused_as_that() -> None:
+    with pytest.raises(SettingInvalid, match="<= 15"):
+        checked("http_body_max_mib", from_text("http_body_max_mib", "99"))
+
+
+def test_a_setting_is_sent_as_what_it_is() -> None:
+    with StubApi(applied()).serving() as api:
+        assert main(["config", "set", "http_body_max_mib", "12", "--api", api.address]) == 0
+    assert api.asked[0].document == {"value": 12}
+
+
+@pytest.mark.parametrize(
+    ("operation", "request_"),
+    [
+        ("config.set", {"name": "http_body_max_mib", "value": 12}),
+        ("config.set", {"name": "drain_s", "value": 2.5, "node": "n1"}),
+        ("principal.set", {"id": "bot", "kind": "automation", "role": "operator", "is_agent": True}),
+        ("principal.set", {"id": "ada", "kind": "person", "role": "viewer", "owns": ["slice:a", "slice:b"]}),
+        ("slice.set-routing-weights", {"slice": "orders", "weights": {"1.0.0": 90, "1.1.0": 10}}),
+        ("freeze.set", {"subject": "cluster", "why": "x" * 210}),
+    ],
+)
+def test_the_command_that_undoes_a_change_says_just_that(operation: str, request_: dict[str, object]) -> None:
+    """It is printed to be pasted, after something went wrong."""
+    from shlex import split
+
+    from agent_api.client.requests import checked as as_request
+
+    declared = make_catalogue().find(operation)
+    words = split(command_of(Call(operation=operation, request=request_)))
+    read = read_members(declared, parser_of(declared).parse_args(words[3:]))
+    assert as_request(declared, read, strict=False) == as_request(declared, request_)
+
+
+# keys, contexts, homes
+
+
+@pytest.mark.parametrize("key", ["ae_a\nb", "ae_ä", "ae_\u2192"])
+def test_what_cannot_be_a_key_is_refused_and_not_told(
+    key: str, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setenv("AETHER_KEY", key)
+    assert main(["slices", "--api", "127.0.0.1:1"]) == 1
+    said = capsys.readouterr().err
+    assert "no key has" in said
+    assert key not in said
+
+
+def test_a_context_that_is_named_is_spoken_for_by_its_own_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who says `--context ada` must not act as somebody else because a variable is set."""
+    Path("key").write_text("ae_ada\n")
+    assert main(["context", "add", "ada", "--api", "h:1", "--key-file", "key", "--offline"]) == 0
+    assert main(["context", "add", "open", "--api", "h:1", "--offline"]) == 0
+    monkeypatch.setenv("AETHER_KEY", "ae_environment")
+    assert located(context="ada").key == "ae_ada"
+    assert located("h:2", context="ada").key == "ae_ada"
+    assert located(context="open").key == "ae_environment"
+    assert located().key == "ae_environment"
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe\x00"])
+def test_a_key_file_that_holds_no_key_is_named(content: bytes | None, capsys: Capture) -> None:
+    if content is not None:
+        Path("key").write_bytes(content)
+    assert main(["context", "add", "x", "--api", "h:1", "--key-file", "key", "--offline"]) == 1
+    assert capsys.readouterr().err.startswith("aether context add: key ")
+
+
+@pytest.mark.parametrize("name", ["", " ", "a\x1b[2K"])
+def test_a_context_has_a_name_that_can_be_said(name: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["context", "add", name, "--api", "h:1", "--offline"])
+    assert ended.value.code == 2
+
+
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    def homeless(_: type[Path]) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CONFIG_HOME")
+    monkeypatch.setattr(Path, "home", classmethod(homeless))
+    assert main(["slices"]) == 1
+    assert "XDG_CONFIG_HOME" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_made_keeps_no_context_and_no_history(capsys: Capture) -> None:
+    from prompt_toolkit.history import InMemoryHistory
+
+    from agent_api.cli.shell import _history
+
+    Path("config").mkdir()
+    config_directory().write_text("a file where the folder should be")
+    assert main(["context", "add", "x", "--api", "h:1", "--offline"]) == 1
+    assert "Not a directory" in capsys.readouterr().err
+    assert isinstance(_history(), InMemoryHistory)
+    assert "forgotten" in capsys.readouterr().err
+
+
+def test_what_was_typed_is_for_its_user_alone() -> None:
+    from agent_api.cli.shell import _history
+
+    _history()
+    assert (config_directory() / "history").stat().st_mode & 0o777 == 0o600
+
+
+# outputs
+
+
+def ended(redirection: str, words: str = "--help", **environment: str) -> tuple[int, str]:
+    """Exit code and standard error of the command in a shell."""
+    done = subprocess.run(
+        ["sh", "-c", f"{sys.executable} -P -m agent_api.cli.main {words} {redirection}"],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=20,
+    )
+    return done.returncode, done.stderr
+
+
+@pytest.mark.slow
+def test_an_output_that_takes_nothing_is_one_sentence() -> None:
+    assert ended(">/dev/full") == (1, "aether: [Errno 28] No space left on device\n")
+    assert ended(">&-") == (0, "")
+    assert ended("", PYTHONIOENCODING="ascii") == (0, "")
