@@ -12,7 +12,7 @@ import msgspec
 
 from agent_api.cli.members import read_members
 from agent_api.cli.paint import plain
-from agent_api.cli.plan_view import show_explained
+from agent_api.cli.plan_view import show_diff, show_explained
 from agent_api.cli.proposal_view import show_audit, show_proposal
 from agent_api.cli.table import Row, show_json, show_members, show_rows
 from agent_api.client.client import Client
@@ -31,6 +31,7 @@ COLUMNS: Final[dict[str, tuple[str, ...]]] = {  # of lists whose rows are wider 
 }
 SPECIAL: Final[dict[str, Callable[[Row], None]]] = {
     "proposal.show": show_proposal,
+    "proposal.diff": lambda answer: show_diff(cast(list[Row], answer["items"])),
     "audit.list": show_audit,
     "gate.explain": show_explained,
     "policy.show": lambda answer: print(plain(str(answer["policy"])), end=""),

@@ -97,6 +97,12 @@ class AsyncClient(AsyncOperations):
         """Submits the inverse of an applied proposal."""
         return self._handed(await self.run(self.talks.rollback(identity, options or ChangeOptions())))
 
+    async def undo(
+        self, audit: str, options: ChangeOptions | None = None
+    ) -> AppliedChange | Planned | AsyncPendingChange:
+        """Submits the inverse of the change with that audit record."""
+        return self._handed(await self.run(self.talks.undo(audit, options or ChangeOptions())))
+
     async def upload(
         self, wheel: Path, options: ChangeOptions | None = None
     ) -> AppliedChange | Planned | AsyncPendingChange:

@@ -113,6 +113,10 @@ class Client(Operations):
         """Submits the inverse of an applied proposal."""
         return self._handed(self.run(self.talks.rollback(identity, options or ChangeOptions())))
 
+    def undo(self, audit: str, options: ChangeOptions | None = None) -> AppliedChange | Planned | PendingChange:
+        """Submits the inverse of the change with that audit record."""
+        return self._handed(self.run(self.talks.undo(audit, options or ChangeOptions())))
+
     def upload(
         self, wheel: Path, options: ChangeOptions | None = None, told: Told = lambda done, total: None
     ) -> AppliedChange | Planned | PendingChange:

@@ -127,6 +127,10 @@ class Talks:
         path, body = _proposal(identity, "rollback"), {"reason": options.reason}
         return (yield from self._submitted(partial(submission, "POST", path, body), options))
 
+    def undo(self, audit: str, options: ChangeOptions) -> Talk[Outcome]:
+        path, body = f"/v1/audit/{quote(audit, safe='')}/rollback", {"reason": options.reason}
+        return (yield from self._submitted(partial(submission, "POST", path, body), options))
+
     def decided(self, identity: str, timeout_s: float) -> Talk[Proposal]:
         """The proposal once it waits no more. Raises WaitedInVain."""
         waited_s, looks = 0.0, 0

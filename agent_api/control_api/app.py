@@ -24,6 +24,7 @@ from agent_api.control_api.problems import ApiFault, MethodNotAllowed, NotFound,
 from agent_api.control_api.queries import OF_STATE, Queries
 from agent_api.control_api.reviewing import Reviewing
 from agent_api.control_api.sessions import Sessions
+from agent_api.control_api.undoing import Undoing
 from agent_api.control_api.uploading import Uploads
 from runtime.errors import RuntimeFault
 from runtime.security.keyring import Keyring
@@ -57,7 +58,8 @@ class ControlApi:
             *Queries(parts, answers(parts), streams={"event.list": self._following.events}).endpoints(),
             *changes.endpoints(),
             *Uploads(parts, changes).endpoints(),
-            *Deciding(parts, changes).endpoints(),
+            *Deciding(parts).endpoints(),
+            *Undoing(parts, changes).endpoints(),
             *Reviewing(parts).endpoints(),
         ]
         described = Described(given)

@@ -33,6 +33,7 @@ OF_STATE: Final = frozenset(
         "topology.show",
         "proposal.list",
         "proposal.show",
+        "proposal.diff",
         "policy.show",
         "freeze.list",
         "incident.list",
