@@ -16,11 +16,11 @@ from agent_api.cli.plan_view import show_plan
 from agent_api.cli.progress import StatusLine
 from agent_api.cli.proposal_view import command_of, show_pending, show_proposal
 from agent_api.cli.table import Row, show_json, show_members
-from agent_api.client.answers import AppliedChange
+from agent_api.client.answers import AppliedChange, ShownProposal
 from agent_api.client.client import Client, PendingChange
 from agent_api.client.errors import WaitedInVain
 from agent_api.client.requests import ChangeOptions, checked, new_key
-from controllers.gate.proposals import Proposal, ProposalState
+from controllers.gate.proposals import ProposalState
 from runtime.operations.dispatch import Planned
 from runtime.operations.operation import AnyChange
 
@@ -54,7 +54,7 @@ def add_change_arguments(parser: argparse.ArgumentParser, operation: AnyChange |
         const=WAIT_S,
         default=0.0,
         metavar="S",
-        help=f"until it took hold; of a proposal, until it is decided (default {WAIT_S:g} s)",
+        help=f"until it took hold, also over an approval (default {WAIT_S:g} s)",
     )
     group.add_argument("--watch", action="store_true", help="as --wait, and tell how far it is")
 
@@ -69,8 +69,13 @@ def carry_out(client: Client, operation: AnyChange, members: Members, arguments:
     options = options_of(members, arguments)
     with StatusLine(shown=arguments.watch and not arguments.json) as line:
         outcome = _submitted(client, operation, members, options, line)
-        if isinstance(outcome, PendingChange) and (arguments.wait or arguments.watch):
-            return _told_end(_awaited(outcome, arguments, line), arguments)
+        return finished(outcome, members, arguments, line)
+
+
+def finished(outcome: Outcome, members: Members, arguments: argparse.Namespace, line: StatusLine) -> int:
+    """Tells what came of it; of what waits for people, after waiting with them if asked to."""
+    if isinstance(outcome, PendingChange) and (arguments.wait or arguments.watch):
+        return told_end(_awaited(outcome, arguments, line), arguments)
     return told(outcome, members, arguments)
 
 
@@ -133,28 +138,39 @@ def _submitted(
         line.say(outcome.waits_for)
 
 
-def _awaited(pending: PendingChange, arguments: argparse.Namespace, line: StatusLine) -> Proposal:
+def _awaited(pending: PendingChange, arguments: argparse.Namespace, line: StatusLine) -> ShownProposal:
     left_s = arguments.wait or WAIT_S
     line.say(f"proposal {pending.id} waits for {pending.proposed.approvers}")
     while True:
         try:
-            return pending.wait(min(LOOK_S, left_s))
+            pending.wait(min(LOOK_S, left_s))
+            return pending.now()
         except WaitedInVain:
             left_s -= LOOK_S
-            proposal = pending.now()
-            if left_s <= 0 or not proposal.waits:
-                return proposal
+            shown = pending.now()
+            proposal = shown.proposal
+            if left_s <= 0 or shown.is_settled:
+                return shown
+            if not proposal.waits:
+                line.say(f"proposal {pending.id} is applied; {shown.waits_for}")
+                continue
             votes = ", ".join(f"{vote.voter.id} {'for' if vote.approve else 'against'}" for vote in proposal.votes)
             line.say(f"proposal {pending.id} is {proposal.state}; votes: {votes or 'none'}")
 
 
-def _told_end(proposal: Proposal, arguments: argparse.Namespace) -> int:
+def told_end(shown: ShownProposal, arguments: argparse.Namespace) -> int:
+    """Prints how a proposal stands that was waited for, and gives the exit code."""
+    proposal = shown.proposal
     if arguments.json:
-        show_json({"outcome": proposal.state, **_plain(proposal)})
+        known = {} if shown.converged is None else {"converged": shown.converged, "waits_for": shown.waits_for}
+        show_json({"outcome": proposal.state, **_plain(proposal), **known})
     else:
         show_proposal({"proposal": _plain(proposal)})
     if proposal.waits:
         return PROPOSED
+    if shown.converged is False:
+        show_missing(shown.waits_for)
+        return NOT_CONVERGED
     return DONE if proposal.state is ProposalState.APPLIED else FAILED
 
 
@@ -163,7 +179,7 @@ def _show_applied(outcome: AppliedChange, members: Members) -> None:
     print(f"{painted('done', 'green')}  {one_line(outcome.summary)}{again}")
     show_members({name: value for name, value in outcome.result.items() if name not in members}, indent="  ")
     if outcome.converged is False:
-        print(f"  {painted('not yet', 'yellow')}: {one_line(outcome.waits_for)}", file=sys.stderr)
+        show_missing(outcome.waits_for)
     if outcome.inverse is not None:
         print(f"  undo: {painted(command_of(outcome.inverse), 'dim')}")
     print(f"  why:  {painted(f'aether why {outcome.audit}', 'dim')}")
@@ -176,3 +192,8 @@ def _untagged(value: msgspec.Struct) -> Row:
 def _plain(value: msgspec.Struct) -> Row:
     found: Row = msgspec.to_builtins(value)
     return found
+
+
+def show_missing(waits_for: str) -> None:
+    """What a change that was made still waits for."""
+    print(f"  {painted('not yet', 'yellow')}: {one_line(waits_for)}", file=sys.stderr)

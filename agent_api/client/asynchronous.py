@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from agent_api.client import async_wire
-from agent_api.client.answers import AppliedChange
+from agent_api.client.answers import AppliedChange, ShownProposal
 from agent_api.client.client import DECIDE_S
 from agent_api.client.errors import ApiRefused, ApiUnreachable
 from agent_api.client.exchange import Pause, Retry, Step, Talk
@@ -38,12 +38,13 @@ class AsyncPendingChange:
         return self.proposed.proposal
 
     async def wait(self, timeout_s: float = DECIDE_S) -> Proposal:
-        """The proposal once it is applied, rejected, expired, stale or withdrawn. Raises WaitedInVain."""
-        return await self._client.run(self._client.talks.decided(self.id, timeout_s))
+        """The proposal once it is applied and has taken hold, or is rejected, expired, stale or withdrawn. Raises
+        WaitedInVain."""
+        return await self._client.run(self._client.talks.settled(self.id, timeout_s))
 
-    async def now(self) -> Proposal:
+    async def now(self) -> ShownProposal:
         """As it stands."""
-        return await self._client.find_proposal(self.id)
+        return await self._client.run(self._client.talks.shown(self.id))
 
     async def withdraw(self, reason: str = "") -> Proposal:
         return await self._client.decide(self.id, "withdraw", reason)

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-from agent_api.client.answers import AppliedChange
+from agent_api.client.answers import AppliedChange, ShownProposal
 from agent_api.client.errors import ApiRefused, ApiUnreachable
 from agent_api.client.exchange import Pause, Retry, Step, Talk
 from agent_api.client.message import HttpReply, HttpRequest, Unreached
@@ -40,12 +40,13 @@ class PendingChange:
         return self.proposed.proposal
 
     def wait(self, timeout_s: float = DECIDE_S) -> Proposal:
-        """The proposal once it is applied, rejected, expired, stale or withdrawn. Raises WaitedInVain."""
-        return self._client.run(self._client.talks.decided(self.id, timeout_s))
+        """The proposal once it is applied and has taken hold, or is rejected, expired, stale or withdrawn. Raises
+        WaitedInVain."""
+        return self._client.run(self._client.talks.settled(self.id, timeout_s))
 
-    def now(self) -> Proposal:
+    def now(self) -> ShownProposal:
         """As it stands."""
-        return self._client.find_proposal(self.id)
+        return self._client.run(self._client.talks.shown(self.id))
 
     def withdraw(self, reason: str = "") -> Proposal:
         return self._client.decide(self.id, "withdraw", reason)

@@ -58,6 +58,11 @@ class ProposalRequest(Request, frozen=True, kw_only=True):
 class ProposalShown(Result, frozen=True, kw_only=True):
     proposal: Proposal
     live: Annotated[bool, Meta(description="It may still be decided or applied.")]
+    converged: Annotated[
+        bool | None,
+        Meta(description="Of an applied one: it has taken hold. Null before, and where nobody knows."),
+    ] = None
+    waits_for: Annotated[str, Meta(description="What is missing until it has.")] = ""
 
 
 class ProposalDiffRequest(PageRequest, frozen=True, kw_only=True):

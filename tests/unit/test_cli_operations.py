@@ -150,14 +150,39 @@ def test_watching_tells_how_far_it_is_under_one_key(serve: Serve, capsys: Captur
 
 
 def test_waiting_goes_over_the_approval(serve: Serve, capsys: Capture) -> None:
-    states = iter(["pending", "applied"])
+    stages = iter([("pending", None), ("applied", False), ("applied", True), ("applied", True)])
 
     def answer(asked: Asked) -> Reply:
-        return proposed() if asked.method == "PUT" else Reply({"proposal": proposal(next(states), votes=1)})
+        if asked.method == "PUT":
+            return proposed()
+        state, converged = next(stages)
+        return Reply({"proposal": proposal(state, votes=1), "converged": converged, "waits_for": "much"})
 
     serve(answer=answer)
     assert main(["slice", "scale", "orders", "5", "--wait", "5"]) == 0
-    assert "applied" in capsys.readouterr().out
+    told = capsys.readouterr()
+    assert ("applied" in told.out, "not yet" in told.err) == (True, False)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["slice", "scale", "orders", "5", "--wait", "0.01"],
+        ["rollback", "p0", "--wait", "0.01"],
+        ["approve", "p1", "--wait", "0.01"],
+    ],
+)
+def test_what_was_approved_but_did_not_take_hold_in_time_ends_with_4(
+    serve: Serve, capsys: Capture, words: list[str]
+) -> None:
+    shown = Reply({"proposal": proposal("applied", votes=1), "converged": False, "waits_for": "2 of 5 serve"})
+
+    def answer(asked: Asked) -> Reply:
+        return shown if asked.method == "GET" or "approve" in asked.path else proposed()
+
+    serve(answer=answer)
+    assert main(words) == 4
+    assert "2 of 5 serve" in capsys.readouterr().err
 
 
 def test_a_refusal_is_one_sentence_and_what_to_do(serve: Serve, capsys: Capture) -> None:

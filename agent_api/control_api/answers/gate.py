@@ -8,6 +8,7 @@ import msgspec
 
 from agent_api.control_api.ports import ApiParts
 from agent_api.control_api.problems import Declined, ExplainRefused, NotFound, ProposalUnknown
+from agent_api.control_api.waiting import convergence_of
 from controllers.gate.audit import AuditRecord, ChainedRecord
 from controllers.gate.policy import default_text
 from controllers.gate.proposals import Proposal, read_proposal
@@ -80,7 +81,10 @@ class GateAnswers:
     async def proposal(self, request: ProposalRequest, _actor: Actor) -> ProposalShown:
         proposal = self._proposal(request.id)
         live = proposal.waits and self._cache.get(keys.proposal_live(request.id)) is not None
-        return ProposalShown(proposal=proposal, live=live)
+        now = convergence_of(self._cache, self._parts.catalogue, request.id)
+        if now is None:
+            return ProposalShown(proposal=proposal, live=live)
+        return ProposalShown(proposal=proposal, live=live, converged=now.done, waits_for=now.waits_for)
 
     async def proposal_diff(self, request: ProposalDiffRequest, _actor: Actor) -> ProposalDiff:
         proposal = self._proposal(request.id)
