@@ -46,7 +46,6 @@ PREFIXES: Final = (
     keys.RECENT,
     keys.FREEZES,
     keys.INCIDENTS,
-    keys.MARKS_TURN,
     keys.AGENT_TURNS,
     keys.GUARDS,
     keys.PRINCIPALS,
