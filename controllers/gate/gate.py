@@ -22,7 +22,9 @@ from controllers.gate.uncut import PACKED_BYTES_MAX, WholeProposal, packed
 from controllers.gate.verdict import Verdict
 from controllers.gate.writing import audit_of, compares, short, stored, turn_taken, writes, written
 from runtime.consensus.errors import LeaseNotFound
-from runtime.consensus.store import Operation, Put, Revision, absent
+from runtime.consensus.store import LeaseId, Operation, Put, Revision, absent
+from runtime.content.port import pin_key
+from runtime.names import Sha256
 from runtime.operations.actor import ActorKind, Role, at_least
 from runtime.operations.catalogue import OperationUnknown
 from runtime.operations.dispatch import Applied, Outcome, Planned, PlanView, Proposed, Refused, Submission
@@ -223,6 +225,7 @@ class Gate:
                     Put(key=keys.proposal_whole(proposal.id), value=whole),
                     Put(key=keys.proposal_open(proposal.id), value=b""),
                     Put(key=keys.proposal_live(proposal.id), value=b"", lease=lease),
+                    *_pinned_meanwhile(judged, proposal.id, lease),
                     written(record),
                     *await self._answers.kept(submission, outcome),
                 ],
@@ -311,6 +314,16 @@ def _whole(submission: Submission, judged: Judged) -> WholeProposal:
         inverse=judged.plan.inverse,
         diff=told_rows(diff(judged.plan)),
     )
+
+
+def _pinned_meanwhile(judged: Judged, proposal: str, lease: LeaseId) -> list[Operation]:
+    """Bytes that the plan would pin, such as an uploaded wheel, are kept for as long as the proposal lives: nobody else
+    pins them, and they would be collected before it is decided."""
+    pins = [
+        each.key for each in judged.plan.changes if each.after is not None and each.key.startswith(keys.CONTENT_PINS)
+    ]
+    owner = f"proposal:{proposal}"
+    return [Put(key=pin_key(Sha256(keys.parts(key)[0]), owner), value=b"", lease=lease) for key in pins]
 
 
 def _short(call: Call) -> Call:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 
 from runtime.state import keys
@@ -42,3 +44,23 @@ async def test_who_may_not_upload_is_sent_away_and_nothing_is_kept() -> None:
         refused = await on.ask("vic", "POST", "/v1/artifacts", content=b"wheel", headers=BYTES)
         assert refused.status_code == 403
         assert not on.hand.state.items(keys.ARTIFACTS)
+
+
+@pytest.mark.parametrize("end", ["applied", "withdrawn", "expired"])
+async def test_bytes_that_wait_for_an_approval_are_pinned_for_as_long_as_it_may_come(end: str) -> None:
+    """Else they are collected after an hour, and what is approved then has no bytes."""
+    async with api_on_hand() as on:
+        waits = (await on.ask("bot", "POST", "/v1/artifacts", content=b"wheel", headers=BYTES)).json()["proposal"]
+        (pin,) = on.hand.state.items(keys.CONTENT_PINS)
+        assert (pin.key.split("/")[1], waits in pin.key) == (hashlib.sha256(b"wheel").hexdigest(), True)
+        if end == "applied":
+            for who in ("anna", "ben"):
+                await on.ask(who, "POST", f"/v1/proposals/{waits}/approve")
+        elif end == "withdrawn":
+            await on.ask("bot", "POST", f"/v1/proposals/{waits}/withdraw")
+        else:
+            on.hand.pass_time(3_600_000)
+        assert (await on.hand.settle(waits)).state == end
+        left = [item.key for item in on.hand.state.items(keys.CONTENT_PINS)]
+        assert len(left) == (1 if end == "applied" else 0)
+        assert not any(waits in key for key in left), "the artifact's own pin alone"
