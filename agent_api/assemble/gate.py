@@ -46,6 +46,7 @@ PREFIXES: Final = (
     keys.RECENT,
     keys.FREEZES,
     keys.INCIDENTS,
+    keys.MARKS_TURN,
     keys.AGENT_TURNS,
     keys.GUARDS,
     keys.PRINCIPALS,

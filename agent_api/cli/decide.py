@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from typing import Final
 
 import msgspec
 
+from agent_api.cli.change import show_missing
 from agent_api.cli.connecting import add_api_arguments, client_of
 from agent_api.cli.failure import report
-from agent_api.cli.main import DONE, FAILED, PROPOSED
-from agent_api.cli.parser import waiting_seconds
+from agent_api.cli.main import DONE, FAILED, NOT_CONVERGED, PROPOSED
 from agent_api.cli.proposal_view import show_proposal
 from agent_api.cli.table import show_json
+from agent_api.client.answers import ShownProposal
 from agent_api.client.client import Client
 from agent_api.client.errors import WaitedInVain
 from controllers.gate.proposals import Proposal, ProposalState
@@ -28,11 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--wait",
         nargs="?",
-        type=waiting_seconds,
+        type=float,
         const=WAIT_S,
         default=0.0,
         metavar="S",
-        help=f"until it is applied or has ended otherwise (default {WAIT_S:g} s)",
+        help=f"until it has taken hold or ended otherwise (default {WAIT_S:g} s)",
     )
     parser.add_argument("--json", action="store_true", help="print the proposal as JSON")
     add_api_arguments(parser)
@@ -43,27 +45,35 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         with client_of(arguments) as client:
             proposal = client.decide(arguments.id, arguments.command, arguments.reason)
-            proposal = _awaited(client, proposal, arguments)
+            shown = _awaited(client, proposal, arguments)
     except RuntimeFault as fault:
         return report(arguments.command, fault)
     if arguments.json:
-        show_json(msgspec.to_builtins(proposal))
+        show_json(msgspec.to_builtins(shown.proposal))
     else:
-        show_proposal({"proposal": msgspec.to_builtins(proposal)})
-    return _code(proposal, arguments.command)
+        show_proposal({"proposal": msgspec.to_builtins(shown.proposal)})
+    if shown.converged is False:
+        show_missing(shown.waits_for)
+    return _code(shown, arguments.command)
 
 
-def _awaited(client: Client, proposal: Proposal, arguments: argparse.Namespace) -> Proposal:
-    wait_s = arguments.wait or (APPLIED_S if proposal.state is ProposalState.APPROVED else 0.0)
-    if not wait_s or not proposal.waits:
-        return proposal
-    try:
-        return client.run(client.talks.decided(proposal.id, wait_s))
-    except WaitedInVain:
-        return client.find_proposal(proposal.id)
+def _awaited(client: Client, proposal: Proposal, arguments: argparse.Namespace) -> ShownProposal:
+    """With --wait until it has taken hold; else, where this vote decided it, until the leader has applied it."""
+    talks = client.talks
+    if not arguments.wait and proposal.state is not ProposalState.APPROVED:
+        return ShownProposal(proposal=proposal)
+    with contextlib.suppress(WaitedInVain):
+        if arguments.wait:
+            client.run(talks.settled(proposal.id, arguments.wait))
+        else:
+            return ShownProposal(proposal=client.run(talks.decided(proposal.id, APPLIED_S)))
+    return client.run(talks.shown(proposal.id))
 
 
-def _code(proposal: Proposal, command: str) -> int:
+def _code(shown: ShownProposal, command: str) -> int:
+    proposal = shown.proposal
+    if shown.converged is False:
+        return NOT_CONVERGED
     if proposal.waits:
         return PROPOSED if command == "approve" else FAILED
     wanted = {

@@ -47,6 +47,8 @@ def show_proposal(answer: Row) -> None:
     _show_votes(cast(list[Row], proposal.get("votes", [])))
     print("\nwhat changes" if state != "applied" else "\nwhat changed")
     show_diff(cast(list[Row], proposal.get("diff", [])))
+    if not proposal.get("diff_is_whole", True):
+        print(painted(f"  shortened; all of it: aether proposal diff {proposal['id']}", "yellow"))
     if since := cast(list[Row], proposal.get("changed_since", [])):
         print("\nwhat the same request would change now")
         show_diff(since)
@@ -84,6 +86,7 @@ def row_of(chained: Row) -> Row:
         "at_unix_ms": record["at_unix_ms"],
         "kind": record["kind"],
         "by": chain_of(cast(Row, record["actor"])),
+        "operation": record.get("operation", ""),
         "subject": record.get("subject", ""),
         "summary": record.get("summary", ""),
         "reason": record.get("reason", ""),

@@ -10,13 +10,14 @@ from typing import Final, cast
 
 import msgspec
 
-from agent_api.cli.members import as_request, read_members
+from agent_api.cli.members import read_members
 from agent_api.cli.paint import plain
-from agent_api.cli.plan_view import show_explained
+from agent_api.cli.plan_view import show_diff, show_explained
 from agent_api.cli.proposal_view import show_audit, show_proposal
 from agent_api.cli.table import Row, show_json, show_members, show_rows
 from agent_api.client.client import Client
 from agent_api.client.errors import ApiUnreachable
+from agent_api.client.requests import checked
 from runtime.operations.operation import AnyQuery
 
 WATCH_S: Final = 2.0
@@ -30,6 +31,7 @@ COLUMNS: Final[dict[str, tuple[str, ...]]] = {  # of lists whose rows are wider 
 }
 SPECIAL: Final[dict[str, Callable[[Row], None]]] = {
     "proposal.show": show_proposal,
+    "proposal.diff": lambda answer: show_diff(cast(list[Row], answer["items"])),
     "audit.list": show_audit,
     "gate.explain": show_explained,
     "policy.show": lambda answer: print(plain(str(answer["policy"])), end=""),
@@ -41,7 +43,7 @@ def run_query(client: Client, operation: AnyQuery, arguments: argparse.Namespace
     members = read_members(operation, arguments)
     if operation.name == "gate.explain":
         members["request"] = _as_asked(client, members)
-    members = as_request(operation, members)
+    members = checked(operation, members, strict=False)
     while True:
         try:
             answer = answered(client, operation, members)
@@ -96,7 +98,7 @@ def _show(operation: AnyQuery, answer: Row, arguments: argparse.Namespace) -> No
 def _as_asked(client: Client, members: dict[str, object]) -> dict[str, object]:
     """The explained operation's request, with numbers where it wants numbers."""
     change = client.talks.catalogue.change(str(members["operation"]))
-    return as_request(change, cast(dict[str, object], members.get("request", {})))
+    return checked(change, cast(dict[str, object], members.get("request", {})), strict=False)
 
 
 def _decoded(raw: bytes) -> dict[str, object]:

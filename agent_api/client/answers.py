@@ -8,7 +8,7 @@ import msgspec
 
 from agent_api.client.errors import AnswerUnreadable
 from agent_api.client.message import HttpReply
-from controllers.gate.proposals import Proposal
+from controllers.gate.proposals import Proposal, ProposalState
 from runtime.operations.dispatch import Applied, Planned, PlanView, Proposed
 
 PROPOSED: Final = 202
@@ -36,6 +36,20 @@ def outcome_of(reply: HttpReply) -> AppliedChange | Planned | Proposed:
     if kind == "proposed" or reply.status == PROPOSED:
         return _tagged(body, "proposed", Proposed)
     return _tagged(body, "applied", AppliedChange)
+
+
+class ShownProposal(msgspec.Struct, frozen=True, kw_only=True):
+    """`converged` is None before it was applied, and where nobody knows."""
+
+    proposal: Proposal
+    converged: bool | None = None
+    waits_for: str = ""
+
+    @property
+    def is_settled(self) -> bool:
+        """It ended, and where it was applied, it has taken hold as far as anybody knows."""
+        applied = self.proposal.state is ProposalState.APPLIED
+        return not self.proposal.waits and not (applied and self.converged is False)
 
 
 def proposal_of(reply: HttpReply) -> Proposal:

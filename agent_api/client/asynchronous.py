@@ -6,10 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import quote
 
 from agent_api.client import async_wire
-from agent_api.client.answers import AppliedChange
+from agent_api.client.answers import AppliedChange, ShownProposal
 from agent_api.client.client import DECIDE_S
 from agent_api.client.errors import ApiRefused, ApiUnreachable
 from agent_api.client.exchange import Pause, Retry, Step, Talk
@@ -39,12 +38,13 @@ class AsyncPendingChange:
         return self.proposed.proposal
 
     async def wait(self, timeout_s: float = DECIDE_S) -> Proposal:
-        """The proposal once it is applied, rejected, expired, stale or withdrawn. Raises WaitedInVain."""
-        return await self._client.run(self._client.talks.decided(self.id, timeout_s))
+        """The proposal once it is applied and has taken hold, or is rejected, expired, stale or withdrawn. Raises
+        WaitedInVain."""
+        return await self._client.run(self._client.talks.settled(self.id, timeout_s))
 
-    async def now(self) -> Proposal:
+    async def now(self) -> ShownProposal:
         """As it stands."""
-        return await self._client.find_proposal(self.id)
+        return await self._client.run(self._client.talks.shown(self.id))
 
     async def withdraw(self, reason: str = "") -> Proposal:
         return await self._client.decide(self.id, "withdraw", reason)
@@ -98,6 +98,12 @@ class AsyncClient(AsyncOperations):
         """Submits the inverse of an applied proposal."""
         return self._handed(await self.run(self.talks.rollback(identity, options or ChangeOptions())))
 
+    async def undo(
+        self, audit: str, options: ChangeOptions | None = None
+    ) -> AppliedChange | Planned | AsyncPendingChange:
+        """Submits the inverse of the change with that audit record."""
+        return self._handed(await self.run(self.talks.undo(audit, options or ChangeOptions())))
+
     async def upload(
         self, wheel: Path, options: ChangeOptions | None = None
     ) -> AppliedChange | Planned | AsyncPendingChange:
@@ -114,7 +120,7 @@ class AsyncClient(AsyncOperations):
 
     def watch(self, prefix: str, *, after: str = "") -> AsyncIterator[Event]:
         """Changes of the state's keys with that prefix."""
-        return self._followed(f"/v1/watch/{quote(prefix)}", after)
+        return self._followed(f"/v1/watch/{prefix}", after)
 
     async def request(self, request: HttpRequest) -> HttpReply:
         """Any request, whatever status comes. Raises ApiUnreachable."""

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
-from urllib.parse import quote
 
-from agent_api.client.answers import AppliedChange
+from agent_api.client.answers import AppliedChange, ShownProposal
 from agent_api.client.errors import ApiRefused, ApiUnreachable
 from agent_api.client.exchange import Pause, Retry, Step, Talk
 from agent_api.client.message import HttpReply, HttpRequest, Unreached
@@ -41,12 +40,13 @@ class PendingChange:
         return self.proposed.proposal
 
     def wait(self, timeout_s: float = DECIDE_S) -> Proposal:
-        """The proposal once it is applied, rejected, expired, stale or withdrawn. Raises WaitedInVain."""
-        return self._client.run(self._client.talks.decided(self.id, timeout_s))
+        """The proposal once it is applied and has taken hold, or is rejected, expired, stale or withdrawn. Raises
+        WaitedInVain."""
+        return self._client.run(self._client.talks.settled(self.id, timeout_s))
 
-    def now(self) -> Proposal:
+    def now(self) -> ShownProposal:
         """As it stands."""
-        return self._client.find_proposal(self.id)
+        return self._client.run(self._client.talks.shown(self.id))
 
     def withdraw(self, reason: str = "") -> Proposal:
         return self._client.decide(self.id, "withdraw", reason)
@@ -114,6 +114,10 @@ class Client(Operations):
         """Submits the inverse of an applied proposal."""
         return self._handed(self.run(self.talks.rollback(identity, options or ChangeOptions())))
 
+    def undo(self, audit: str, options: ChangeOptions | None = None) -> AppliedChange | Planned | PendingChange:
+        """Submits the inverse of the change with that audit record."""
+        return self._handed(self.run(self.talks.undo(audit, options or ChangeOptions())))
+
     def upload(
         self, wheel: Path, options: ChangeOptions | None = None, told: Told = lambda done, total: None
     ) -> AppliedChange | Planned | PendingChange:
@@ -130,7 +134,7 @@ class Client(Operations):
 
     def watch(self, prefix: str, *, after: str = "") -> Iterator[Event]:
         """Changes of the state's keys with that prefix."""
-        return self._followed(f"/v1/watch/{quote(prefix)}", after)
+        return self._followed(f"/v1/watch/{prefix}", after)
 
     def request(self, request: HttpRequest) -> HttpReply:
         """Any request, whatever status comes. Raises ApiUnreachable."""

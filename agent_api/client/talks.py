@@ -11,7 +11,7 @@ from urllib.parse import quote
 import msgspec
 
 from agent_api.catalogue import make_catalogue
-from agent_api.client.answers import AppliedChange, body_of, decoded, outcome_of, proposal_of
+from agent_api.client.answers import AppliedChange, ShownProposal, body_of, decoded, outcome_of, proposal_of
 from agent_api.client.errors import ApiRefused, ApiUnreachable, KeyUnusable, WaitedInVain
 from agent_api.client.exchange import AddressBook, Pause, Retry, Talk, exchange
 from agent_api.client.message import CHANGE_TIMEOUT_S, JSON, HttpReply, HttpRequest
@@ -127,15 +127,31 @@ class Talks:
         path, body = _proposal(identity, "rollback"), {"reason": options.reason}
         return (yield from self._submitted(partial(submission, "POST", path, body), options))
 
+    def undo(self, audit: str, options: ChangeOptions) -> Talk[Outcome]:
+        path, body = f"/v1/audit/{quote(audit, safe='')}/rollback", {"reason": options.reason}
+        return (yield from self._submitted(partial(submission, "POST", path, body), options))
+
+    def shown(self, identity: str) -> Talk[ShownProposal]:
+        return decoded(body_of((yield from self.send(_get(_proposal(identity))))), ShownProposal)
+
     def decided(self, identity: str, timeout_s: float) -> Talk[Proposal]:
         """The proposal once it waits no more. Raises WaitedInVain."""
+        return (yield from self._until(identity, timeout_s, lambda shown: not shown.proposal.waits))
+
+    def settled(self, identity: str, timeout_s: float) -> Talk[Proposal]:
+        """The proposal once it has ended, and what was applied has taken hold. Raises WaitedInVain."""
+        return (yield from self._until(identity, timeout_s, lambda shown: shown.is_settled))
+
+    def _until(self, identity: str, timeout_s: float, done: Callable[[ShownProposal], bool]) -> Talk[Proposal]:
         waited_s, looks = 0.0, 0
         while True:
-            proposal = yield from self.proposal(identity)
-            if not proposal.waits:
-                return proposal
+            shown = yield from self.shown(identity)
+            if done(shown):
+                return shown.proposal
             if waited_s >= timeout_s:
-                raise WaitedInVain(f"proposal {identity} is still {proposal.state} after {timeout_s:g} s")
+                missing = f": {shown.waits_for}" if shown.waits_for else ""
+                state = f"still {shown.proposal.state}" if shown.proposal.waits else "applied, but has not taken hold"
+                raise WaitedInVain(f"proposal {identity} is {state} after {timeout_s:g} s{missing}")
             pause_s = min(LOOKS_S[min(looks, len(LOOKS_S) - 1)], timeout_s - waited_s)
             yield Pause(seconds=pause_s)
             waited_s, looks = waited_s + pause_s, looks + 1

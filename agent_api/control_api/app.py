@@ -24,7 +24,10 @@ from agent_api.control_api.problems import ApiFault, MethodNotAllowed, NotFound,
 from agent_api.control_api.queries import OF_STATE, Queries
 from agent_api.control_api.reviewing import Reviewing
 from agent_api.control_api.sessions import Sessions
+from agent_api.control_api.undoing import Undoing
 from agent_api.control_api.uploading import Uploads
+from agent_api.control_api.waiting import until_settled
+from controllers.gate.queries import ProposalRequest
 from runtime.errors import RuntimeFault
 from runtime.security.keyring import Keyring
 from runtime.security.oidc import TokenReader, fetch_keys
@@ -50,14 +53,21 @@ class ControlApi:
         )
         self._following = Following(parts)
         changes = Changes(parts)
+
+        async def settled(asked: ProposalRequest, wait_s: float) -> None:
+            await until_settled(parts.view.cache, parts.catalogue, asked.id, wait_s=wait_s)
+
         given: list[Endpoint] = [
             *Plain(parts, sessions, self._figures).endpoints(),
             *Auditing(parts.audit).endpoints(),
             *self._following.endpoints(),
-            *Queries(parts, answers(parts), streams={"event.list": self._following.events}).endpoints(),
+            *Queries(
+                parts, answers(parts), streams={"event.list": self._following.events}, waits={"proposal.show": settled}
+            ).endpoints(),
             *changes.endpoints(),
             *Uploads(parts, changes).endpoints(),
-            *Deciding(parts, changes).endpoints(),
+            *Deciding(parts).endpoints(),
+            *Undoing(parts, changes).endpoints(),
             *Reviewing(parts).endpoints(),
         ]
         described = Described(given)

@@ -37,6 +37,8 @@ STATUS: Final = {
     "vote_refused": 403,
     "proposal_not_found": 404,
     "proposal_ended": 409,
+    "record_not_found": 404,
+    "nothing_to_undo": 409,
     "review_not_found": 404,
     "too_many_proposals": 503,
     "guard_impossible": 422,
@@ -176,6 +178,16 @@ class NodeUnknown(ApiFault):
 class ProposalUnknown(ApiFault):
     code = "proposal_not_found"
     remedy = "List them: aether proposals."
+
+
+class RecordUnknown(ApiFault):
+    code = "record_not_found"
+    remedy = "List what the store holds: aether audit list. Older records have nothing left that undoes them."
+
+
+class NothingToUndo(ApiFault):
+    code = "nothing_to_undo"
+    remedy = "Make the change that you want instead; aether why ID tells what this one was."
 
 
 class ExplainRefused(ApiFault):

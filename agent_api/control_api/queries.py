@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
 
 import msgspec
 from fastapi import Request, Response
 
 from agent_api.control_api.answers import Answer
 from agent_api.control_api.changes import ERRORS
-from agent_api.control_api.conditional import etag_of, is_known
+from agent_api.control_api.conditional import etag_of, is_known, wait_of
 from agent_api.control_api.decoding import body_of, converted, json_object, words_of
 from agent_api.control_api.door import caller_of
 from agent_api.control_api.endpoint import EVENTS, JSON, Answered, Endpoint, Handler, NoWords, Told
@@ -33,6 +33,7 @@ OF_STATE: Final = frozenset(
         "topology.show",
         "proposal.list",
         "proposal.show",
+        "proposal.diff",
         "policy.show",
         "freeze.list",
         "incident.list",
@@ -42,6 +43,9 @@ OF_STATE: Final = frozenset(
 )
 """Whose answers follow from the cached state alone: its revision is their ETag."""
 
+
+Wait = Callable[[Any, float], Awaitable[None]]
+"""Of the query's request, for so many seconds at most."""
 
 KEPT_MAX: Final = 16  # answers
 KEPT_BYTES_MAX: Final = 256 * 1024  # of one: 4 MiB in all
@@ -77,14 +81,21 @@ class _Kept:
 
 
 class Queries:
-    """streams: of queries that can also be followed, where the client accepts server-sent events."""
+    """streams: of queries that can also be followed, where the client accepts server-sent events. waits: of those that
+    a client may wait on (Prefer: wait) until there is more to tell."""
 
     def __init__(
-        self, parts: ApiParts, answers: Mapping[str, Answer], *, streams: Mapping[str, Handler] | None = None
+        self,
+        parts: ApiParts,
+        answers: Mapping[str, Answer],
+        *,
+        streams: Mapping[str, Handler] | None = None,
+        waits: Mapping[str, Wait] | None = None,
     ) -> None:
         self._parts = parts
         self._answers = answers
         self._streams = streams or {}
+        self._waits = waits or {}
         self._kept = _Kept(parts.view.cache)
 
     def endpoints(self) -> list[Endpoint]:
@@ -92,7 +103,7 @@ class Queries:
 
     def _endpoint(self, query: AnyQuery, ask: Answer) -> Endpoint:
         posted = query.route.method == "POST"
-        stream = self._streams.get(query.name)
+        stream, wait = self._streams.get(query.name), self._waits.get(query.name)
 
         async def handle(request: Request) -> Response:
             if stream is not None:
@@ -104,6 +115,8 @@ class Queries:
                 asked = converted(json_object(await body_of(request)) | request.path_params, query.request)
             else:
                 asked = words_of(request, query.request, request.path_params)
+            if wait is not None and (wait_s := wait_of(request)) is not None:
+                await wait(asked, wait_s)
             etag = self._etag(query)
             known = bool(etag) and is_known(request, etag)
             if known and not request.path_params:
@@ -122,7 +135,11 @@ class Queries:
             media=(JSON, EVENTS) if stream else (JSON,),
             headers=("ETag",) if of_state else (),
         )
-        heeded = (*(("If-None-Match",) if of_state else ()), *(("Last-Event-ID",) if stream else ()))
+        heeded = (
+            *(("If-None-Match",) if of_state else ()),
+            *(("Last-Event-ID",) if stream else ()),
+            *(("Prefer",) if wait else ()),
+        )
         return Endpoint(
             name=query.name,
             summary=query.summary,

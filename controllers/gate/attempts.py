@@ -5,6 +5,7 @@ from __future__ import annotations
 from controllers.gate.audit import AuditRecord, fitted
 from controllers.gate.desk import GateDesk, Judged
 from controllers.gate.errors import GateFault
+from controllers.gate.proposals import read_proposal
 from controllers.gate.writing import short
 from runtime.consensus.errors import QuotaExceeded
 from runtime.consensus.store import Put, led_by
@@ -29,7 +30,7 @@ async def note_refused(
         operation=submission.operation[:80],
         subject=judged.plan.subject if judged is not None else "",
         request=short(desk.told(Call(operation=submission.operation, request=submission.request)).request),
-        summary=judged.plan.summary if judged is not None else "",
+        summary=judged.plan.summary if judged is not None else f"not planned: {why}",
         reason=submission.reason,
         rule=why,
         gate_class=int(judged.verdict.gate_class) if judged is not None else 0,
@@ -46,11 +47,16 @@ async def note_vote_refused(
     desk: GateDesk, identity: str, actor: Actor, fault: GateFault, *, kind: str, reason: str, trace_id: str
 ) -> None:
     """A vote, withdrawal or review that was not taken."""
+    item = desk.state.get(keys.proposal(identity)) if identity else None
+    proposal = read_proposal(item.value) if item is not None else None
     record = AuditRecord(
         id=desk.new_id(),
         kind="vote_refused",
         at_unix_ms=desk.clock.unix_ms(),
         actor=actor,
+        operation=proposal.call.operation if proposal is not None else "",
+        subject=proposal.subject if proposal is not None else "",
+        summary=f"not {kind}: {proposal.summary if proposal is not None else fault}",
         reason=reason,
         rule=str(fault),
         proposal=identity[:80],

@@ -144,20 +144,33 @@ def read_link(raw: bytes) -> Link:
 
 
 def read_chained(raw: bytes) -> ChainedRecord:
-    """As this version understands it. Of a record that only a newer one does, place, kind and texts are left.
-    Raises AuditBroken for what is no link at all."""
+    """As this version understands it. Raises AuditBroken for what is no link at all."""
     found = read_link(raw)
-    try:
-        record = msgspec.convert(found.record, AuditRecord)
-    except msgspec.ValidationError:
-        known = {name: value for name, value in found.record.items() if name in _TEXTS and isinstance(value, str)}
-        nobody = {"kind": ActorKind.CONTROLLER, "id": "unreadable", "role": Role.VIEWER}
-        record = msgspec.convert(
-            {"id": "", "kind": "unreadable", "at_unix_ms": 0, "actor": nobody} | known, AuditRecord
-        )
     return ChainedRecord(
-        number=found.number, revision=found.revision, previous=found.previous, hash=found.hash, record=record
+        number=found.number,
+        revision=found.revision,
+        previous=found.previous,
+        hash=found.hash,
+        record=_understood(found.record),
     )
+
+
+def read_record(raw: bytes) -> AuditRecord:
+    """One without a place, as this version understands it; what is no record at all is told as unreadable."""
+    try:
+        return _understood(msgspec.json.decode(raw, type=dict[str, Json]))
+    except msgspec.DecodeError:
+        return _understood({})
+
+
+def _understood(members: dict[str, Json]) -> AuditRecord:
+    """Of a record that only a newer version understands, kind and texts are left."""
+    try:
+        return msgspec.convert(members, AuditRecord)
+    except msgspec.ValidationError:
+        known = {name: value for name, value in members.items() if name in _TEXTS and isinstance(value, str)}
+        nobody = {"kind": ActorKind.CONTROLLER, "id": "unreadable", "role": Role.VIEWER}
+        return msgspec.convert({"id": "", "kind": "unreadable", "at_unix_ms": 0, "actor": nobody} | known, AuditRecord)
 
 
 _TEXTS: Final = ("id", "kind", "operation", "subject", "summary", "reason", "rule", "effect", "proposal", "trace_id")

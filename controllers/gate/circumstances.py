@@ -14,7 +14,7 @@ from runtime.state import keys
 from runtime.state.values import Value
 
 RECENT_MAX: Final = 16  # of agents, and as many of others: those must not push out what limits agents
-TOUCHED_MAX: Final = 64  # subjects that are looked at one by one: each costs three comparisons of 512
+LIMITED_MAX: Final = 64  # subjects of one agent's change: each costs a comparison and a write of 512
 WHY_CHARS_MAX: Final = 200
 
 
@@ -45,10 +45,12 @@ class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
     tainted: bool = False
     pending: int = 0
     """Other proposals of the same requester that wait."""
-    domain: str = ""
+    touched: int = 1
+    """How many subjects it changes."""
+    domains: tuple[str, ...] = ()
     """What the subject would take down with it: a node's zone, a slice's blueprint."""
     domain_busy: str = ""
-    """Another agent's change in that domain that has not taken hold yet."""
+    """Another agent's change in one of the domains that has not taken hold yet."""
 
 
 def touched(plan: Plan) -> tuple[str, ...]:
@@ -63,7 +65,7 @@ def touched(plan: Plan) -> tuple[str, ...]:
             found[subjects.of_slice(names[1])] = None
         elif kind == "node":
             found[subjects.of_node(names[0])] = None
-    return tuple(found)[:TOUCHED_MAX]
+    return tuple(found)
 
 
 def recent_changes(state: PlanState, subject: str) -> tuple[RecentChange, ...]:
@@ -81,39 +83,46 @@ def with_change(before: tuple[RecentChange, ...], change: RecentChange) -> Recen
 
 
 def frozen_because(state: PlanState, touched_subjects: Iterable[str]) -> str:
-    """A freeze of the whole cluster, of a subject, or of the blueprint of a slice."""
-    names = {"cluster": None}
-    for each in touched_subjects:
-        names[each] = None
-        if each.startswith("slice:"):
-            names[domain_of(state, each)] = None
-    for name in names:
-        raw = state.value(f"{keys.FREEZES}{name}")
-        if raw is not None:
-            return _words(raw) or "a change freeze"
+    """A freeze of the whole cluster, of a subject, or of a blueprint of a slice."""
+    held = _held(state, keys.FREEZES)
+    for each in touched_subjects if held else ():
+        for name in ("cluster", each, *(domains_of(state, each) if each.startswith("slice:") else ())):
+            if name in held:
+                return held[name] or "a change freeze"
     return ""
 
 
 def incident_at(state: PlanState, touched_subjects: Iterable[str]) -> str:
-    for each in touched_subjects:
-        raw = state.value(f"{keys.INCIDENTS}{each}")
-        if raw is not None:
-            return _words(raw) or "an incident"
-    return ""
+    held = _held(state, keys.INCIDENTS)
+    found = next((each for each in touched_subjects if each in held), None)
+    return (held[found] or "an incident") if found is not None else ""
 
 
-def domain_of(state: PlanState, subject: str) -> str:
+def _held(state: PlanState, prefix: str) -> dict[str, str]:
+    """Why, by subject. Noted as the one key that every change of a freeze or incident writes: what a change touches may
+    be more than a transaction compares."""
+    state.get(keys.MARKS_TURN)
+    return {item.key.removeprefix(prefix): _words(item.value) for item in state.all_items(prefix)}
+
+
+def domains_of(state: PlanState, subject: str) -> tuple[str, ...]:
+    """A slice has one for each blueprint that deploys a version of it. Which do changes with blueprints alone."""
     kind, _, name = subject.partition(":")
-    if kind == "node" and (node := state.all_records.node(name)) is not None:
-        return f"zone:{node.zone}"
-    if kind == "slice" and (targets := state.all_records.targets_of(name)):
-        return f"blueprint:{targets[0].blueprint}"
-    return subject
+    if kind == "node" and (node := state.records.node(name)) is not None:
+        return (f"zone:{node.zone}",)
+    if kind == "slice":
+        state.get(keys.BLUEPRINTS_TURN)
+        found = {subjects.of_blueprint(each.blueprint): None for each in state.all_records.targets_of(name)}
+        return tuple(found) or (subject,)
+    return (subject,)
 
 
-def busy_in(state: PlanState, domain: str) -> str:
-    raw = state.value(keys.agent_turn(domain))
-    return _words(raw) or "a change" if raw is not None else ""
+def busy_in(state: PlanState, domains: Iterable[str]) -> str:
+    for domain in domains:
+        raw = state.value(keys.agent_turn(domain))
+        if raw is not None:
+            return _words(raw) or "a change"
+    return ""
 
 
 def _words(raw: bytes) -> str:

@@ -8,9 +8,10 @@ from typing import Final, Protocol
 import msgspec
 
 from controllers.gate.circumstances import (
+    LIMITED_MAX,
     Circumstances,
     busy_in,
-    domain_of,
+    domains_of,
     frozen_because,
     incident_at,
     recent_changes,
@@ -187,16 +188,17 @@ class GateDesk:
     def _circumstances(
         self, state: PlanState, operation: AnyChange, plan: Plan, actor: Actor, *, tainted: bool, applying: str
     ) -> Circumstances:
-        domain, subjects = domain_of(state, plan.subject), touched(plan)
-        limited = subjects if actor.acts_as_agent else (plan.subject,)
+        domains, subjects = domains_of(state, plan.subject), touched(plan)
+        limited = subjects[:LIMITED_MAX] if actor.acts_as_agent else (plan.subject,)
         return Circumstances(
             now_unix_ms=self.clock.unix_ms(),
             recent={each: recent_changes(state, each) for each in limited},
             frozen=frozen_because(state, subjects) if operation.heeds_freeze else "",
             incident=incident_at(state, subjects),
             tainted=tainted,
-            domain=domain,
-            domain_busy=busy_in(state, domain) if actor.acts_as_agent else "",
+            touched=len(subjects),
+            domains=domains,
+            domain_busy=busy_in(state, domains) if actor.acts_as_agent else "",
             pending=0 if applying else sum(each.actor.id == actor.id for each in self.waiting()),
         )
 

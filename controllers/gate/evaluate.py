@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from controllers.gate.circumstances import Circumstances
+from controllers.gate.circumstances import LIMITED_MAX, Circumstances
 from controllers.gate.policy import Kinds, Policy
 from controllers.gate.verdict import GateClass, Needs, Verdict
 from runtime.operations.actor import Actor, ActorKind, at_least
@@ -30,7 +30,7 @@ def evaluate(policy: Policy, operation: AnyChange, plan: Plan, actor: Actor, now
     gate_class = max(number for number, _ in raised)
     rule = next(why for number, why in raised if number == gate_class)
     because = tuple(why for number, why in raised[1:] if why != rule and number > base)
-    if gate_class is GateClass.G3 and actor.kind is not ActorKind.PERSON and not _is_plain_key(actor):
+    if gate_class is GateClass.G3 and not _may_wait_for_people(actor):
         return _refuse(gate_class, rule, "Ask a person to do it.", because)
     asks, expires_ms = _consent(policy, operation, gate_class)
     acts = gate_class <= kinds.acts_up_to
@@ -52,8 +52,9 @@ def too_many_waiting(actor: Actor, now: Circumstances) -> Verdict:
     return _refuse(GateClass.G3, rule, "Wait until some are decided, or withdraw some.", retryable=True)
 
 
-def _is_plain_key(actor: Actor) -> bool:
-    return actor.kind is ActorKind.AUTOMATION and not actor.acts_as_agent
+def _may_wait_for_people(actor: Actor) -> bool:
+    """With what class 3 keeps from agents, controllers and playbooks."""
+    return actor.kind in (ActorKind.PERSON, ActorKind.AUTOMATION) and not actor.acts_as_agent
 
 
 def _consent(policy: Policy, operation: AnyChange, gate_class: GateClass) -> tuple[Needs, int]:
@@ -82,6 +83,9 @@ def _refused(policy: Policy, operation: AnyChange, plan: Plan, actor: Actor, now
 def _limited(policy: Policy, now: Circumstances) -> Verdict | None:
     """What keeps an agent waiting: how often, and one at a time in a failure domain."""
     limits, since = policy.limits, now.now_unix_ms - policy.limits.window_min * MINUTE_MS
+    if now.touched > LIMITED_MAX:
+        rule = f"it changes {now.touched} slices and nodes at once, and an agent may change {LIMITED_MAX}"
+        return _refuse(GateClass.G3, rule, "Change fewer at once, or ask a person.")
     for subject, changes in now.recent.items():
         lately = sum(each.by_agent and each.at_unix_ms >= since for each in changes)
         if lately >= limits.changes_per_subject:

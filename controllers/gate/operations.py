@@ -13,7 +13,7 @@ from runtime.operations import results, subjects
 from runtime.operations.actor import Role
 from runtime.operations.fields import END
 from runtime.operations.operation import Change, Effect, Request, Result, Risk, Route
-from runtime.operations.plan import Call, Json, KeyChange, Plan, Refusal
+from runtime.operations.plan import Call, Json, KeyChange, Plan, Refusal, turn
 from runtime.operations.refusals import subject_unknown
 from runtime.operations.state import PlanState
 from runtime.state import keys
@@ -85,6 +85,10 @@ def _policy_before(before: bytes | None) -> Call:
     return Call(operation="policy.set", request={"source": before.decode()})
 
 
+def _marked(state: PlanState, change: KeyChange) -> tuple[KeyChange, ...]:
+    return (change, turn(keys.MARKS_TURN, state))
+
+
 def _begins(
     operation: str, inverse: str, prefix: str, words: str
 ) -> Callable[[PlanState, FreezeRequest], Plan | Refusal]:
@@ -99,7 +103,7 @@ def _begins(
             operation=operation,
             subject=request.subject,
             summary=f"{words.format(subject=request.subject)}: {request.why}",
-            changes=() if before == after else (KeyChange(key=key, before=before, after=after),),
+            changes=() if before == after else _marked(state, KeyChange(key=key, before=before, after=after)),
             reads=state.reads,
             inverse=Call(operation=inverse, request=back)
             if before is None
@@ -124,7 +128,7 @@ def _ends(
             operation=operation,
             subject=request.subject,
             summary=words.format(subject=request.subject),
-            changes=(KeyChange(key=key, before=before, after=None),),
+            changes=_marked(state, KeyChange(key=key, before=before, after=None)),
             reads=state.reads,
             inverse=Call(operation=inverse, request={"subject": request.subject, "why": before.decode()}),
             result={"subject": request.subject},

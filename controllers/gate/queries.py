@@ -12,7 +12,7 @@ from controllers.gate.proposals import Proposal, ProposalState
 from runtime.operations.actor import Role
 from runtime.operations.dispatch import PlanView
 from runtime.operations.operation import Request, Result
-from runtime.operations.plan import Json
+from runtime.operations.plan import FieldChange, Json
 from runtime.operations.queries.operations import OperationField
 from runtime.operations.queries.page import Page, PageRequest, Row, read
 from runtime.operations.queries.slices import UnixMs
@@ -58,6 +58,24 @@ class ProposalRequest(Request, frozen=True, kw_only=True):
 class ProposalShown(Result, frozen=True, kw_only=True):
     proposal: Proposal
     live: Annotated[bool, Meta(description="It may still be decided or applied.")]
+    converged: Annotated[
+        bool | None,
+        Meta(description="Of an applied one: it has taken hold. Null before, and where nobody knows."),
+    ] = None
+    waits_for: Annotated[str, Meta(description="What is missing until it has.")] = ""
+
+
+class ProposalDiffRequest(PageRequest, frozen=True, kw_only=True):
+    """In the order of the keys that change."""
+
+    id: ProposalField
+    limit: PageLimit = 100
+
+
+class ProposalDiff(Page, frozen=True, kw_only=True):
+    """Every member that changes, its values uncut but for what may be secret."""
+
+    items: tuple[FieldChange, ...]
 
 
 class AuditListRequest(PageRequest, frozen=True, kw_only=True):
@@ -186,6 +204,14 @@ QUERIES: Final = (
         ProposalRequest,
         ProposalShown,
         "/v1/proposals/{id}",
+        errors=("proposal_not_found",),
+    ),
+    read(
+        "proposal.diff",
+        "All that a proposal changes, however much it is.",
+        ProposalDiffRequest,
+        ProposalDiff,
+        "/v1/proposals/{id}/diff",
         errors=("proposal_not_found",),
     ),
     read("audit.list", "Who did what, newest first.", AuditListRequest, AuditPage, "/v1/audit"),

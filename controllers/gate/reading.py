@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from controllers.gate.audit import AuditHead, AuditRecord, ChainedRecord, read_chained
+from controllers.gate.audit import AuditHead, AuditRecord, ChainedRecord, read_chained, read_record
 from runtime.consensus.store import Store
 from runtime.state import keys
 
@@ -41,7 +41,7 @@ async def chained_before(store: Store, number: int, sealed: int) -> AsyncIterato
 async def newest_of(store: Store, subjects: Collection[str], most: int) -> list[AuditRecord]:
     """The newest records about any of the subjects, those included that have no place in the chain yet."""
     fresh = await store.range(keys.AUDIT_FRESH, limit=FRESH_MAX, stale_ok=True)
-    records = [msgspec.json.decode(item.value, type=AuditRecord) for item in fresh.items]
+    records = [read_record(item.value) for item in fresh.items]
     found = [each for each in reversed(records) if each.subject in subjects][:most]
     head = await audit_head(store)
     known = {each.id for each in found}
@@ -51,3 +51,15 @@ async def newest_of(store: Store, subjects: Collection[str], most: int) -> list[
         if each.record.subject in subjects and each.record.id not in known:
             found.append(each.record)
     return found
+
+
+async def find_record(store: Store, identity: str) -> AuditRecord | None:
+    """The record with that id, if the store holds it still. Raises StoreFault."""
+    fresh = (await store.get(keys.audit_fresh(identity), stale_ok=True)).item
+    if fresh is not None:
+        return read_record(fresh.value)
+    head = await audit_head(store)
+    async for each in chained_before(store, head.number + 1, head.sealed):
+        if each.record.id == identity:
+            return each.record
+    return None

@@ -57,7 +57,8 @@ async def turn_taken(leases: TakenLeases, judged: Judged, actor: Actor) -> list[
     if not actor.acts_as_agent or judged.plan.is_noop:
         return []
     lease = await leases.grant(max(TURN_MS_MIN, 2 * judged.plan.estimated_ms))
-    return [Put(key=keys.agent_turn(judged.circumstances.domain), value=judged.plan.summary.encode(), lease=lease)]
+    words = judged.plan.summary.encode()
+    return [Put(key=keys.agent_turn(each), value=words, lease=lease) for each in judged.circumstances.domains]
 
 
 def _recent(judged: Judged, actor: Actor, audit: str) -> list[Operation]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated, Final
 
 from msgspec import Meta
@@ -13,7 +14,7 @@ from runtime.operations import results, subjects
 from runtime.operations.actor import Role
 from runtime.operations.fields import BlueprintField
 from runtime.operations.operation import SECRET, Change, Convergence, Effect, Request, Risk, Route
-from runtime.operations.plan import BlastRadius, Call, KeyChange, Plan, Refusal
+from runtime.operations.plan import BlastRadius, Call, KeyChange, Plan, Refusal, turn
 from runtime.operations.refusals import blueprint_unknown
 from runtime.operations.state import PlanState
 from runtime.sdk.contract import SliceContract
@@ -22,7 +23,6 @@ from runtime.state.values import BlueprintRecord, BlueprintSlice, SliceTarget, e
 
 SOURCE_CHARS_MAX: Final = 48 * 1024  # with its parsed form it must fit a value of 64 KiB, and a proposal too
 DEPLOY_MS: Final = 3_000
-TURN: Final = b""
 
 
 class ApplyRequest(Request, frozen=True, kw_only=True):
@@ -50,12 +50,11 @@ def plan_apply(state: PlanState, request: ApplyRequest) -> Plan | Refusal:
         return refusal_of(fault)
     before = state.records.blueprint(record.blueprint)
     old = _targets_by_key(state, record.blueprint)
-    changes = [KeyChange(key=keys.BLUEPRINTS_TURN, before=state.value(keys.BLUEPRINTS_TURN), after=TURN)]
+    changes = [turn(keys.BLUEPRINTS_TURN, state)]
     changes += _differences(old, targets)
     if before != record:
         key = keys.blueprint(record.blueprint)
         changes.append(KeyChange(key=key, before=state.value(key), after=encode(record)))
-    lost = sum(each.wanted for each in old.values()) - sum(each.wanted for each in targets.values())
     routes = sorted(f"{route.method} {route.path}" for c in contracts for m in c.methods for route in m.routes)
     return Plan(
         operation="blueprint.apply",
@@ -63,7 +62,7 @@ def plan_apply(state: PlanState, request: ApplyRequest) -> Plan | Refusal:
         summary=_apply_words(record, old, targets),
         changes=tuple(changes) if len(changes) > 1 else (),
         reads=state.reads,
-        blast=_blast(state, [old[key] for key in sorted(old.keys() - targets.keys())], of=old, lost=max(0, lost)),
+        blast=_blast(state, old, targets),
         inverse=_undo(record.blueprint, before),
         estimated_ms=DEPLOY_MS,
         result={
@@ -85,18 +84,17 @@ def plan_delete(state: PlanState, request: DeleteRequest) -> Plan | Refusal:
     except DeploymentFault as fault:
         return refusal_of(fault)
     changes = [
-        KeyChange(key=keys.BLUEPRINTS_TURN, before=state.value(keys.BLUEPRINTS_TURN), after=TURN),
+        turn(keys.BLUEPRINTS_TURN, state),
         KeyChange(key=keys.blueprint(name), before=encode(record), after=None),
         *_differences(old, {}),
     ]
-    gone = list(old.values())
     return Plan(
         operation="blueprint.delete",
         subject=subject(request),
         summary=f"blueprint {name} and its {len(old)} slices go",
         changes=tuple(changes),
         reads=state.reads,
-        blast=_blast(state, gone, of=old, lost=sum(each.wanted for each in gone)),
+        blast=_blast(state, old, {}),
         inverse=_undo(name, record),
         estimated_ms=DEPLOY_MS,
         result={"blueprint": name, "deleted": True},
@@ -213,14 +211,26 @@ def _undo(name: str, before: BlueprintRecord | None) -> Call:
     return Call(operation="blueprint.apply", request={"blueprint": name, "source": before.source})
 
 
-def _blast(state: PlanState, gone: list[SliceTarget], *, of: dict[str, SliceTarget], lost: int) -> BlastRadius:
-    names = {each.settings.slice for each in gone}
-    total = sum(each.wanted for each in of.values())
+def _blast(state: PlanState, old: dict[str, SliceTarget], new: dict[str, SliceTarget]) -> BlastRadius:
+    """The share is that of the slice that loses most: what one gains is of no use to another's callers."""
+    before, after = _wanted(old), _wanted(new)
+    lost = {name: count - after[name] for name, count in before.items() if count > after[name]}
+    gone = {each.settings.slice for each in old.values()} - {each.settings.slice for each in new.values()}
     topology = state.topology()
-    outside = {name for each in names for name in topology.dependants(each)} - names
+    outside = {name for each in gone for name in topology.dependants(each)} - gone
     return BlastRadius(
-        instances=lost, capacity_share=min(1.0, lost / total) if total else 0.0, dependants=tuple(sorted(outside))
+        instances=sum(lost.values()),
+        capacity_share=max((count / before[name] for name, count in lost.items()), default=0.0),
+        dependants=tuple(sorted(outside)),
     )
+
+
+def _wanted(targets: dict[str, SliceTarget]) -> Counter[str]:
+    """Instances of each slice, over all its versions."""
+    found: Counter[str] = Counter()
+    for each in targets.values():
+        found[each.settings.slice] += each.wanted
+    return found
 
 
 OPERATIONS: Final = (

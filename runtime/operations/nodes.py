@@ -18,6 +18,7 @@ from runtime.operations.state import PlanState
 from runtime.state import keys
 from runtime.state.values import NodeRecord, encode
 
+INSTANCES_COMPARED_MAX: Final = 256  # of 512 keys that a transaction compares
 MOVE_MS: Final = 3_000  # an instance starts elsewhere, then stops here; a guess for people
 
 
@@ -166,16 +167,18 @@ def _decides(state: PlanState, record: NodeRecord) -> bool:
 
 
 def _blast(state: PlanState, node: NodeId) -> BlastRadius:
-    """The share is of all instances: the worst slice's would say 1 for a slice of one instance, which only moves."""
-    placed = state.all_records.placed()
-    here = [each for each in placed if each.node == node]
-    slices = {each.assignment.slice for each in here}
+    """The share is of all instances: the worst slice's would say 1 for a slice of one instance, which only moves. Of
+    more than can be compared, the node's own are."""
+    here = state.records.assignments(node)
+    few = len(state.all_items(keys.INSTANCES)) <= INSTANCES_COMPARED_MAX
+    records = state.records if few else state.all_records
+    placed = sum(len(records.assignments(each.node)) for each in state.records.nodes())
     topology = state.topology()
-    dependants = {name for each in slices for name in topology.dependants(each)}
+    dependants = {name for each in here.values() for name in topology.dependants(each.slice)}
     return BlastRadius(
         instances=len(here),
         nodes=(node,),
-        capacity_share=len(here) / len(placed) if placed else 0.0,
+        capacity_share=len(here) / placed if placed else 0.0,
         dependants=tuple(sorted(dependants)),
     )
 

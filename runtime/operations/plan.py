@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Protocol
 
 import msgspec
 from msgspec import Meta
 
 from runtime.consensus.store import Compare, Delete, Operation, Put, Revision, unchanged
+from runtime.state import keys
 
 FIELDS_SHOWN_MAX: Final = 200  # of a diff, for people; the effect's hash counts all
 VALUE_SHOWN_CHARS_MAX: Final = 400
 
 Json = Annotated[object, Meta(extra_json_schema={"description": "Anything that JSON can say."})]
 """msgspec knows no recursive alias; without the schema it would refuse to describe what holds one."""
+
+
+class Reads(Protocol):
+    """The state as a planner reads it."""
+
+    def value(self, key: str) -> bytes | None: ...
 
 
 class KeyChange(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,6 +95,14 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         ]
 
 
+TURN: Final = b""
+
+
+def turn(key: str, state: Reads) -> KeyChange:
+    """What a change of a record of that kind writes beside it: see `keys.TURNS`."""
+    return KeyChange(key=key, before=state.value(key), after=TURN)
+
+
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     """Why an operation cannot be planned: the members of the error that is raised for it."""
 
@@ -100,9 +115,12 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def diff(plan: Plan) -> tuple[FieldChange, ...]:
-    """The plan's changes, member by member of the records they touch, in the order of their keys."""
+    """The plan's changes, member by member of the records they touch, in the order of their keys. Turns say nothing:
+    that one is written for the first time is no other effect."""
     found: list[FieldChange] = []
     for change in sorted(plan.changes, key=lambda each: each.key):
+        if change.key in keys.TURNS:
+            continue
         before, after = _document(change.before), _document(change.after)
         if isinstance(before, dict) and isinstance(after, dict):
             found += _members(change.key, "", before, after)

@@ -39,7 +39,7 @@ def node_unknown(state: PlanState, name: str) -> Refusal:
 def subject_unknown(state: PlanState, subject: str) -> Refusal | None:
     """Of a slice, node, blueprint or artifact that is not there: a freeze of it would hold nothing back."""
     kind, _, name = subject.partition(":")
-    records = state.all_records
+    records = state.records
     match kind:
         case "slice":
             return None if records.targets_of(name) else slice_unknown(state, name)
@@ -49,7 +49,8 @@ def subject_unknown(state: PlanState, subject: str) -> Refusal | None:
             found = records.blueprint(BlueprintId(name)) is not None
             return None if found else blueprint_unknown(state, name)
         case "artifact":
-            known = {each.name for each in records.artifacts()}
+            known = {each.name: each.version for each in state.all_records.artifacts()}
+            records.artifact(name, known.get(name, ""))  # noted
             detail = f"there is no artifact {name[:100]!r}{nearest(name, known)}"
             refusal = Refusal(code="artifact_not_found", detail=detail, remedy="List them: aether artifact list.")
             return None if name in known else refusal

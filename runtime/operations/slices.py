@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Annotated, Final
 
@@ -184,7 +185,7 @@ def plan_weights(state: PlanState, request: WeightsRequest) -> Plan | Refusal:
         summary=f"{request.slice}: weights {shares}",
         changes=tuple(changes),
         reads=state.reads,
-        blast=BlastRadius(dependants=state.topology().dependants(request.slice)),
+        blast=_unrouted(state, request, {version: each.settings.weight for version, each in found.items()}),
         inverse=Call(operation="slice.set-routing-weights", request={"slice": request.slice, "weights": {**before}}),
         result={"slice": request.slice, "weights": {**request.weights}},
     )
@@ -224,6 +225,18 @@ def _blast(state: PlanState, settings: BlueprintSlice, *, gone: int, instances: 
         capacity_share=min(1.0, gone / of) if of else 0.0,
         dependants=state.topology().dependants(SliceName(settings.slice)) if gone else (),
         budget_left=max(0, serving - settings.min_available),
+    )
+
+
+def _unrouted(state: PlanState, request: WeightsRequest, before: dict[Version, int]) -> BlastRadius:
+    """Of the instances that get calls now: those of versions that get none any more."""
+    serving = Counter(each.version for each in state.records.endpoints_of(request.slice))
+    called = sum(count for version, count in serving.items() if before.get(version))
+    lost = sum(serving[version] for version, weight in before.items() if weight and request.weights.get(version) == 0)
+    return BlastRadius(
+        instances=lost,
+        capacity_share=lost / called if called else 0.0,
+        dependants=state.topology().dependants(request.slice),
     )
 
 

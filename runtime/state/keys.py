@@ -11,6 +11,9 @@ NODES: Final = "node/"
 NODES_LIVE: Final = "node-live/"
 BLUEPRINTS: Final = "blueprint/"
 BLUEPRINTS_TURN: Final = "blueprints-turn"  # written by each change of any blueprint, which compares it: one at a time
+MARKS_TURN: Final = "marks-turn"  # the same of freezes and incidents
+TURNS: Final = frozenset({BLUEPRINTS_TURN, MARKS_TURN})
+"""They say nothing themselves: who reads all records of a kind compares the one key that each change of them writes."""
 TARGETS: Final = "slice-target/"
 INSTANCES: Final = "instance/"
 INSTANCE_STATES: Final = "instance-state/"

@@ -90,7 +90,7 @@ def _agents_act(patch: pytest.MonkeyPatch) -> None:
 
 
 def _agents_together(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(desk, "busy_in", lambda _state, _domain: "")
+    patch.setattr(desk, "busy_in", lambda _state, _domains: "")
 
 
 def _agents_often(patch: pytest.MonkeyPatch) -> None:

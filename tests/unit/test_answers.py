@@ -108,7 +108,7 @@ async def test_an_answer_has_the_declared_shape(name: str) -> None:
     await place(hand, 0, serves=True)
     await hand.scale(9, person("bot"), propose=True)
     await hand.put("audit-new/x", hand_record())
-    if name == "proposal.show":
+    if name in ("proposal.show", "proposal.diff"):
         REQUESTS[name] = {"id": keys.parts(hand.state.items(keys.PROPOSALS)[0].key)[0]}
     result = await asked.ask(name, ADMIN, **REQUESTS.get(name, {}))
     declared = hand.desk.catalogue.find(name).result

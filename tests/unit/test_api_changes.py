@@ -201,6 +201,27 @@ async def test_prefer_wait_says_what_is_missing_when_its_time_is_over(api: ApiOn
     )
 
 
+async def test_a_proposal_is_waited_for_until_what_it_changed_has_taken_hold(api: ApiOnHand) -> None:
+    proposed = await api.ask("anna", "PUT", SCALE + "?propose=true", json={"instances": 1})
+    location, answers = proposed.headers["location"], []
+
+    async def look() -> None:
+        answers.append((await api.ask("anna", "GET", location, headers={"prefer": "wait=30"})).json())
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(look)
+        assert (await api.ask("anna", "GET", location)).json()["converged"] is None
+        await api.ask("ben", "POST", location + "/approve")
+        await api.hand.settle(proposed.json()["proposal"])
+        await api.seen()
+        applied = (await api.ask("anna", "GET", location, headers={"prefer": "wait=0"})).json()
+        assert (applied["proposal"]["state"], applied["converged"]) == ("applied", False)
+        assert (applied["waits_for"], answers) == ("0 of 1 instances of orders serve", [])
+        key, value = endpoint(1)
+        await api.hand.store.txn((), [Put(key=key, value=value)])
+    assert (answers[0]["converged"], answers[0]["proposal"]["state"]) == (True, "applied")
+
+
 async def test_a_proposal_is_voted_on_applied_and_rolled_back_over_http(api: ApiOnHand) -> None:
     await api.hand.store.txn((), [Put(key="freeze/cluster", value=b"the big sale")])
     proposed = await api.ask("anna", "PUT", SCALE + "?evidence=a&evidence=b", json={"instances": 6})

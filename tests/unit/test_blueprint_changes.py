@@ -9,8 +9,8 @@ import pytest
 from runtime.consensus.memory import MemoryStore
 from runtime.consensus.store import Compare, Delete, Operation, TxnResult
 from runtime.names import Sha256, Version
-from runtime.operations.actor import Role
-from runtime.operations.dispatch import Applied, Outcome, Refused, Submission
+from runtime.operations.actor import Actor, ActorKind, Role
+from runtime.operations.dispatch import Applied, Outcome, Planned, Refused, Submission
 from runtime.sdk.contract import DependencyContract, MethodContract, RouteContract, SliceContract
 from runtime.state import keys
 from runtime.state.values import ArtifactRecord
@@ -144,3 +144,19 @@ async def test_applying_the_same_blueprint_again_changes_nothing(gate: GateOnHan
     assert isinstance(again, Applied)
     after = {key: item.mod_revision for key, item in gate.store.items.items() if key.startswith("slice-target/")}
     assert after == before
+
+
+async def test_what_one_slice_loses_is_not_made_good_by_another(gate: GateOnHand) -> None:
+    """Else a blueprint would take instances away past the approval that scaling in, or deleting it, needs."""
+    many = row("base", "base").replace("instances = 1\nmin = 1\nmax = 1", "instances = 4\nmin = 1\nmax = 9")
+    await applied(gate, "pages", many)
+    fewer, other = many.replace("instances = 4", "instances = 2"), row("left", "left")
+    for rows, share in (((many, other), 0.0), ((fewer, other), 0.5), ((other,), 1.0)):
+        source = f'id = "pages"\n{"".join(rows)}'
+        request = {"blueprint": "pages", "source": source}
+        actor = Actor(kind=ActorKind.AUTOMATION, id="ci", role=Role.OPERATOR)
+        submission = Submission(operation="blueprint.apply", request=request, actor=actor, dry_run=True)
+        outcome = await gate.gate.submit(submission)
+        assert isinstance(outcome, Planned), outcome
+        assert outcome.plan.blast.capacity_share == share
+        assert outcome.plan.decision == ("propose" if share else "act")

@@ -173,7 +173,7 @@ async def test_the_inverse_brings_back_what_was(name: str) -> None:
     if plan.inverse is None:
         return
     await done(hand, plan.inverse.operation, plan.inverse.request)
-    for each in [each for each in plan.changes if each.key != keys.BLUEPRINTS_TURN]:
+    for each in [each for each in plan.changes if each.key not in keys.TURNS]:
         item = hand.state.get(each.key)
         assert (item.value if item is not None else None) == each.before, each.key
 

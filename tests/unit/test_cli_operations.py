@@ -150,14 +150,39 @@ def test_watching_tells_how_far_it_is_under_one_key(serve: Serve, capsys: Captur
 
 
 def test_waiting_goes_over_the_approval(serve: Serve, capsys: Capture) -> None:
-    states = iter(["pending", "applied"])
+    stages = iter([("pending", None), ("applied", False), ("applied", True), ("applied", True)])
 
     def answer(asked: Asked) -> Reply:
-        return proposed() if asked.method == "PUT" else Reply({"proposal": proposal(next(states), votes=1)})
+        if asked.method == "PUT":
+            return proposed()
+        state, converged = next(stages)
+        return Reply({"proposal": proposal(state, votes=1), "converged": converged, "waits_for": "much"})
 
     serve(answer=answer)
     assert main(["slice", "scale", "orders", "5", "--wait", "5"]) == 0
-    assert "applied" in capsys.readouterr().out
+    told = capsys.readouterr()
+    assert ("applied" in told.out, "not yet" in told.err) == (True, False)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["slice", "scale", "orders", "5", "--wait", "0.01"],
+        ["rollback", "p0", "--wait", "0.01"],
+        ["approve", "p1", "--wait", "0.01"],
+    ],
+)
+def test_what_was_approved_but_did_not_take_hold_in_time_ends_with_4(
+    serve: Serve, capsys: Capture, words: list[str]
+) -> None:
+    shown = Reply({"proposal": proposal("applied", votes=1), "converged": False, "waits_for": "2 of 5 serve"})
+
+    def answer(asked: Asked) -> Reply:
+        return shown if asked.method == "GET" or "approve" in asked.path else proposed()
+
+    serve(answer=answer)
+    assert main(words) == 4
+    assert "2 of 5 serve" in capsys.readouterr().err
 
 
 def test_a_refusal_is_one_sentence_and_what_to_do(serve: Serve, capsys: Capture) -> None:
@@ -171,7 +196,7 @@ def test_a_refusal_is_one_sentence_and_what_to_do(serve: Serve, capsys: Capture)
     [
         (["slise", "list"], "slice"),
         (["slice", "scael", "orders", "5"], "scale"),
-        (["slice", "scale", "orders", "five"], "whole number, 0 to 1000"),
+        (["slice", "scale", "orders", "five"], "int"),
         (["slice", "set-routing-weights", "orders", "ninety"], "KEY=VALUE"),
     ],
 )
@@ -257,25 +282,20 @@ def test_a_rollback_is_a_change_like_any_other(serve: Serve) -> None:
     assert (api.asked[0].method, api.asked[0].path) == ("POST", "/v1/proposals/p1/rollback?propose=true&reason=errors")
 
 
-def test_a_change_that_was_made_at_once_is_undone_by_what_the_audit_keeps(serve: Serve, capsys: Capture) -> None:
-    inverse = {"operation": "slice.scale", "request": {"slice": "orders", "instances": 2}}
-    undoable, other = record("a1"), record("a2")
-    undoable["record"] = {**record("a1")["record"], "detail": {"inverse": inverse}}  # type: ignore[dict-item]
-
+def test_a_change_that_was_made_at_once_is_undone_by_its_audit_record(serve: Serve, capsys: Capture) -> None:
     def answer(asked: Asked) -> Reply:
-        if asked.method == "POST":
+        if asked.path.startswith("/v1/proposals/"):
             return problem("proposal_not_found", status=404)
-        return applied() if asked.method == "PUT" else Reply({"items": [other, undoable], "next": "", "sealed": 0})
+        return applied() if "a1" in asked.path else problem("nothing_to_undo", detail="nothing would undo it")
 
     api = serve(answer=answer)
-    assert main(["rollback", "a1"]) == 0
+    assert main(["rollback", "a1", "--reason", "errors"]) == 0
     assert (api.asked[-1].path, api.asked[-1].document) == (
-        "/v1/slices/orders/scale?reason=undoes+a1",
-        {"instances": 2},
+        "/v1/audit/a1/rollback?reason=errors",
+        {"reason": "errors"},
     )
     assert main(["rollback", "a2"]) == 1
-    assert "nothing that would undo it" in capsys.readouterr().err
-    assert main(["rollback", "a3"]) == 1
+    assert "nothing would undo it" in capsys.readouterr().err
 
 
 def record(identity: str, proposal_id: str = "") -> dict[str, object]:

@@ -223,10 +223,13 @@ def test_a_wait_that_was_in_vain_is_told(either: Either) -> None:
 
 
 def test_a_proposal_is_followed_to_its_end(either: Either) -> None:
-    states = iter(["pending", "approved", "applied"])
+    stages = iter([("pending", None), ("approved", None), ("applied", False), ("applied", True)])
 
     def answer(asked: Asked) -> Reply:
-        return proposed() if asked.method == "PUT" else Reply({"proposal": proposal(next(states)), "live": True})
+        if asked.method == "PUT":
+            return proposed()
+        state, converged = next(stages)
+        return Reply({"proposal": proposal(state), "live": True, "converged": converged})
 
     def work(client: Client) -> object:
         pending = client.submit("slice.scale", SCALE)
@@ -241,6 +244,16 @@ def test_a_proposal_is_followed_to_its_end(either: Either) -> None:
     with StubApi(answer=answer).serving() as api:
         ended = either(api.address, work=work if either._kind == "sync" else awaited)  # type: ignore[arg-type]
     assert ended.state is ProposalState.APPLIED  # type: ignore[attr-defined]
+    assert next(stages, None) is None, "until it has taken hold"
+
+
+def test_waiting_for_what_does_not_take_hold_ends_and_says_what_is_missing(either: Either) -> None:
+    reply = Reply({"proposal": proposal("applied"), "converged": False, "waits_for": "2 of 5 serve"})
+    with (
+        StubApi(reply).serving() as api,
+        pytest.raises(WaitedInVain, match=r"not taken hold after .*: 2 of 5 serve"),
+    ):
+        either(api.address, work=lambda client: client.run(client.talks.settled("p1", 0.01)))
 
 
 def test_waiting_for_a_decision_ends(either: Either) -> None:

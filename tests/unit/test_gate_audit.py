@@ -11,6 +11,7 @@ import pytest
 from controllers.gate.audit import AuditBroken, AuditHead, AuditRecord, AuditSegment, Link, read_chained
 from controllers.gate.chaining import KEPT, SEGMENT, pack, unpack
 from controllers.gate.joining import AuditFull, StoreAuditLog
+from controllers.gate.reading import newest_of
 from runtime.consensus.store import Delete, Put
 from runtime.content.errors import ContentDiskFull
 from runtime.operations.actor import Actor, ActorKind, Role
@@ -228,3 +229,17 @@ async def test_the_head_is_the_newest_place(gate: GateOnHand) -> None:
 @pytest.fixture
 def gate() -> GateOnHand:
     return GateOnHand()
+
+
+async def test_a_record_that_only_a_newer_version_understands_ends_no_search_for_others() -> None:
+    """While nodes of two versions run, what is asked of the older one must be answered."""
+    gate = GateOnHand()
+    newer = {"id": "zz", "kind": "foreseen", "subject": "slice:orders", "at_unix_ms": "noon", "actor": 7}
+    for key, value in (
+        ("a", encode(record(1, subject="slice:orders"))),
+        ("z", msgspec.json.encode(newer)),
+        ("zz", b"?"),
+    ):
+        await gate.store.txn((), [Put(key=keys.audit_fresh(key), value=value)])
+    found = await newest_of(gate.store, {"slice:orders"}, 5)
+    assert [each.kind for each in found] == ["foreseen", "decision"]

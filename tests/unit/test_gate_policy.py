@@ -165,7 +165,8 @@ moments = st.builds(
     incident=st.sampled_from(["", "errors"]),
     tainted=st.booleans(),
     pending=st.integers(0, 25),
-    domain=st.just("blueprint:shop"),
+    touched=st.sampled_from([1, 64, 65]),
+    domains=st.just(("blueprint:shop",)),
     domain_busy=st.sampled_from(["", "another"]),
 )
 

@@ -487,6 +487,7 @@ async def test_every_refusal_is_audited_with_its_code(gate: GateOnHand) -> None:
     await gate.store.txn((), [freeze])
     await gate.scale(6, ANNA, break_glass=True, reason="now")
     await gate.scale(6, ANNA, dry_run=True, if_match=1)
+    assert all(each.summary and each.operation for each in await records(gate))
     found = [each.detail["code"] for each in await records(gate)]
     assert found == [
         "request_invalid",
@@ -525,7 +526,10 @@ async def test_ended_votes_are_told_why(gate: GateOnHand) -> None:
     gate.pass_time(16 * 60_000)
     with pytest.raises(ProposalEnded, match="expired"):
         await gate.votes.cast(identity, BEN, approve=True, reason="")
-    assert [each.kind for each in await records(gate)] == ["proposed", "vote_refused"]
+    told = await records(gate)
+    assert [each.kind for each in told] == ["proposed", "vote_refused"]
+    assert (told[1].operation, told[1].subject) == ("slice.scale", "slice:orders")
+    assert told[1].summary == f"not voted: {told[0].summary}"
 
 
 async def test_changes_of_a_subject_are_kept_newest_last(gate: GateOnHand) -> None:

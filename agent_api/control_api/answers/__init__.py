@@ -48,6 +48,7 @@ def answers(parts: ApiParts) -> dict[str, Answer]:
         "operation.show": operations.show,
         "proposal.list": gate.proposals,
         "proposal.show": gate.proposal,
+        "proposal.diff": gate.proposal_diff,
         "audit.list": gate.audit,
         "policy.show": gate.policy,
         "freeze.list": gate.freezes,

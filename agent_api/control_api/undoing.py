@@ -1,0 +1,113 @@
+"""Undoing what was applied, by its proposal or by its audit record: the inverse is submitted like any other change."""
+
+from __future__ import annotations
+
+import msgspec
+from fastapi import Request, Response
+
+from agent_api.control_api.changes import ERRORS, HEADERS, Changes, ChangeWords, told_of
+from agent_api.control_api.deciding import Reason, reason_of
+from agent_api.control_api.endpoint import Endpoint, Handler
+from agent_api.control_api.ports import ApiParts
+from agent_api.control_api.problems import NothingToUndo, RecordUnknown
+from controllers.gate.audit import AuditRecord
+from controllers.gate.errors import ProposalEnded, ProposalNotFound
+from controllers.gate.proposals import Proposal, ProposalState, read_proposal
+from controllers.gate.reading import find_record
+from controllers.gate.uncut import Undo, WholeProposal, unpacked
+from runtime.operations.actor import Role
+from runtime.operations.catalogue import nearest
+from runtime.operations.plan import Call
+from runtime.state import keys
+
+
+class Undoing:
+    def __init__(self, parts: ApiParts, changes: Changes) -> None:
+        self._parts = parts
+        self._changes = changes
+
+    def endpoints(self) -> list[Endpoint]:
+        return [
+            _endpoint(
+                "proposal.rollback",
+                "Undo a proposal that was applied: submits its inverse.",
+                "/v1/proposals/{id}/rollback",
+                self._of_proposal,
+                ("proposal_not_found", "proposal_ended"),
+            ),
+            _endpoint(
+                "audit.rollback",
+                "Undo a change by the id of its audit record: submits its inverse.",
+                "/v1/audit/{id}/rollback",
+                self._of_record,
+                ("record_not_found", "nothing_to_undo"),
+            ),
+        ]
+
+    async def _of_proposal(self, request: Request) -> Response:
+        reason = await reason_of(request)
+        proposal = self._proposal(request.path_params["id"])
+        if proposal.state is not ProposalState.APPLIED:
+            raise ProposalEnded(f"proposal {proposal.id} is {proposal.state}: there is nothing to undo")
+        item = self._parts.view.cache.get(keys.proposal_whole(proposal.id))
+        whole = unpacked(item.value, WholeProposal) if item is not None else None
+        if whole is None or whole.inverse is None:
+            raise ProposalEnded(f"{proposal.call.operation} has no inverse: make the change that you want instead")
+        return await self._submitted(request, whole.inverse, reason or f"undoes {proposal.id}")
+
+    async def _of_record(self, request: Request) -> Response:
+        reason = await reason_of(request)
+        identity = request.path_params["id"]
+        inverse = await self._inverse(identity)
+        return await self._submitted(request, inverse, reason or f"undoes {identity}")
+
+    async def _submitted(self, request: Request, inverse: Call, reason: str) -> Response:
+        operation = self._parts.catalogue.change(inverse.operation)
+        return await self._changes.submit(request, operation, inverse.request, reason=reason)
+
+    async def _inverse(self, identity: str) -> Call:
+        """Kept apart, or in the record itself. Raises RecordUnknown, NothingToUndo, StoreFault."""
+        item = self._parts.view.cache.get(keys.undo(identity))
+        undo = unpacked(item.value, Undo) if item is not None else None
+        if undo is not None:
+            return undo.inverse
+        record = await find_record(self._parts.store, identity)
+        if record is None:
+            raise RecordUnknown(f"the store holds no audit record {identity[:80]!r}")
+        return _kept_in(record)
+
+    def _proposal(self, identity: str) -> Proposal:
+        """Raises ProposalNotFound."""
+        state = self._parts.view.cache
+        item = state.get(keys.proposal(identity))
+        proposal = read_proposal(item.value) if item is not None else None
+        if proposal is None:
+            known = [each.key.removeprefix(keys.PROPOSALS) for each in state.items(keys.PROPOSALS)]
+            raise ProposalNotFound(f"there is no proposal {identity[:80]!r}{nearest(identity, known)}")
+        return proposal
+
+
+def _kept_in(record: AuditRecord) -> Call:
+    """Raises NothingToUndo."""
+    inverse = record.detail.get("inverse")
+    if inverse is None:
+        said = record.summary or record.kind
+        raise NothingToUndo(f"{said}: nothing is kept that would undo it")
+    return msgspec.convert(inverse, Call)
+
+
+def _endpoint(name: str, summary: str, path: str, handle: Handler, errors: tuple[str, ...]) -> Endpoint:
+    return Endpoint(
+        name=name,
+        summary=summary,
+        method="POST",
+        path=path,
+        handle=handle,
+        role=Role.OPERATOR,
+        gated=True,
+        words=ChangeWords,
+        body=Reason,
+        headers=HEADERS,
+        answers=told_of(None),
+        errors=(*errors, "out_of_bounds", *ERRORS),
+    )
