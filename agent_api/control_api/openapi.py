@@ -33,7 +33,8 @@ _OF_GUARDED: Final = (
 HEADERS: Final[dict[str, tuple[dict[str, object], str]]] = {
     "Idempotency-Key": (
         {"type": "string", "minLength": 1, "maxLength": 200},
-        "The same key with the same request within a day gets the first answer again.",
+        "The same key with the same request within a day gets the first answer again; once a proposal is applied,"
+        " what it came to.",
     ),
     "If-Match": (
         {"type": "string", "pattern": r'^("[1-9]\d{0,17}"|\*)$'},

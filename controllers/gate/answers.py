@@ -16,7 +16,17 @@ from controllers.gate.idempotency import (
     request_hash,
 )
 from runtime.clock import Clock
-from runtime.consensus.store import NO_LEASE, Compare, LeaseId, Operation, Put, Store, absent
+from runtime.consensus.store import (
+    NO_LEASE,
+    VALUE_BYTES_MAX,
+    Compare,
+    LeaseId,
+    Operation,
+    Put,
+    Store,
+    absent,
+    unchanged,
+)
 from runtime.operations.dispatch import Applied, Proposed, Submission
 from runtime.operations.plan import Refusal
 from runtime.state.values import encode
@@ -63,8 +73,8 @@ class AnswerBook:
         """What writes the answer: its revision is that of the key."""
         if not submission.idempotency_key:
             return []
-        answer = KeptAnswer(request=request_hash(submission), outcome=outcome)
-        return [Put(key=answer_key(submission), value=encode(answer), lease=await self._lease_now())]
+        value = _value(request_hash(submission), outcome)
+        return [Put(key=answer_key(submission), value=value, lease=await self._lease_now())]
 
     async def _lease_now(self) -> LeaseId:
         now_s = self._clock.monotonic_s()
@@ -76,3 +86,24 @@ class AnswerBook:
     def forget_lease(self) -> None:
         """Another store, or a restored one, may not know the lease."""
         self._lease = NO_LEASE
+
+
+async def come_to(store: Store, key: str, outcome: Applied) -> tuple[list[Compare], list[Operation]]:
+    """What makes the answer of a proposal, at that key, the application that it came to; nothing where none is kept any
+    more. Raises StoreFault."""
+    item = (await store.get(key)).item if key else None
+    if item is None:
+        return [], []
+    try:
+        asked = msgspec.json.decode(item.value, type=KeptAnswer).request
+    except msgspec.DecodeError:  # a newer version's, which knows what it says
+        return [], []
+    return [unchanged(key, item.mod_revision)], [Put(key=key, value=_value(asked, outcome), lease=item.lease)]
+
+
+def _value(asked: str, outcome: Applied | Proposed) -> bytes:
+    """An inverse that leaves no room for the answer, such as a long blueprint's, is left out: the audit has it."""
+    value = encode(KeptAnswer(request=asked, outcome=outcome))
+    if len(value) <= VALUE_BYTES_MAX or not isinstance(outcome, Applied):
+        return value
+    return encode(KeptAnswer(request=asked, outcome=msgspec.structs.replace(outcome, inverse=None)))

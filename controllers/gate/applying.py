@@ -6,6 +6,7 @@ from typing import Final
 
 import anyio
 
+from controllers.gate.answers import come_to
 from controllers.gate.audit import AuditRecord
 from controllers.gate.desk import ATTEMPTS_MAX, GateDesk, Judged
 from controllers.gate.guarding import armed
@@ -21,7 +22,7 @@ from controllers.gate.proposals import (
     valid_votes,
 )
 from controllers.gate.uncut import WholeProposal, unpacked
-from controllers.gate.writing import audit_of, compares, stored, turn_taken, writes, written
+from controllers.gate.writing import applied_as, audit_of, compares, stored, turn_taken, writes, written
 from runtime.consensus.errors import InvalidRequest, NotLeader, StoreFault, TooLarge
 from runtime.consensus.store import Compare, Revision, absent, led_by, present, unchanged
 from runtime.operations.actor import Actor
@@ -156,12 +157,13 @@ class Applier:
             tainted=proposal.tainted,
         )
         applied = moved(proposal, ProposalEvent.APPLIED, "applied", applied_revision=revision)
+        kept, answer = await come_to(self._desk.store, proposal.answer, applied_as(judged, record))
         async with TakenLeases(self._desk.store) as leases:
             more = await armed(leases, proposal.guard, judged.plan, record)
             more += await turn_taken(leases, judged, actor)
             result = await self._desk.store.txn(
-                compares(judged, fence, record, present(keys.proposal_live(proposal.id))),
-                writes(judged, actor, record, *stored(applied), *more),
+                compares(judged, fence, record, present(keys.proposal_live(proposal.id)), *kept),
+                writes(judged, actor, record, *stored(applied), *answer, *more),
             )
             if result.succeeded:
                 leases.keep()

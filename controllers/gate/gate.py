@@ -15,19 +15,20 @@ from controllers.gate.desk import ATTEMPTS_MAX, GateDesk, Judged
 from controllers.gate.errors import ChangedTooOften
 from controllers.gate.evaluate import too_many_waiting
 from controllers.gate.guarding import armed
+from controllers.gate.idempotency import answer_key
 from controllers.gate.leasing import TakenLeases
 from controllers.gate.proposals import PROPOSAL_BYTES_MAX, Proposal, shortened
 from controllers.gate.reviews import opened
 from controllers.gate.uncut import PACKED_BYTES_MAX, WholeProposal, packed
 from controllers.gate.verdict import Verdict
-from controllers.gate.writing import audit_of, compares, short, stored, turn_taken, writes, written
+from controllers.gate.writing import applied_as, audit_of, compares, short, stored, turn_taken, writes, written
 from runtime.consensus.errors import LeaseNotFound
 from runtime.consensus.store import LeaseId, Operation, Put, Revision, absent
 from runtime.content.port import pin_key
 from runtime.names import Sha256
 from runtime.operations.actor import ActorKind, Role, at_least
 from runtime.operations.catalogue import OperationUnknown
-from runtime.operations.dispatch import Applied, Outcome, Planned, PlanView, Proposed, Refused, Submission
+from runtime.operations.dispatch import Outcome, Planned, PlanView, Proposed, Refused, Submission
 from runtime.operations.plan import Call, Refusal, diff, shown
 from runtime.operations.secrecy import told_rows
 from runtime.operations.state import PlanState
@@ -150,22 +151,11 @@ class Gate:
     async def _apply(
         self, submission: Submission, judged: Judged, fence: Revision, revision: int, *, kind: str
     ) -> Outcome | None:
-        plan = judged.plan
         record = self._record(submission, judged, kind, revision)
-        outcome = Applied(
-            revision=0,
-            operation=plan.operation,
-            subject=plan.subject,
-            summary=plan.summary,
-            result=plan.result,
-            gate_class=judged.verdict.gate_class.name,
-            rule=judged.verdict.reasons,
-            audit=record.id,
-            inverse=plan.inverse,
-        )
+        outcome = applied_as(judged, record)
         async with TakenLeases(self._desk.store) as leases:
             more: list[Operation] = [*await self._answers.kept(submission, outcome)]
-            more += await armed(leases, submission.guard, plan, record)
+            more += await armed(leases, submission.guard, judged.plan, record)
             more += await turn_taken(leases, judged, submission.actor)
             more += [opened(record, "break_glass")] if kind == "break_glass" else []
             result = await self._desk.store.txn(
@@ -262,6 +252,7 @@ class Gate:
             created_unix_ms=now,
             expires_unix_ms=now + judged.verdict.expires_ms,
             trace_id=submission.trace_id,
+            answer=answer_key(submission) if submission.idempotency_key else "",
         )
 
     def _record(

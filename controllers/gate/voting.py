@@ -24,7 +24,7 @@ from controllers.gate.proposals import (
 )
 from controllers.gate.writing import stored, written
 from runtime.consensus.store import Revision, absent, led_by, present, unchanged
-from runtime.operations.actor import Actor, Role, at_least
+from runtime.operations.actor import Actor, Role
 from runtime.operations.catalogue import nearest
 from runtime.operations.state import PlanState
 from runtime.state import keys
@@ -58,9 +58,10 @@ class Votes:
     async def withdraw(self, identity: str, actor: Actor, *, reason: str, trace_id: str = "") -> Proposal:
         """By who asked for it, who they act for, or an admin."""
 
-        def after(_state: PlanState, proposal: Proposal) -> tuple[Proposal, str]:
+        def after(state: PlanState, proposal: Proposal) -> tuple[Proposal, str]:
             mine = actor.id in {each.id for each in proposal.actor.chain()}
-            if not mine and not at_least(actor.role, Role.ADMIN):
+            now = self._desk.principal(state, actor.id)
+            if not mine and not all(each and each.may(Role.ADMIN, proposal.subject) for each in (actor, now)):
                 raise VoteRefused("only who proposed it, or an admin, takes a proposal back")
             return moved(proposal, ProposalEvent.WITHDRAWN, f"withdrawn by {actor.id}"), "withdrawn"
 

@@ -15,6 +15,7 @@ from controllers.gate.proposals import Proposal
 from controllers.gate.uncut import PACKED_BYTES_MAX, Undo, packed
 from runtime.consensus.store import Compare, Delete, Operation, Put, Revision, absent, led_by
 from runtime.operations.actor import Actor
+from runtime.operations.dispatch import Applied
 from runtime.operations.plan import Json
 from runtime.operations.secrecy import told_request
 from runtime.state import keys
@@ -38,6 +39,22 @@ def writes(judged: Judged, actor: Actor, record: AuditRecord, *more: Operation) 
     if judged.plan.is_noop:
         return found
     return [*found, *_kept_undo(judged, record), *_recent(judged, actor, record.id)]
+
+
+def applied_as(judged: Judged, record: AuditRecord) -> Applied:
+    """What is answered; its revision is that of the transaction."""
+    plan = judged.plan
+    return Applied(
+        revision=0,
+        operation=plan.operation,
+        subject=plan.subject,
+        summary=plan.summary,
+        result=plan.result,
+        gate_class=judged.verdict.gate_class.name,
+        rule=judged.verdict.reasons,
+        audit=record.id,
+        inverse=plan.inverse,
+    )
 
 
 def written(record: AuditRecord) -> Put:

@@ -245,7 +245,8 @@ class GateMachine(RuleBasedStateMachine):
     async def _mark(self, action: dict[str, Any]) -> None:
         key = action["key"]
         there = key in self.world.memory.items
-        self.world.environment([Delete(key=key) if there else Put(key=key, value=b"so")])
+        turn = Put(key=keys.MARKS_TURN, value=b"")
+        self.world.environment([Delete(key=key) if there else Put(key=key, value=b"so"), turn])
 
     async def _write(self, action: dict[str, Any]) -> None:
         """Unrelated, or to another member of the very record that proposals change."""

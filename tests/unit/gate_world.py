@@ -162,6 +162,8 @@ class World:
         self.asked: dict[str, Asked] = {}
         self.waiting: dict[str, Waiting] = {}
         self.applications: Counter[str] = Counter()
+        self.came_to: dict[str, str] = {}
+        """Proposals by the audit records of what they came to."""
         self.undone: Counter[str] = Counter()
         self.changes: list[Revision] = []
         self.agent_changes_ms: list[int] = []
@@ -218,7 +220,7 @@ class World:
         asked = self.asked.setdefault(submission.reason, Asked(submission))
         outcome = await self.nodes[node].gate.submit(submission)
         if isinstance(outcome, Applied):
-            asked.ids.add(outcome.audit)
+            asked.ids.add(self.came_to.get(outcome.audit, outcome.audit))
         if isinstance(outcome, Proposed):
             asked.ids.add(outcome.proposal)
         if submission.idempotency_key and len(asked.ids) > 1:
@@ -277,6 +279,8 @@ class World:
         assert msgspec.structs.replace(old, wanted=new.wanted) == new, "another's change was undone by it"
         if record.proposal:
             self._by_consent(record, before, gone, old.wanted, least)
+            answer = self.waiting[record.proposal].proposal.answer
+            assert answer not in before or answer in puts, "its answer does not tell what it came to"
         else:
             self._at_once(record, asked, before, puts, least)
         if record.actor.acts_as_agent:
@@ -303,6 +307,7 @@ class World:
         waiting = self.waiting[identity]
         self.applications[identity] += 1
         assert self.applications[identity] == 1, "applied twice"
+        self.came_to[record.id] = identity
         assert keys.proposal_live(identity) in before, "applied after it had expired"
         lasts_ms = EXPIRES_MS[int(waiting.proposal.gate_class)]
         assert self.clock.now_ms - waiting.created_ms <= lasts_ms, "applied after its time"

@@ -545,3 +545,16 @@ async def test_changes_of_a_subject_are_kept_newest_last(gate: GateOnHand) -> No
 def scale_of(slice_name: str, instances: int, actor: Actor, **members: object) -> Submission:
     found = Submission(operation="slice.scale", request={"slice": slice_name, "instances": instances}, actor=actor)
     return msgspec.structs.replace(found, **members)
+
+
+async def test_only_an_admin_of_all_or_of_that_subject_takes_back_what_others_proposed(gate: GateOnHand) -> None:
+    """With a key that was cut to another slice, or after the role was taken, an admin is a stranger to it."""
+    identity = proposal_of(await gate.scale(6, model(ANNA)))
+    elsewhere = msgspec.structs.replace(CLEO, reads_only=("slice:tea",))
+    with pytest.raises(VoteRefused):
+        await gate.votes.withdraw(identity, elsewhere, reason="")
+    await gate.principal(PrincipalRecord(id="cleo", kind="person", role=Role.OPERATOR))
+    with pytest.raises(VoteRefused):
+        await gate.votes.withdraw(identity, CLEO, reason="")
+    await gate.principal(PrincipalRecord(id="cleo", kind="person", role=Role.ADMIN))
+    assert (await gate.votes.withdraw(identity, CLEO, reason="")).state is ProposalState.WITHDRAWN
