@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from agent_api.cli.change import add_change_arguments, carry_out, finished, options_of
+from agent_api.cli.change import add_change_arguments, carry_out, carry_out_by
 from agent_api.cli.connecting import add_api_arguments, client_of
 from agent_api.cli.failure import report
-from agent_api.cli.progress import ByteBar, StatusLine
+from agent_api.cli.progress import ByteBar
 from agent_api.client.client import Client
 from agent_api.client.errors import RequestInvalid
 from runtime.errors import RuntimeFault
@@ -36,9 +36,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _upload(client: Client, arguments: argparse.Namespace) -> int:
-    outcome = client.upload(arguments.wheel, options_of({}, arguments), ByteBar())
-    with StatusLine(shown=arguments.watch and not arguments.json) as line:
-        return finished(outcome, {}, arguments, line)
+    bar = ByteBar(shown=not arguments.json)
+    return carry_out_by(lambda options: client.upload(arguments.wheel, options, bar), {}, arguments, may_repeat=False)
 
 
 def _delete(client: Client, arguments: argparse.Namespace) -> int:

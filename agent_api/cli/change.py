@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 import msgspec
 
 from agent_api.cli.main import DONE, FAILED, NOT_CONVERGED, PROPOSED
-from agent_api.cli.members import members_of, read_members
+from agent_api.cli.members import as_request, members_of, read_members
 from agent_api.cli.paint import one_line, painted
+from agent_api.cli.parser import waiting_seconds
 from agent_api.cli.plan_view import show_plan
 from agent_api.cli.progress import StatusLine
 from agent_api.cli.proposal_view import command_of, show_pending, show_proposal
@@ -19,7 +22,7 @@ from agent_api.cli.table import Row, show_json, show_members
 from agent_api.client.answers import AppliedChange, ShownProposal
 from agent_api.client.client import Client, PendingChange
 from agent_api.client.errors import WaitedInVain
-from agent_api.client.requests import ChangeOptions, checked, new_key
+from agent_api.client.requests import ChangeOptions, new_key
 from controllers.gate.proposals import ProposalState
 from runtime.operations.dispatch import Planned
 from runtime.operations.operation import AnyChange
@@ -29,6 +32,7 @@ LOOK_S: Final = 1.0  # between words about how far it is
 
 Members = dict[str, object]
 Outcome = AppliedChange | Planned | PendingChange
+Submit = Callable[[ChangeOptions], Outcome]
 
 
 def add_change_arguments(parser: argparse.ArgumentParser, operation: AnyChange | None = None) -> None:
@@ -50,7 +54,7 @@ def add_change_arguments(parser: argparse.ArgumentParser, operation: AnyChange |
     group.add_argument(
         "--wait",
         nargs="?",
-        type=float,
+        type=waiting_seconds,
         const=WAIT_S,
         default=0.0,
         metavar="S",
@@ -60,23 +64,45 @@ def add_change_arguments(parser: argparse.ArgumentParser, operation: AnyChange |
 
 
 def run_change(client: Client, operation: AnyChange, arguments: argparse.Namespace) -> int:
-    members = checked(operation, read_members(operation, arguments), strict=False)
+    members = as_request(operation, read_members(operation, arguments))
     return carry_out(client, operation, members, arguments)
 
 
 def carry_out(client: Client, operation: AnyChange, members: Members, arguments: argparse.Namespace) -> int:
     """Submits it, waits if asked to, and tells. The exit code is one of main's."""
+    return carry_out_by(partial(client.submit, operation.name, members), members, arguments)
+
+
+def carry_out_by(submit: Submit, members: Members, arguments: argparse.Namespace, *, may_repeat: bool = True) -> int:
+    """may_repeat: asking again under the same key, to hear how far it is, costs little."""
     options = options_of(members, arguments)
-    with StatusLine(shown=arguments.watch and not arguments.json) as line:
-        outcome = _submitted(client, operation, members, options, line)
-        return finished(outcome, members, arguments, line)
+    seen: list[Outcome] = []
+    try:
+        with StatusLine(shown=_is_followed(arguments)) as line:
+            outcome = _submitted(submit, options, line, seen, may_repeat=may_repeat)
+            end = None
+            if isinstance(outcome, PendingChange) and options.wait_s:
+                end = _awaited(outcome, arguments, line)
+    except KeyboardInterrupt:
+        print(f"aether: interrupted; {_left_behind(seen)}", file=sys.stderr)
+        raise
+    return told(outcome, members, arguments) if end is None else told_end(end, arguments)
 
 
-def finished(outcome: Outcome, members: Members, arguments: argparse.Namespace, line: StatusLine) -> int:
-    """Tells what came of it; of what waits for people, after waiting with them if asked to."""
-    if isinstance(outcome, PendingChange) and (arguments.wait or arguments.watch):
-        return told_end(_awaited(outcome, arguments, line), arguments)
-    return told(outcome, members, arguments)
+def _is_followed(arguments: argparse.Namespace) -> bool:
+    """Whether somebody sees how far it is: who asked to, and who waits at a terminal."""
+    at_terminal = bool(arguments.wait) and sys.stderr.isatty()
+    return (arguments.watch or at_terminal) and not arguments.json
+
+
+def _left_behind(seen: Sequence[Outcome]) -> str:
+    """What goes on without whoever waited for it."""
+    match seen[-1:]:
+        case [PendingChange(id=identity)]:
+            return f"proposal {identity} waits on; see aether why {identity}"
+        case [AppliedChange(audit=audit)]:
+            return f"the change is made, and takes hold by itself; see aether why {audit}"
+    return "the change may have been made; see aether audit list"
 
 
 def options_of(members: Members, arguments: argparse.Namespace) -> ChangeOptions:
@@ -124,15 +150,16 @@ def document_of(outcome: Outcome) -> Row:
 
 
 def _submitted(
-    client: Client, operation: AnyChange, members: Members, options: ChangeOptions, line: StatusLine
+    submit: Submit, options: ChangeOptions, line: StatusLine, seen: list[Outcome], *, may_repeat: bool
 ) -> Outcome:
     """In one go, or step by step under one idempotency key where somebody watches."""
-    if not line.shown or options.dry_run:
-        return client.submit(operation.name, members, options)
+    in_steps = line.shown and may_repeat and not options.dry_run
     left_s = options.wait_s
     while True:
-        outcome = client.submit(operation.name, members, dataclasses.replace(options, wait_s=min(LOOK_S, left_s)))
-        left_s -= LOOK_S
+        wait_s = min(LOOK_S, left_s) if in_steps else left_s
+        outcome = submit(dataclasses.replace(options, wait_s=wait_s))
+        seen.append(outcome)
+        left_s -= wait_s
         if not isinstance(outcome, AppliedChange) or outcome.converged is not False or left_s <= 0:
             return outcome
         line.say(outcome.waits_for)
@@ -152,7 +179,7 @@ def _awaited(pending: PendingChange, arguments: argparse.Namespace, line: Status
             if left_s <= 0 or shown.is_settled:
                 return shown
             if not proposal.waits:
-                line.say(f"proposal {pending.id} is applied; {shown.waits_for}")
+                line.say(shown.waits_for)
                 continue
             votes = ", ".join(f"{vote.voter.id} {'for' if vote.approve else 'against'}" for vote in proposal.votes)
             line.say(f"proposal {pending.id} is {proposal.state}; votes: {votes or 'none'}")

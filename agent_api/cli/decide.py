@@ -12,6 +12,7 @@ from agent_api.cli.change import show_missing
 from agent_api.cli.connecting import add_api_arguments, client_of
 from agent_api.cli.failure import report
 from agent_api.cli.main import DONE, FAILED, NOT_CONVERGED, PROPOSED
+from agent_api.cli.parser import waiting_seconds
 from agent_api.cli.proposal_view import show_proposal
 from agent_api.cli.table import show_json
 from agent_api.client.answers import ShownProposal
@@ -30,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--wait",
         nargs="?",
-        type=float,
+        type=waiting_seconds,
         const=WAIT_S,
         default=0.0,
         metavar="S",

@@ -8,6 +8,7 @@ from typing import Final
 
 from agent_api.cli.failure import report
 from agent_api.cli.listening import port_of
+from agent_api.cli.parser import seconds
 from runtime.errors import RuntimeFault
 
 SHAPES: Final = ("constant", "ramp", "spike")
@@ -30,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--keep", action="store_true", help="keep the directory also when --state does not name it")
     parser.add_argument("--port", type=port_of, default=0, metavar="N", help="first port; default any free ones")
     parser.add_argument("--partitions", action="store_true", help="put a proxy between the nodes, to cut links")
-    parser.add_argument("--duration", type=float, metavar="S", help="end after that many seconds")
+    parser.add_argument("--duration", type=seconds, metavar="S", help="end after that many seconds")
     parser.add_argument("--json", action="store_true", help="one JSON object a line: started, status, ended")
 
 

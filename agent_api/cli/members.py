@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,8 +13,9 @@ from typing import Final
 
 import msgspec
 
+from agent_api.cli.kinds import in_words
 from agent_api.client.errors import RequestInvalid
-from agent_api.client.requests import path_members
+from agent_api.client.requests import checked, path_members
 from runtime.config.settings import from_text
 from runtime.operations.operation import AnyOperation, Query
 
@@ -22,6 +24,7 @@ RENAMED: Final = {("gate.explain", "request"): "param"}
 PAGING: Final = ("cursor", "limit")
 MADE: Final = frozenset({"created_unix_ms"})  # filled in by the cluster, whatever is given
 PREFIX: Final = "member_"
+AT_MEMBER: Final = re.compile(r"at `\$\.(\w+)(\[\.\.\.\])?`$")  # how msgspec ends its sentences
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +118,27 @@ def read_members(operation: AnyOperation, arguments: argparse.Namespace) -> dict
         else:
             found[member.name] = value
     return _typed(operation, found)
+
+
+def as_request(operation: AnyOperation, members: dict[str, object]) -> dict[str, object]:
+    """As the operation takes them, numbers as numbers. Raises RequestInvalid in the words of the command line."""
+    try:
+        return checked(operation, members, strict=False)
+    except RequestInvalid as fault:
+        at = AT_MEMBER.search(str(fault))
+        wrong = next((each for each in members_of(operation) if at and each.name == at[1]), None)
+        if wrong is None:
+            raise
+        raise RequestInvalid(_complaint(wrong, members.get(wrong.name))) from fault
+
+
+def _complaint(member: Member, given: object) -> str:
+    shown = _metavar(member) if member.positional else f"--{member.word}"
+    kind = member.kind.value_type if isinstance(member.kind, msgspec.inspect.DictType) else member.kind
+    if isinstance(kind, msgspec.inspect.StrType) and kind.pattern is not None and given:
+        form = kind.pattern.removeprefix("^").removesuffix(r"(?!\n)").removesuffix("$")
+        return f"{shown} is of the form {form}, and {given!r} is not"
+    return f"{shown} takes: {in_words(kind)}; given was {given!r}"
 
 
 def _typed(operation: AnyOperation, found: dict[str, object]) -> dict[str, object]:

@@ -10,6 +10,7 @@ from typing import Final, NoReturn
 
 from agent_api.cli.failure import report
 from agent_api.cli.listening import add_listen_arguments
+from agent_api.cli.parser import seconds
 from runtime.errors import RuntimeFault
 
 HERE: Final = Path()
@@ -30,7 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     stop.add_argument("--data", type=Path, default=HERE, metavar="DIR", help="default: this directory")
     stop.add_argument("--leave", action="store_true", help="also leave the cluster for good")
     stop.add_argument("--now", action="store_true", help="do not wait for instances to move")
-    stop.add_argument("--timeout", type=float, default=30.0, metavar="S", help="seconds to wait for that (default 30)")
+    stop.add_argument(
+        "--timeout", type=seconds, default=30.0, metavar="S", help="seconds to wait for that (default 30)"
+    )
     status = actions.add_parser("status", help="the node's processes and addresses")
     status.add_argument("--data", type=Path, default=HERE, metavar="DIR", help="default: this directory")
     status.add_argument("--json", action="store_true")

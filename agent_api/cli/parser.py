@@ -3,12 +3,33 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
 from typing import NoReturn
 
 from agent_api.cli.grammar import nearest
 
 USAGE = 2
+SECONDS_MAX = 7 * 86_400.0
+
+
+def seconds(text: str) -> float:
+    """For argparse: a number of seconds, 0 to a week."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = math.nan
+    if not 0 <= found <= SECONDS_MAX:  # also what is no number at all
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds, 0 to {SECONDS_MAX:.0f}")
+    return found
+
+
+def waiting_seconds(text: str) -> float:
+    """The same, behind --wait, which may stand alone: most mistakes are a word that belongs elsewhere."""
+    try:
+        return seconds(text)
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"{error}; write --wait=60, or --wait as the last word") from None
 
 
 class Parser(argparse.ArgumentParser):

@@ -10,14 +10,13 @@ from typing import Final, cast
 
 import msgspec
 
-from agent_api.cli.members import read_members
+from agent_api.cli.members import as_request, read_members
 from agent_api.cli.paint import plain
 from agent_api.cli.plan_view import show_diff, show_explained
 from agent_api.cli.proposal_view import show_audit, show_proposal
 from agent_api.cli.table import Row, show_json, show_members, show_rows
 from agent_api.client.client import Client
 from agent_api.client.errors import ApiUnreachable
-from agent_api.client.requests import checked
 from runtime.operations.operation import AnyQuery
 
 WATCH_S: Final = 2.0
@@ -43,7 +42,7 @@ def run_query(client: Client, operation: AnyQuery, arguments: argparse.Namespace
     members = read_members(operation, arguments)
     if operation.name == "gate.explain":
         members["request"] = _as_asked(client, members)
-    members = checked(operation, members, strict=False)
+    members = as_request(operation, members)
     while True:
         try:
             answer = answered(client, operation, members)
@@ -98,7 +97,7 @@ def _show(operation: AnyQuery, answer: Row, arguments: argparse.Namespace) -> No
 def _as_asked(client: Client, members: dict[str, object]) -> dict[str, object]:
     """The explained operation's request, with numbers where it wants numbers."""
     change = client.talks.catalogue.change(str(members["operation"]))
-    return checked(change, cast(dict[str, object], members.get("request", {})), strict=False)
+    return as_request(change, cast(dict[str, object], members.get("request", {})))
 
 
 def _decoded(raw: bytes) -> dict[str, object]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from agent_api.cli.change import Outcome, add_change_arguments, finished, options_of
+from agent_api.cli.change import Outcome, add_change_arguments, carry_out_by
 from agent_api.cli.connecting import add_api_arguments, client_of
 from agent_api.cli.failure import report
-from agent_api.cli.progress import StatusLine
 from agent_api.client.client import Client
 from agent_api.client.errors import ApiRefused
 from agent_api.client.requests import ChangeOptions
@@ -24,8 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Its inverse goes past the gate like any change, and may have to be approved as well."""
     try:
-        with client_of(arguments) as client, StatusLine(shown=arguments.watch and not arguments.json) as line:
-            return finished(_undone(client, arguments.id, options_of({}, arguments)), {}, arguments, line)
+        with client_of(arguments) as client:
+            return carry_out_by(lambda options: _undone(client, arguments.id, options), {}, arguments)
     except RuntimeFault as fault:
         return report("rollback", fault)
 

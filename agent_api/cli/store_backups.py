@@ -23,7 +23,7 @@ async def save(operator: Operator, arguments: argparse.Namespace) -> int:
     member = member_of(await operator.status(), arguments.node)
     connection = await operator.connect(member.node, member.address)
     try:
-        summary = await backup.save(connection, path, at_least=at_least, progress=ByteBar())
+        summary = await backup.save(connection, path, at_least=at_least, progress=ByteBar(shown=not arguments.json))
     finally:
         await connection.close()
     if arguments.json:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import quote
 
 from agent_api.client import async_wire
 from agent_api.client.answers import AppliedChange, ShownProposal
@@ -120,7 +121,7 @@ class AsyncClient(AsyncOperations):
 
     def watch(self, prefix: str, *, after: str = "") -> AsyncIterator[Event]:
         """Changes of the state's keys with that prefix."""
-        return self._followed(f"/v1/watch/{prefix}", after)
+        return self._followed(f"/v1/watch/{quote(prefix)}", after)
 
     async def request(self, request: HttpRequest) -> HttpReply:
         """Any request, whatever status comes. Raises ApiUnreachable."""

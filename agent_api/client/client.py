@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
+from urllib.parse import quote
 
 from agent_api.client.answers import AppliedChange, ShownProposal
 from agent_api.client.errors import ApiRefused, ApiUnreachable
@@ -134,7 +135,7 @@ class Client(Operations):
 
     def watch(self, prefix: str, *, after: str = "") -> Iterator[Event]:
         """Changes of the state's keys with that prefix."""
-        return self._followed(f"/v1/watch/{prefix}", after)
+        return self._followed(f"/v1/watch/{quote(prefix)}", after)
 
     def request(self, request: HttpRequest) -> HttpReply:
         """Any request, whatever status comes. Raises ApiUnreachable."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from agent_api.client.errors import ApiRefused
+from agent_api.client.errors import ApiRefused, RequestInvalid
 
 READ_TIMEOUT_S: Final = 10.0
 CHANGE_TIMEOUT_S: Final = 30.0
@@ -25,6 +25,12 @@ class HttpRequest:
     headers: Mapping[str, str] = field(default_factory=dict)
     timeout_s: float = READ_TIMEOUT_S
     repeatable: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises RequestInvalid for what would end a line of the request's head, and so begin another."""
+        for text in (self.path, *self.headers.values()):
+            if not (text.isascii() and text.isprintable()):
+                raise RequestInvalid(f"{text[:80]!r} cannot be sent: it has line ends or other than plain characters")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

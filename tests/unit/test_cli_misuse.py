@@ -16,10 +16,11 @@ from agent_api.cli.main import main
 from agent_api.cli.members import read_members
 from agent_api.cli.operation import parser_of
 from agent_api.cli.paint import one_line, plain
+from agent_api.cli.progress import StatusLine
 from agent_api.cli.proposal_view import command_of
 from runtime.config.settings import SettingInvalid, checked, from_text
 from runtime.operations.plan import Call
-from tests.unit.api_stub import Reply, StubApi, applied, proposal, proposed
+from tests.unit.api_stub import Reply, StubApi, applied, problem, proposal, proposed
 
 Capture = pytest.CaptureFixture[str]
 
@@ -125,6 +126,91 @@ def test_the_command_that_undoes_a_change_says_just_that(operation: str, request
     words = split(command_of(Call(operation=operation, request=request_)))
     read = read_members(declared, parser_of(declared).parse_args(words[3:]))
     assert as_request(declared, read, strict=False) == as_request(declared, request_)
+
+
+# words that are wrong
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["slice", "scale", "orders", "1.5"], "INSTANCES takes: whole number, 0 to 1000; given was '1.5'"),
+        (["slices", "--limit", "0"], "--limit takes: whole number, 1 to 1000"),
+        (["slice", "scale", "a b", "4"], "SLICE is of the form [a-z]([a-z0-9-]*[a-z0-9])?, and 'a b' is not"),
+        (["slice", "set-routing-weights", "orders", "1.0.0=x"], "KEY=VALUE takes: whole number"),
+        (["slice", "scale", "orders", "4", "--idempotency-key", "a\r\nx-injected: 1"], "line ends"),
+    ],
+)
+def test_what_cannot_be_is_said_in_the_words_of_the_command_line(words: list[str], hint: str, capsys: Capture) -> None:
+    assert main([*words, "--api", "127.0.0.1:1"]) == 2
+    assert hint in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("given", ["hello.toml", "nan", "inf", "-1", "1e9"])
+def test_a_wait_is_a_number_of_seconds(given: str, capsys: Capture) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["slice", "scale", "orders", "4", "--wait", given])
+    assert ended.value.code == 2
+    assert "or --wait as the last word" in capsys.readouterr().err
+
+
+def test_a_wrong_key_is_told_how_to_give_a_right_one(capsys: Capture) -> None:
+    """The API's own remedy speaks of a header, which nobody types here."""
+    with StubApi(problem("key_unknown", status=401, remedy="Send a key: Authorization: Bearer KEY.")).serving() as api:
+        assert main(["slices", "--api", api.address]) == 1
+    said = capsys.readouterr().err
+    assert "AETHER_KEY" in said
+    assert "Bearer" not in said
+
+
+# how far it is
+
+
+def look_at_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody looks at the standard error, 60 columns wide."""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("NO_COLOR", "1")
+
+
+def test_who_waits_at_a_terminal_sees_a_bar_and_then_nothing_of_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    look_at_terminal(monkeypatch)
+    far, near = (applied(converged=False, waits_for=f"{count} of 4 serve {'x' * 80}") for count in (1, 3))
+    with StubApi(far, near, applied(converged=True)).serving() as api:
+        assert main(["slice", "scale", "orders", "4", "--wait", "9", "--api", api.address]) == 0
+    first, second, end = capsys.readouterr().err.split("\r\033[K")[1:]
+    assert first.startswith("█" * 6 + "·" * 18 + " 1 of 4 serve")
+    assert second.startswith("█" * 18 + "·" * 6)
+    assert len(first) == 59
+    assert end == ""
+
+
+def test_what_is_left_fills_a_bar_as_it_gets_less(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    look_at_terminal(monkeypatch)
+    with StatusLine(shown=True) as line:
+        for words in ("8 instances are still on n1", "2 instances are still on n1", "n1 still runs"):
+            line.say(words)
+    first, second, third, _ = capsys.readouterr().err.split("\r\033[K")[1:]
+    assert first.startswith("·" * 24)
+    assert second.startswith("█" * 18 + "·" * 6)
+    assert third == "n1 still runs"
+
+
+@pytest.mark.parametrize("words", [["rollback", "p1"], ["slice", "scale", "orders", "5"]])
+def test_who_is_interrupted_learns_what_goes_on(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    """Else nobody knew which proposal it was."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("agent_api.cli.change._awaited", interrupt)
+    with StubApi(proposed("p7")).serving() as api:
+        assert main([*words, "--wait", "9", "--api", api.address]) == 130
+    assert "proposal p7 waits on; see aether why p7" in capsys.readouterr().err
 
 
 # keys, contexts, homes

@@ -196,7 +196,7 @@ def test_a_refusal_is_one_sentence_and_what_to_do(serve: Serve, capsys: Capture)
     [
         (["slise", "list"], "slice"),
         (["slice", "scael", "orders", "5"], "scale"),
-        (["slice", "scale", "orders", "five"], "int"),
+        (["slice", "scale", "orders", "five"], "whole number, 0 to 1000"),
         (["slice", "set-routing-weights", "orders", "ninety"], "KEY=VALUE"),
     ],
 )
