@@ -51,7 +51,7 @@ class ControlApi:
             per_s=parts.settings.requests_per_s_max,
             log=parts.log,
         )
-        self._following = Following(parts)
+        self._following = Following(parts, self.door.holds)
         changes = Changes(parts)
 
         async def settled(asked: ProposalRequest, wait_s: float) -> None:

@@ -127,6 +127,16 @@ class Door:
             raise Unauthorized("the session has ended")
         return Caller(actor=actor, credential=sha256, session=session)
 
+    def holds(self, caller: Caller) -> bool:
+        """Whether what a caller came with is still good, for the same as then: who follows a stream comes through the
+        door but once."""
+        now_unix_ms = self._clock.unix_ms()
+        if caller.session is not None:
+            return self._sessions.actor_of(caller.session, now_unix_ms) == caller.actor
+        if caller.key_sha256:
+            return self._keyring.by_key_hash(caller.key_sha256, now_unix_ms) == caller.actor
+        return now_unix_ms < caller.expires_unix_ms and self._keyring.principal(caller.actor.id) == caller.actor
+
     def _failed(self, request: Request, address: str, sha256: str) -> None:
         """Told to the node's log alone."""
         self.lockout.refused(address, sha256)

@@ -11,11 +11,22 @@ from fastapi import Request, Response
 from msgspec import Meta
 
 from agent_api.control_api.decoding import words_of
-from agent_api.control_api.door import caller_of
+from agent_api.control_api.door import Caller, caller_of
 from agent_api.control_api.endpoint import EVENTS, Endpoint, Told
 from agent_api.control_api.ports import ApiParts
 from agent_api.control_api.problems import Forbidden, NotFound
-from agent_api.control_api.streams import LAST, EventStream, Frame, Hub, Lagging, Order, Seats, framed, place_of
+from agent_api.control_api.streams import (
+    HEARTBEAT_S,
+    LAST,
+    EventStream,
+    Frame,
+    Hub,
+    Lagging,
+    Order,
+    Seats,
+    framed,
+    place_of,
+)
 from runtime.consensus.errors import Compacted
 from runtime.consensus.store import KeyValue, Revision, WatchBatch
 from runtime.operations.actor import Role, at_least
@@ -44,9 +55,14 @@ WATCHED: Final = {
 SHOWN: Final = (keys.NODES, keys.NODES_LIVE, keys.TARGETS, keys.INSTANCES, keys.INSTANCE_STATES, keys.ENDPOINTS)
 """What a reset of the facts shows the state by."""
 HEARTBEAT: Final = b": still here\n\n"
+AHEAD: Final = "that id is ahead of all that this cluster has done"
 FACTS_AT_ONCE: Final = 1_000
+AHEAD_S: Final = 5.0  # that this node may be behind the one that told an id
+CHECKED_S: Final = HEARTBEAT_S  # between looks at whether who follows may still
 
 Chooses = Callable[[Frame], bool]
+Holds = Callable[[Caller], bool]
+"""Whether what a request came with is still good for the same."""
 
 
 class LastId(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -56,8 +72,9 @@ class LastId(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class Following:
     """`run` feeds the hubs, for as long as the process lives."""
 
-    def __init__(self, parts: ApiParts) -> None:
+    def __init__(self, parts: ApiParts, holds: Holds) -> None:
         self._parts = parts
+        self._holds = holds
         self._facts = Hub()
         self._keys = Hub()
         self._seats = Seats(parts.settings.streams_max)
@@ -108,12 +125,15 @@ class Following:
         """Facts behind the client's last id, then all later ones."""
         words = words_of(request, LastId)
         last = place_of(request.headers.get("last-event-id", "") or words.after)
-        return EventStream(self._events(last), self._seats.take())
+        return self._stream(request, self._events(last))
 
     async def _events(self, last: Order | None) -> AsyncIterator[bytes]:
         telemetry, place = self._parts.telemetry, self._facts.place
         floor: Order = last or (0, 0)
-        if last is not None:
+        if last is not None and not await self._reaches(last):
+            floor = self._now()
+            yield self._snapshot(SHOWN, AHEAD)
+        elif last is not None:
             while True:
                 found = telemetry.facts(_id(floor), FACTS_AT_ONCE)
                 if not found["complete"]:
@@ -135,22 +155,46 @@ class Following:
         prefix = str(request.path_params["prefix"])
         _check(prefix, caller_of(request).actor.role)
         last = place_of(request.headers.get("last-event-id", "") or words.after)
-        return EventStream(self._watched(prefix, last), self._seats.take())
+        return self._stream(request, self._watched(prefix, last))
+
+    def _stream(self, request: Request, chunks: AsyncIterator[bytes]) -> Response:
+        """Raises TooManyStreams."""
+        return EventStream(self._while_good(caller_of(request), chunks), self._seats.take())
+
+    async def _while_good(self, caller: Caller, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """Ends with the key or session behind it, and with any other change of what its holder may do."""
+        looked_s = anyio.current_time()
+        async for chunk in chunks:
+            now_s = anyio.current_time()
+            if now_s - looked_s >= CHECKED_S:
+                if not self._holds(caller):
+                    return
+                looked_s = now_s
+            yield chunk
 
     async def _watched(self, prefix: str, last: Order | None) -> AsyncIterator[bytes]:
         """Without an id, first the keys as they are."""
         place, floor = self._keys.place, last or (0, 0)
-        missed = self._missed(prefix, last) if last is not None else None
+        reached = last is not None and await self._reaches(last)
+        missed = self._missed(prefix, last) if last is not None and reached else None
         if missed is None:
             floor = self._now()
             why = "this is the state to begin with" if last is None else "changes behind that id are gone"
-            yield self._snapshot((prefix,), why)
+            yield self._snapshot((prefix,), why if last is None or reached else AHEAD)
         else:
             for frame in missed:
                 floor = frame.order
                 yield frame.raw
         async for chunk in _poured(self._keys, place, floor, lambda frame: frame.about.startswith(prefix)):
             yield chunk
+
+    async def _reaches(self, last: Order) -> bool:
+        """Whether this node comes to know what that id is of. One that no node ever comes to, as of a cluster before it
+        was restored, would else keep everything from its client until then."""
+        with anyio.move_on_after(AHEAD_S):
+            await self._parts.view.cache.wait_for(Revision(last[0]))
+            return True
+        return False
 
     def _missed(self, prefix: str, last: Order) -> list[Frame] | None:
         """What changed behind `last` until now; None when this node does not know."""
@@ -174,14 +218,15 @@ class Following:
 
 
 async def _poured(hub: Hub, place: int, floor: Order, chosen: Chooses) -> AsyncIterator[bytes]:
-    """Ends when the client is too far behind: it goes on with its last id."""
+    """Ends when the client is too far behind: it goes on with its last id. One that what happens is not for hears all
+    the same that the stream lives."""
+    told_s = anyio.current_time()
     try:
         async for frames in hub.follow(place):
             fresh = [each.raw for each in frames if each.order > floor and chosen(each)]
-            if fresh:
-                yield b"".join(fresh)
-            elif not frames:
-                yield HEARTBEAT
+            if fresh or not frames or anyio.current_time() - told_s >= HEARTBEAT_S:
+                yield b"".join(fresh) or HEARTBEAT
+                told_s = anyio.current_time()
     except Lagging:
         return
 

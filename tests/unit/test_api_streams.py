@@ -10,10 +10,13 @@ from typing import Any
 import anyio
 import pytest
 
+from agent_api.control_api import following
 from agent_api.control_api.app import ControlApi
 from agent_api.control_api.streams import EventStream, Frame, Hub, Lagging, framed
 from runtime.consensus.store import Delete, Put
 from runtime.operations.actor import Role
+from runtime.security.principals import hash_of
+from runtime.state import keys
 from tests.unit.api_parts import ApiOnHand, Followed, api_on_hand
 from tests.unit.gate_parts import person
 
@@ -212,6 +215,60 @@ async def test_what_the_snapshot_holds_already_is_not_told_again(api: ApiOnHand,
         hub.tell(Frame(order, "slice-target/tea/1", framed(order, "put", {})))
     told = await client.until(lambda events: len(events) > 1)
     assert [each["id"] for each in told[1:]] == [f"{revision + 1}.0"]
+
+
+@pytest.mark.parametrize("path", ["/v1/events", TARGETS])
+async def test_an_id_that_is_ahead_of_everything_gets_the_state_and_what_comes_behind_it(
+    api: ApiOnHand, follow: Following, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a cluster before it was restored: its client would else hear nothing until the new one has come as far."""
+    monkeypatch.setattr(following, "AHEAD_S", 0.0)
+    client = follow.at(path, last_event_id="999999999.0")
+    (reset,) = await client.until(lambda events: len(events) == 1)
+    assert (reset["event"], data(reset)["reason"]) == ("reset", following.AHEAD)
+    await api.hand.scale(5, ANNA)
+    told = await client.until(lambda events: len(events) == 2)
+    assert told[1]["event"] in ("SliceScaled", "put")
+
+
+async def test_an_id_that_this_node_is_about_to_see_is_waited_for(api: ApiOnHand, follow: Following) -> None:
+    """A node a little behind the one that told it must neither tell all of it again nor leave anything out."""
+    client = follow.at(TARGETS, last_event_id=f"{api.hand.state.revision + 1}.999999999")
+    await anyio.wait_all_tasks_blocked()
+    await api.hand.scale(5, ANNA)
+    await api.hand.scale(6, ANNA)
+    (told,) = await client.until(lambda events: len(events) == 1)
+    assert (told["event"], data(told)["value"]["wanted"]) == ("put", 6)
+
+
+@pytest.mark.parametrize("path", ["/v1/events", TARGETS])
+async def test_a_stream_ends_with_the_key_that_it_was_begun_with(
+    api: ApiOnHand, follow: Following, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key that was revoked would else read on for as long as its connection holds."""
+    monkeypatch.setattr(following, "CHECKED_S", 0.0)
+    client, other = follow.at(path), follow.at(path, who="ben")
+    await anyio.wait_all_tasks_blocked()
+    await api.hand.store.txn((), [Delete(key=keys.api_key(hash_of(api.secrets["vic"])))])
+    await api.seen()
+    before = len(client.events())
+    await api.hand.scale(5, ANNA)
+    with anyio.fail_after(5):
+        await client.ended.wait()
+    assert len(client.events()) == before
+    await other.until(lambda events: len(events) == before + 1)
+
+
+async def test_a_client_that_nothing_is_for_hears_that_its_stream_lives(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy cluster there is always something, and never for it: who waits for a sign would take it for dead."""
+    monkeypatch.setattr(following, "HEARTBEAT_S", 0.0)
+    hub = Hub()
+    poured = following._poured(hub, hub.place, (0, 0), lambda frame: frame.about == "mine")
+    hub.tell(Frame((1, 0), "another's", b"1"))
+    with anyio.fail_after(5):  # the hub's own sign of life takes ten
+        assert await anext(poured) == following.HEARTBEAT
+    hub.tell(Frame((2, 0), "mine", b"2"))
+    assert await anext(poured) == b"2"
 
 
 async def test_a_client_that_takes_nothing_is_let_go_for_good() -> None:
