@@ -21,6 +21,7 @@ from agent_api.cli.grammar import (
     singular,
     verbs_of,
 )
+from agent_api.cli.layout import meanings_of, wide_of
 from agent_api.cli.parser import Parser
 
 DONE, FAILED, USAGE, PROPOSED, NOT_CONVERGED = range(5)
@@ -134,11 +135,12 @@ def module_parser(name: str, prog: str) -> tuple[argparse.ArgumentParser, Comman
 def overview() -> str:
     groups = {"the cluster": NOUNS, "commands": COMMANDS, "in a checkout": LAUNCHER_COMMANDS}
     parts = [f"{title}\n{_rows(rows)}" for title, rows in groups.items()]
-    codes = ", ".join(f"{code} {text}" for code, text in EXIT_CODES.items())
+    codes = _rows({str(code): text for code, text in EXIT_CODES.items()})
     return (
         "usage: aether NOUN VERB …, or aether COMMAND …\n\n"
         + "\n\n".join(parts)
-        + f"\n\n`aether NOUN --help` lists its verbs; `aether NOUN VERB --help` tells more.\nExit codes: {codes}."
+        + "\n\n`aether NOUN --help` lists its verbs,\n`aether NOUN VERB --help` tells more.\n\nexit codes\n"
+        + codes
     )
 
 
@@ -147,8 +149,7 @@ def noun_overview(noun: str) -> str:
 
 
 def _rows(rows: dict[str, str]) -> str:
-    width = max(map(len, rows))
-    return "\n".join(f"  {name:<{width}}  {text}" for name, text in rows.items())
+    return "\n".join(meanings_of(rows, wide_of(sys.stdout)))
 
 
 if __name__ == "__main__":

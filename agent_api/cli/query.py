@@ -15,6 +15,7 @@ from agent_api.cli.paint import plain
 from agent_api.cli.plan_view import show_diff, show_explained
 from agent_api.cli.proposal_view import show_audit, show_proposal
 from agent_api.cli.table import Row, show_json, show_members, show_rows
+from agent_api.cli.telemetry_view import show_figures, show_lines
 from agent_api.client.client import Client
 from agent_api.client.errors import ApiUnreachable
 from runtime.operations.operation import AnyQuery
@@ -26,6 +27,17 @@ COLUMNS: Final[dict[str, tuple[str, ...]]] = {  # of lists whose rows are wider 
     "artifact.list": ("name", "version", "size_bytes", "slices", "uploaded_unix_ms"),
     "blueprint.list": ("blueprint", "slices"),
     "node.list": ("node", "state", "role", "zone", "instances", "cordoned", "addresses.http", "addresses.api"),
+    "proposal.list": (
+        "id",
+        "state",
+        "summary",
+        "actor",
+        "reason",
+        "approvers",
+        "approvals",
+        "expires_unix_ms",
+        "ended",
+    ),
     "operation.list": ("name", "kind", "role", "risk", "summary"),
 }
 SPECIAL: Final[dict[str, Callable[[Row], None]]] = {
@@ -33,6 +45,9 @@ SPECIAL: Final[dict[str, Callable[[Row], None]]] = {
     "proposal.diff": lambda answer: show_diff(cast(list[Row], answer["items"])),
     "audit.list": show_audit,
     "gate.explain": show_explained,
+    "log.list": show_lines,
+    "trace.list": show_lines,
+    "metric.show": show_figures,
     "policy.show": lambda answer: print(plain(str(answer["policy"])), end=""),
     "slice.explain": lambda answer: print(plain("\n".join(cast(list[str], answer["sentences"])))),
 }

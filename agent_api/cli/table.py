@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from agent_api.cli.layout import table_of, wide_of
 from agent_api.cli.paint import one_line, painted, plain
 
 Row = Mapping[str, object]
@@ -20,18 +20,14 @@ CELL_CHARS_MAX: Final = 200
 
 
 def show(rows: Sequence[Row], columns: Sequence[Column]) -> None:
-    """A table, cut to the terminal's width where there is one."""
+    """A table, in the terminal's width where there is one."""
     if not rows:
         print("nothing there")
         return
     cells = [[title for title, _ in columns]]
     cells += [[cell(member_of(row, member), member) for _, member in columns] for row in rows]
-    widths = [max(len(line[at]) for line in cells) for at in range(len(columns))]
-    wide = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
-    for number, line in enumerate(cells):
-        text = "  ".join(each.ljust(width) for each, width in zip(line, widths, strict=True)).rstrip()
-        text = text[: wide - 1] + "…" if wide and len(text) > wide else text
-        print(text if number else painted(text, "bold"))
+    for is_title, line in table_of(cells, wide_of(sys.stdout)):
+        print(painted(line, "bold") if is_title else line)
 
 
 def show_rows(rows: Sequence[Row], members: Sequence[str] = ()) -> None:
