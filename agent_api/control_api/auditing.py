@@ -43,7 +43,7 @@ class Auditing:
                 path="/v1/audit/export",
                 handle=self._export,
                 answers=(Told(status=200, says="A record at its place, each line.", media=(LINES,)),),
-                errors=("audit_broken",),
+                errors=("audit_broken", "compacted"),
             ),
             Endpoint(
                 name="audit.verify",
@@ -52,6 +52,7 @@ class Auditing:
                 path="/v1/audit/verify",
                 handle=self._verify,
                 answers=(Told(status=200, says="What was found.", model=AuditChecked),),
+                errors=("compacted",),
             ),
         ]
 

@@ -36,6 +36,8 @@ ERRORS: Final = (
     "guard_impossible",
     "changed_meanwhile",
     "quota_exceeded",
+    "too_large",
+    "session_lost",
 )
 """What every change may be refused with, beside the codes of its own."""
 

@@ -19,7 +19,14 @@ from controllers.gate.remote import VoteCast, Withdrawal
 from runtime.operations.actor import Role
 from runtime.operations.dispatch import Refused
 
-_ERRORS: Final = ("proposal_not_found", "proposal_ended", "vote_refused", "changed_meanwhile", "request_invalid")
+_ERRORS: Final = (
+    "proposal_not_found",
+    "proposal_ended",
+    "vote_refused",
+    "changed_meanwhile",
+    "body_too_large",
+    "session_lost",
+)
 
 
 class Reason(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -26,9 +26,8 @@ _OF_GUARDED: Final = (
     "csrf_missing",
     "locked_out",
     "too_many_requests",
-    "store_unavailable",
-    "no_quorum",
-    "not_leader",
+    "answer_unreadable",
+    *RETRYABLE_CODES,
 )
 HEADERS: Final[dict[str, tuple[dict[str, object], str]]] = {
     "Idempotency-Key": (

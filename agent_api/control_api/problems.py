@@ -75,13 +75,28 @@ STATUS: Final = {
     "wheel_invalid": 422,
     "internal": 500,
     "join_refused": 403,
+    "no_authority": 409,
+    "signing_request_invalid": 422,
     "quota_exceeded": 507,
+    "session_lost": 504,
+    "answer_unreadable": 502,
+    "compacted": 410,
     "content_disk_full": 507,
 }
 RETRYABLE_STATUS: Final = 503
 LATER_STATUS: Final = 429
 UNAUTHORIZED_STATUS: Final = 401
-RETRYABLE_CODES: Final = frozenset({"store_unavailable", "no_quorum", "not_leader"})
+RETRYABLE_CODES: Final = frozenset(
+    {
+        "store_unavailable",
+        "store_overloaded",
+        "no_quorum",
+        "not_leader",
+        "etcd_unreachable",
+        "etcd_untrusted",
+        "identity_keys_unavailable",
+    }
+)
 """Those without a status of their own that any answer may have."""
 OTHER_STATUS: Final = 400
 

@@ -60,7 +60,7 @@ class Reviewing:
                 gated=True,
                 body=Finding,
                 answers=(Told(status=200, says="It was closed.", model=ClosedReview),),
-                errors=("review_not_found", "vote_refused", "changed_meanwhile", "body_too_large"),
+                errors=("review_not_found", "vote_refused", "changed_meanwhile", "body_too_large", "session_lost"),
             ),
         ]
 

@@ -9,7 +9,7 @@ import msgspec
 from controllers.gate.attempts import note_vote_refused
 from controllers.gate.audit import AuditRecord
 from controllers.gate.desk import ATTEMPTS_MAX, GateDesk
-from controllers.gate.errors import ChangedTooOften, GateFault, ReviewNotFound, VoteRefused
+from controllers.gate.errors import ChangedTooOften, ReviewNotFound, VoteRefused
 from controllers.gate.proposals import REASON_CHARS_MAX
 from controllers.gate.writing import written
 from runtime.consensus.store import Delete, Put, Revision, absent, led_by, unchanged
@@ -116,4 +116,4 @@ def _find(state: PlanState, identity: str) -> Review:
     try:
         return msgspec.json.decode(raw, type=Review)
     except msgspec.DecodeError as error:
-        raise GateFault(f"review {identity} cannot be read by this version: {error}") from error
+        raise ReviewNotFound(f"review {identity} was written by a newer version than this node's") from error
