@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -56,7 +56,7 @@ from runtime.invocation.connection import Connection
 from runtime.invocation.errors import CallFault, NotStarted
 from runtime.invocation.incoming import Handlers
 from runtime.invocation.listener import connect_tls, connect_unix, serve_tls, serve_unix
-from runtime.invocation.table import RoutingTable
+from runtime.invocation.table import RoutingTable, SliceRules
 from runtime.names import NodeId
 from runtime.security.oidc import OidcSettings
 from runtime.security.tls import client_context, server_context
@@ -73,6 +73,11 @@ SEED_RETRY_S: Final = 0.2
 LOG_FLUSH_S: Final = 0.5
 REPORTS_S: Final = 0.7  # of each second, to gather reports in
 DAY_S: Final = 86_400.0
+
+
+def rules_of(settings: NodeSettings) -> SliceRules:
+    """What they say of requests to slices."""
+    return SliceRules(request_ms_max=settings.request_ms_max, slow_request_ms=settings.slow_request_ms)
 
 
 def ring(directory: Path, mib: int, days: int) -> DiskRing:
@@ -127,6 +132,8 @@ class Parts:
         self.recorder = Recorder()
         self.telemetry = self._telemetry(settings)
         self.log_level: str = settings.log_level
+        self.rules = rules_of(settings)
+        self.rules_of: dict[str, SliceRules] = {}  # until the follower has told what the state says
         self.file_settings = file_members(layout.data)
         self.config = self._config()
         self.gate = self._gate()
@@ -183,8 +190,13 @@ class Parts:
             log=self.log,
         )
 
-    def take_settings(self, settings: NodeSettings) -> None:
-        """What applies at once: gateway and workers hear it with the next question for their figures."""
+    def take_settings(self, settings: NodeSettings, of_slices: Mapping[str, NodeSettings]) -> None:
+        """What applies at once: gateway and workers hear the log level with the next question for their figures, and
+        the gateway what holds for slices with a new table."""
+        rules, rules_of_slices = rules_of(settings), {name: rules_of(each) for name, each in of_slices.items()}
+        if (rules, rules_of_slices) != (self.rules, self.rules_of):
+            self.rules, self.rules_of = rules, rules_of_slices
+            self.gateway.push()
         self.log_level = settings.log_level
         self.log.set_level(settings.log_level)
 
@@ -207,6 +219,8 @@ class Parts:
             endpoints=[*others, *self.manager.endpoints()],
             contracts=self.view.contracts(),
             local=self.manager.local_workers(),
+            rules=self.rules,
+            rules_of=self.rules_of,
         )
 
     async def reports(self) -> tuple[ProcessReport, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 import msgspec
@@ -12,13 +12,29 @@ from runtime.config.settings import Json, Setting, declared, is_allowed
 from runtime.deployment.records import Snapshot
 from runtime.state import keys
 
-Source = Literal["node", "cluster", "file", "default", "unknown"]
+Source = Literal["slice", "node", "cluster", "file", "default", "unknown"]
 CLUSTER: Final = "cluster"
 
 
-def scope_of(node: str) -> str:
-    """As keys name it: of one node, or of the whole cluster."""
+_SLICE: Final = "slice:"
+
+
+def scope_of(node: str, slice_name: str = "") -> str:
+    """As keys name it: of one slice, of one node, or of the whole cluster."""
+    if slice_name:
+        return f"{_SLICE}{slice_name}"
     return f"node:{node}" if node else CLUSTER
+
+
+def slices_in(state: Snapshot) -> list[str]:
+    """Those that have settings of their own."""
+    scopes = {keys.parts(item.key)[0] for item in state.items(f"{keys.CONFIG}{_SLICE}")}
+    return sorted(scope.removeprefix(_SLICE) for scope in scopes)
+
+
+def stored_for(state: Snapshot, slice_name: str) -> dict[str, Json]:
+    """What the store says for one slice alone."""
+    return _stored(state, scope_of("", slice_name))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,9 +44,12 @@ class Layers:
     node: Mapping[str, Json]
     cluster: Mapping[str, Json]
     file: Mapping[str, Json] | None
+    slice: Mapping[str, Json] = field(default_factory=dict)
 
     def value(self, setting: Setting) -> tuple[Json, Source]:
         name = setting.name
+        if name in self.slice:
+            return self.slice[name], "slice"
         if name in self.node:
             return self.node[name], "node"
         if name in self.cluster:
@@ -46,14 +65,18 @@ class Layers:
         return {**self.cluster, **self.node}
 
 
-def layers_of(state: Snapshot, node: str, *, file: Mapping[str, Json] | None) -> Layers:
-    return Layers(node=_stored(state, scope_of(node)), cluster=_stored(state, CLUSTER), file=file)
+def layers_of(state: Snapshot, node: str, *, file: Mapping[str, Json] | None, slice_name: str = "") -> Layers:
+    """Of a node; with `slice_name`, as they hold for that slice there."""
+    of_slice = stored_for(state, slice_name) if slice_name else {}
+    return Layers(node=_stored(state, scope_of(node)), cluster=_stored(state, CLUSTER), file=file, slice=of_slice)
 
 
 def _stored(state: Snapshot, scope: str) -> dict[str, Json]:
     """What this version does not know or allow is left out, as if it were not there."""
     found: dict[str, Json] = {}
     for setting in declared():
+        if scope.startswith(_SLICE) and setting.scope != "slice":
+            continue
         item = state.get(keys.config(scope, setting.name))
         if item is not None:
             value = msgspec.json.decode(item.value)

@@ -11,7 +11,7 @@ import anyio.to_thread
 import msgspec
 
 from runtime.cluster.membership import Lines
-from runtime.config.effective import layers_of
+from runtime.config.effective import layers_of, slices_in, stored_for
 from runtime.config.settings import Json, NodeSettings, keep, read_kept
 from runtime.consensus.store import Revision
 from runtime.deployment.records import Snapshot
@@ -26,7 +26,8 @@ class Followed(Snapshot, Protocol):
 
 
 class ConfigFollower:
-    """`run` never returns. `live` is told the settings in force, at the start and whenever they change."""
+    """`run` never returns. `live` is told the settings in force, at the start and whenever the state changes, with
+    those of the slices that have some of their own."""
 
     def __init__(
         self,
@@ -35,7 +36,7 @@ class ConfigFollower:
         state: Followed,
         data: Path,
         file: Mapping[str, Json],
-        live: Callable[[NodeSettings], None],
+        live: Callable[[NodeSettings, Mapping[str, NodeSettings]], None],
         log: Lines,
     ) -> None:
         self._node = node
@@ -58,7 +59,12 @@ class ConfigFollower:
         stored = layers_of(self._state, self._node, file=self._file).stored()
         if stored != self._kept:
             await self._keep(stored)
-        self._live(msgspec.convert({**self._file, **stored}, NodeSettings))
+        values = {**self._file, **stored}
+        of_slices = {name: {**values, **stored_for(self._state, name)} for name in slices_in(self._state)}
+        self._live(
+            msgspec.convert(values, NodeSettings),
+            {name: msgspec.convert(each, NodeSettings) for name, each in of_slices.items()},
+        )
 
     async def _keep(self, stored: dict[str, Json]) -> None:
         try:

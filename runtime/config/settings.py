@@ -24,10 +24,11 @@ FILE_BYTES_MAX: Final = 256 * 1024
 
 RESTART: Final = {"applies": "restart"}
 LIVE: Final = {"applies": "live"}
+SLICE: Final = {"applies": "live", "scope": "slice"}  # also of single slices
 FILE: Final = {"applies": "restart", "scope": "file"}  # where the store is, and where code may come from
 NEAREST: Final = 3
 
-Scope = Literal["node", "file"]
+Scope = Literal["node", "slice", "file"]
 Applies = Literal["live", "restart"]
 Json = object
 
@@ -116,6 +117,24 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         int,
         Meta(ge=8, le=65_536, description="Disk for traces; the oldest go first.", extra={"unit": "MiB", **RESTART}),
     ] = 256
+    request_ms_max: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=300_000,
+            description="What a request over HTTP gets at most, whatever its method's contract says.",
+            extra={"unit": "ms", **SLICE},
+        ),
+    ] = 300_000
+    slow_request_ms: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=300_000,
+            description="A request over HTTP that takes longer is logged and traced.",
+            extra={"unit": "ms", **SLICE},
+        ),
+    ] = 500
     api_requests_per_s_max: Annotated[
         int,
         Meta(
@@ -291,8 +310,9 @@ def as_markdown() -> str:
         "absent. A key that is not listed here, or a value out of its bounds, keeps the process from starting and is\n"
         "named in its log.\n\n"
         "`aether config set` changes a setting of the whole cluster or of one node, but for those whose last column\n"
-        f"says `{FILE_NAME}`. In force is a node's own value, else the cluster's, else what the file says, else the\n"
-        f"default. Control keeps the cluster's values in `{KEPT_NAME}`, so that the node's next start has them.\n\n"
+        f"says `{FILE_NAME}`; with `--slice`, those that say so also of one slice. In force is a slice's own value,\n"
+        "else the node's, else the cluster's, else what the file says, else the default. Control keeps the cluster's\n"
+        f"values in `{KEPT_NAME}`, so that the node's next start has them.\n\n"
         "This page is made from `runtime/config/settings.py`; a test compares the two.\n\n"
         "| setting | meaning | type | unit | default | bounds | takes effect at |\n"
         "| --- | --- | --- | --- | --- | --- | --- |\n"
@@ -311,9 +331,8 @@ def _shown(value: Json) -> str:
 
 def _taken(setting: Setting) -> str:
     """When a change takes effect, and where it may be made."""
-    return (
-        "at once" if setting.applies == "live" else "restart" + (f", `{FILE_NAME}`" if setting.scope == "file" else "")
-    )
+    where = {"file": f", `{FILE_NAME}`", "slice": ", also of one slice", "node": ""}[setting.scope]
+    return ("at once" if setting.applies == "live" else "restart") + where
 
 
 def _setting(field: msgspec.inspect.Field) -> Setting:
@@ -331,10 +350,20 @@ def _setting(field: msgspec.inspect.Field) -> Setting:
         default=_as_json(field.default),
         bounds=_bounds(kind),
         applies="live" if extra.get("applies") == "live" else "restart",
-        scope="file" if extra.get("scope") == "file" else "node",
+        scope=_scope(extra.get("scope")),
         summary=summary,
         secret=bool(extra.get("secret")),
     )
+
+
+def _scope(declared_as: object) -> Scope:
+    match declared_as:
+        case "file":
+            return "file"
+        case "slice":
+            return "slice"
+        case _:
+            return "node"
 
 
 def _type_name(kind: msgspec.inspect.Type) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
-from runtime.invocation.table import InstanceRow, PeerRow, RoutingTable
+from runtime.invocation.table import InstanceRow, PeerRow, RoutingTable, SliceRules
 from runtime.names import NodeId
 from runtime.sdk.contract import SliceContract
 from runtime.state.values import Endpoint, NodeRecord
@@ -18,9 +19,12 @@ def build(
     endpoints: Iterable[Endpoint],
     contracts: Iterable[SliceContract],
     local: Mapping[tuple[str, int], str],
+    rules: SliceRules = SliceRules(),  # noqa: B008  frozen
+    rules_of: Mapping[str, SliceRules] = MappingProxyType({}),
 ) -> RoutingTable:
     """nodes: the live ones. local: (slice, number) → worker id, of this node's instances that can take calls; an
-    endpoint of this node without one is left out. System slices are the gateway's own affair."""
+    endpoint of this node without one is left out. System slices are the gateway's own affair. rules_of: of the slices
+    that have other ones than `rules`."""
     live = {record.node: record for record in nodes}
     rows = [
         InstanceRow(
@@ -51,4 +55,6 @@ def build(
                 key=lambda each: (each.name, each.version),
             )
         ),
+        rules=rules,
+        rules_of=dict(rules_of),
     )

@@ -176,13 +176,12 @@ class Front:
         return f"the body is larger than {self.limits.body_bytes_max} bytes"
 
     def _deadline_ms(self, binding: Binding, wanted: bytes | None) -> int:
-        """What the contract gives, or the client's wish if that is less."""
-        most = min(binding.deadline_ms, self.limits.deadline_ms_max)
+        """What contract and settings give, or the client's wish if that is less."""
         if wanted is None:
-            return most
+            return binding.deadline_ms
         if not wanted.isdigit() or len(wanted) > DEADLINE_DIGITS_MAX or int(wanted) == 0:
             raise Refused("bad_deadline", "x-deadline-ms is not a whole number of milliseconds above 0")
-        return min(most, int(wanted))
+        return min(binding.deadline_ms, int(wanted))
 
 
 def _check_encoding(headers: Mapping[bytes, bytes]) -> None:

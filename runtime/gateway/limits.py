@@ -26,6 +26,5 @@ class GatewayLimits(msgspec.Struct, frozen=True, kw_only=True):
     request_timeout_s: float = 120.0  # a whole request, however steadily it drips
     keep_alive_s: float = 75.0  # idle between requests; above the 60 s that load balancers keep
     write_timeout_s: float = 20.0  # a client that reads nothing of its reply
-    deadline_ms_max: int = 300_000  # what a contract may ask for at most
     retry_after_s: int = 1  # what a 503 advises; an instance is back within about this
     drain_s: float = 10.0  # what calls in flight get before a leaving gateway ends them

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from runtime.invocation.table import RoutingTable
+from runtime.invocation.table import RoutingTable, SliceRules
 from runtime.sdk.contract import MethodContract, RouteContract, SliceContract
 
 SEGMENTS_MAX: Final = 64  # no honest path is deeper; bounds the walk
@@ -37,6 +37,7 @@ class Binding:
     deadline_ms: int
     versions: frozenset[str]  # the versions whose contract has exactly this route
     share: int = 100  # of the calls, by the weights of those versions
+    slow_us: int = 500_000  # a request that takes longer is logged and traced
     others: tuple[Binding, ...] = ()  # the same path as other versions of the slice have it
 
 
@@ -154,7 +155,8 @@ def bindings_of(table: RoutingTable) -> list[Binding]:
     kinds: dict[tuple[str, str, str], list[Binding]] = {}
     for contract in newest_first:
         weight = weights[contract.name, contract.version]
-        for binding in _of_contract(contract, weight):
+        rules = table.rules_of.get(contract.name, table.rules)
+        for binding in _of_contract(contract, weight, rules):
             _merge(kinds.setdefault((contract.name, binding.http_method, _shape(binding.template)), []), binding)
     return [replace(first, others=tuple(others)) for first, *others in kinds.values()]
 
@@ -178,13 +180,15 @@ def _merge(kinds: list[Binding], binding: Binding) -> None:
     kinds.append(binding)
 
 
-def _of_contract(contract: SliceContract, weight: int) -> Iterator[Binding]:
+def _of_contract(contract: SliceContract, weight: int, rules: SliceRules) -> Iterator[Binding]:
     for method in contract.methods:
         for index, route in enumerate(method.routes):
-            yield replace(_binding(contract, method, index, route), share=weight)
+            yield replace(_binding(contract, method, index, route, rules), share=weight)
 
 
-def _binding(contract: SliceContract, method: MethodContract, index: int, route: RouteContract) -> Binding:
+def _binding(
+    contract: SliceContract, method: MethodContract, index: int, route: RouteContract, rules: SliceRules
+) -> Binding:
     return Binding(
         slice=contract.name,
         method=method.name,
@@ -193,7 +197,8 @@ def _binding(contract: SliceContract, method: MethodContract, index: int, route:
         template=route.path,
         route=index,
         headers=tuple(sorted(name.lower().encode("latin-1") for name in route.headers)),
-        deadline_ms=method.deadline_ms,
+        deadline_ms=min(method.deadline_ms, rules.request_ms_max),
+        slow_us=rules.slow_request_ms * 1_000,
         versions=frozenset((contract.version,)),
     )
 

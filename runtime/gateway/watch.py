@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from runtime.gateway.routes import Binding
     from runtime.invocation.context import CallContext
 
-SLOW_US: Final = 500_000  # ten times what a healthy method takes at its worst
 LINES_PER_S_MAX: Final = 50  # an outage must not fill the log ring: 50 lines of 400 bytes are 72 MB an hour
 SERVER_ERRORS: Final = 500
 
@@ -42,7 +41,9 @@ class Lines(Protocol):
 class Spans(Protocol):
     """What the gateway needs of the spans' writer."""
 
-    def record(self, context: CallContext, name: str, took_us: int, *, failed: bool, detail: str = "") -> None: ...
+    def record(
+        self, context: CallContext, name: str, took_us: int, *, failed: bool, slow: bool = False, detail: str = ""
+    ) -> None: ...
 
 
 class RequestWatch:
@@ -75,12 +76,13 @@ class RequestWatch:
         meter = self._of_binding.get(found.binding) or self._meter(found.binding)
         failed = exchange.status >= SERVER_ERRORS
         meter.record(took_us, _ending(fault) if failed else "ok")
-        if failed or took_us > SLOW_US or exchange.context.sampled:
+        slow = took_us > found.binding.slow_us
+        if failed or slow or exchange.context.sampled:
             self._write(exchange, found.binding, took_us, fault)
             if self._spans is not None:
                 name = f"{found.binding.http_method} {found.binding.template}"
                 detail = str(fault) if fault is not None else str(exchange.status)
-                self._spans.record(exchange.context, name, took_us, failed=failed, detail=detail)
+                self._spans.record(exchange.context, name, took_us, failed=failed, slow=slow, detail=detail)
 
     def broke(self, error: BaseException) -> None:
         """A fault of the gateway itself."""

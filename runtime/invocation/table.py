@@ -26,6 +26,13 @@ class PeerRow(msgspec.Struct, frozen=True, array_like=True):
     leaving: bool = False
 
 
+class SliceRules(msgspec.Struct, frozen=True, array_like=True):
+    """What settings say of requests to a slice over HTTP."""
+
+    request_ms_max: int = 300_000  # whatever a method's contract says
+    slow_request_ms: int = 500  # one that takes longer is logged and traced
+
+
 class RoutingTable(msgspec.Struct, frozen=True, kw_only=True):
     """The whole table as of a revision; a gateway replaces what it had. HTTP routes are those of the contracts
     of which an instance is listed, so a route goes with its last instance."""
@@ -35,3 +42,6 @@ class RoutingTable(msgspec.Struct, frozen=True, kw_only=True):
     peers: tuple[PeerRow, ...] = ()
     instances: tuple[InstanceRow, ...] = ()
     contracts: tuple[SliceContract, ...] = ()
+    rules: SliceRules = SliceRules()
+    rules_of: dict[str, SliceRules] = {}
+    """Of the slices that have other ones than `rules`."""

@@ -72,13 +72,15 @@ class BlueprintDeleted(Result, frozen=True, kw_only=True):
 class SettingSet(Result, frozen=True, kw_only=True):
     name: str
     value: str | int | float | bool | list[str]
-    node: Annotated[str, Meta(description="Empty: of the whole cluster.")]
+    node: Annotated[str, Meta(description="The one node that it is for; empty for all.")]
+    slice: Annotated[str, Meta(description="The one slice that it is for; empty for all.")] = ""
     applies: Annotated[str, Meta(description="When it takes effect.")]
 
 
 class SettingUnset(Result, frozen=True, kw_only=True):
     name: str
-    node: Annotated[str, Meta(description="Empty: of the whole cluster.")]
+    node: Annotated[str, Meta(description="The one node that it is for; empty for all.")]
+    slice: Annotated[str, Meta(description="The one slice that it is for; empty for all.")] = ""
     applies: Annotated[str, Meta(description="When it takes effect.")]
 
 

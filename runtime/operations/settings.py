@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from runtime.config.effective import scope_of
-from runtime.config.settings import SettingInvalid, SettingUnknown, checked, find_setting
+from runtime.config.settings import Setting, SettingInvalid, SettingUnknown, checked, find_setting
 from runtime.operations import results, subjects
 from runtime.operations.actor import Role
 from runtime.operations.fields import BOUND_MAX, MetricField, NodeField, SliceField
@@ -23,6 +23,7 @@ from runtime.state.values import AlertThreshold, decode, encode
 LOG_LEVEL: Final = "log_level"
 
 NameField = Annotated[str, Meta(min_length=1, max_length=63, description="Name of a setting.")]
+OnlySliceField = Annotated[SliceField, Meta(description="Only for this slice; for all if not given.")]
 OnlyNodeField = Annotated[NodeField, Meta(description="Only for this node; for all if not given.")]
 
 
@@ -30,11 +31,13 @@ class SetRequest(Request, frozen=True, kw_only=True):
     name: NameField
     value: Json
     node: OnlyNodeField = ""
+    slice: OnlySliceField = ""
 
 
 class UnsetRequest(Request, frozen=True, kw_only=True):
     name: NameField
     node: OnlyNodeField = ""
+    slice: OnlySliceField = ""
 
 
 class LevelRequest(Request, frozen=True, kw_only=True):
@@ -60,6 +63,8 @@ class ClearRequest(Request, frozen=True, kw_only=True):
 
 
 def of_setting(request: SetRequest | UnsetRequest | LevelRequest) -> str:
+    if not isinstance(request, LevelRequest) and request.slice:
+        return subjects.of_slice(request.slice)
     return subjects.of_node(request.node) if request.node else subjects.CLUSTER
 
 
@@ -81,14 +86,15 @@ def _set(state: PlanState, request: SetRequest, operation: str) -> Plan | Refusa
         setting = find_setting(request.name)
     except (SettingUnknown, SettingInvalid) as fault:
         return Refusal(code=fault.code, detail=str(fault), remedy=fault.remedy)
-    if request.node and state.records.node(request.node) is None:
-        return node_unknown(state, request.node)
+    nowhere = _nowhere(state, setting, request)
+    if nowhere is not None:
+        return nowhere
     when = "at once" if setting.applies == "live" else "from the next start of each process"
     shown = HIDDEN if setting.secret else msgspec.json.encode(value).decode()
     return Plan(
         operation=operation,
         subject=of_setting(request),
-        summary=f"{request.name} becomes {shown} {_where(request.node)}, {when}",
+        summary=f"{request.name} becomes {shown} {_where(request)}, {when}",
         changes=_changed(state, request, msgspec.json.encode(value)),
         reads=state.reads,
         inverse=_undo(state, request),
@@ -96,6 +102,7 @@ def _set(state: PlanState, request: SetRequest, operation: str) -> Plan | Refusa
             "name": request.name,
             "value": HIDDEN if setting.secret else value,
             "node": request.node,
+            "slice": request.slice,
             "applies": setting.applies,
         },
     )
@@ -109,30 +116,48 @@ def plan_unset(state: PlanState, request: UnsetRequest) -> Plan | Refusal:
     return Plan(
         operation="config.unset",
         subject=of_setting(request),
-        summary=f"{request.name} is not set {_where(request.node)} any more",
+        summary=f"{request.name} is not set {_where(request)} any more",
         changes=_changed(state, request, None),
         reads=state.reads,
         inverse=_undo(state, request),
-        result={"name": request.name, "node": request.node, "applies": setting.applies},
+        result={"name": request.name, "node": request.node, "slice": request.slice, "applies": setting.applies},
     )
 
 
 def _changed(state: PlanState, request: SetRequest | UnsetRequest, after: bytes | None) -> tuple[KeyChange, ...]:
-    key = keys.config(scope_of(request.node), request.name)
+    key = keys.config(scope_of(request.node, request.slice), request.name)
     before = state.value(key)
     return () if before == after else (KeyChange(key=key, before=before, after=after),)
 
 
 def _undo(state: PlanState, request: SetRequest | UnsetRequest) -> Call:
-    before = state.value(keys.config(scope_of(request.node), request.name))
-    members: dict[str, Json] = {"name": request.name, "node": request.node} if request.node else {"name": request.name}
+    before = state.value(keys.config(scope_of(request.node, request.slice), request.name))
+    where = {"node": request.node, "slice": request.slice}
+    members: dict[str, Json] = {"name": request.name, **{name: value for name, value in where.items() if value}}
     if before is None:
         return Call(operation="config.unset", request=members)
     return Call(operation="config.set", request={**members, "value": msgspec.json.decode(before)})
 
 
-def _where(node: str) -> str:
-    return f"on {node}" if node else "in the cluster"
+def _where(request: SetRequest | UnsetRequest) -> str:
+    if request.slice:
+        return f"for {request.slice}"
+    return f"on {request.node}" if request.node else "in the cluster"
+
+
+def _nowhere(state: PlanState, setting: Setting, request: SetRequest) -> Refusal | None:
+    """Why it cannot be set where the request says; None if it can."""
+    if request.slice and request.node:
+        detail = "a setting is of one slice or of one node, not of a slice on a node"
+        return Refusal(code=SettingInvalid.code, detail=detail, remedy="Leave one of the two out.")
+    if request.slice and setting.scope != "slice":
+        detail = f"{setting.name} is no setting of single slices"
+        return Refusal(code=SettingInvalid.code, detail=detail, remedy=SettingInvalid.remedy)
+    if request.slice and not state.records.targets_of(request.slice):
+        return slice_unknown(state, request.slice)
+    if request.node and state.records.node(request.node) is None:
+        return node_unknown(state, request.node)
+    return None
 
 
 def plan_threshold(state: PlanState, request: ThresholdRequest) -> Plan | Refusal:
@@ -183,7 +208,7 @@ def _threshold_before(request: ThresholdRequest | ClearRequest, before: bytes | 
 OPERATIONS: Final = (
     Change(
         name="config.set",
-        summary="Change a setting of the cluster or of one node.",
+        summary="Change a setting of the cluster, of one node or of one slice.",
         request=SetRequest,
         result=results.SettingSet,
         route=Route(method="PUT", path="/v1/config/{name}"),
@@ -192,7 +217,7 @@ OPERATIONS: Final = (
         effect=Effect.IDEMPOTENT,
         subject=of_setting,
         plan=plan_set,
-        errors=("setting_unknown", "setting_invalid", "node_not_found"),
+        errors=("setting_unknown", "setting_invalid", "node_not_found", "slice_not_found"),
     ),
     Change(
         name="config.unset",

@@ -35,9 +35,12 @@ class SpanWriter:
     def close(self) -> None:
         self._writer.close()
 
-    def record(self, context: CallContext, name: str, took_us: int, *, failed: bool, detail: str = "") -> None:
-        """Keeps the span if it is slow, failed or sampled. `context.span_id` is this hop's own span."""
-        if not (failed or context.sampled or took_us >= SLOW_US) or self._left <= 0:
+    def record(
+        self, context: CallContext, name: str, took_us: int, *, failed: bool, slow: bool = False, detail: str = ""
+    ) -> None:
+        """Keeps the span if it is slow, failed or sampled. `context.span_id` is this hop's own span. slow: it is for
+        who asks, although it took less than SLOW_US."""
+        if not (failed or slow or context.sampled or took_us >= SLOW_US) or self._left <= 0:
             return
         self._left -= 1
         span = {

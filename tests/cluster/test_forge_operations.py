@@ -21,6 +21,8 @@ from runtime.names import Sha256
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 SOURCE = '''
+import asyncio
+
 from runtime.sdk import get, idempotent, slice_
 
 @slice_(name="hello", version="1.0.0")
@@ -30,6 +32,12 @@ class Hello:
     @idempotent
     @get("/hello")
     async def hello(self) -> str:
+        return "hello"
+
+    @idempotent
+    @get("/slowly")
+    async def slowly(self) -> str:
+        await asyncio.sleep(0.02)
         return "hello"
 '''
 OVERRIDE = "break_glass=true&reason=a+test"
@@ -74,6 +82,22 @@ async def test_a_log_level_reaches_every_process_without_a_restart(forge: Forge)
 
     await forge.until("every process logs at debug", told, timeout_s=15.0)
     await change(forge, "PUT", "/v1/log-level", level="info")
+
+
+async def test_what_is_slow_of_one_slice_is_set_at_every_gateway_without_a_restart(forge: Forge) -> None:
+    """20 ms are nothing for most slices, and too much for some."""
+    path = "/v1/logs?event=request_served&limit=1000"
+    assert not [line for line in (await ask(forge, path))["logs"] if line["route"] == "/slowly"]
+    await change(forge, "PUT", "/v1/config/slow_request_ms", value=1, slice="hello")
+
+    async def told() -> bool:
+        for name in forge.names:
+            await forge.http(name).request("GET", "/slowly")
+        lines = (await ask(forge, path))["logs"]
+        return {line["node"] for line in lines if line["route"] == "/slowly"} == set(forge.names)
+
+    await forge.until("every gateway logs it", told, timeout_s=15.0)
+    await change(forge, "DELETE", "/v1/config/slow_request_ms", slice="hello")
 
 
 async def test_a_setting_of_one_node_is_kept_for_its_next_start(forge: Forge) -> None:

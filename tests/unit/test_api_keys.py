@@ -62,3 +62,15 @@ async def test_a_setting_of_one_node_is_set_and_unset() -> None:
         assert shown["value"] == "info"
         loud = await on.ask("cleo", "PUT", path, json={"value": "loud"})
         assert (loud.status_code, loud.json()["code"]) == (422, "setting_invalid")
+
+
+async def test_a_setting_of_one_slice_is_shown_for_that_slice_alone() -> None:
+    async with api_on_hand() as on:
+        path = "/v1/config/slow_request_ms"
+        assert (await on.ask("cleo", "PUT", path, json={"value": 40, "slice": "orders"})).status_code == 200
+        await on.seen()
+        for query, wanted in (("?slice=orders", (40, "slice")), ("", (500, "default"))):
+            shown = (await on.ask("vic", "GET", path + query)).json()["setting"]
+            assert (shown["value"], shown["source"], shown["scope"]) == (*wanted, "slice")
+        unknown = await on.ask("vic", "GET", f"{path}?slice=order")
+        assert (unknown.status_code, unknown.json()["code"]) == (404, "slice_not_found")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -29,8 +29,9 @@ class Node:
         self.told: list[NodeSettings] = []
         self.heard = anyio.Event()
 
-    def live(self, settings: NodeSettings) -> None:
+    def live(self, settings: NodeSettings, of_slices: Mapping[str, NodeSettings]) -> None:
         self.told.append(settings)
+        self.of_slices = of_slices
         self.heard.set()
 
     async def until(self, level: str) -> NodeSettings:
@@ -72,6 +73,24 @@ async def test_a_nodes_own_value_goes_before_the_clusters_and_that_before_its_fi
         assert (await node.until("debug")).drain_s == 7.0
         await node.unset("node:n1", "log_level")
         await node.until("warning")
+
+
+async def test_a_slices_own_value_goes_before_the_nodes_and_only_where_a_slice_may_have_one(tmp_path: Path) -> None:
+    async with following(tmp_path) as node:
+        await node.set("node:n1", "request_ms_max", 900)
+        await node.set("slice:orders", "slow_request_ms", 40)
+        await node.set("slice:orders", "drain_s", 1)
+        await node.set("slice:stock", "request_ms_max", 70)
+        await node.set("cluster", "log_level", "warning")
+        settings = await node.until("warning")
+        assert (settings.request_ms_max, settings.slow_request_ms) == (900, 500)
+        told = {name: (each.request_ms_max, each.slow_request_ms) for name, each in node.of_slices.items()}
+        assert told == {"orders": (900, 40), "stock": (70, 500)}
+        assert node.of_slices["orders"].drain_s == 3.0
+        await node.unset("slice:stock", "request_ms_max")
+        await node.set("cluster", "log_level", "error")
+        await node.until("error")
+        assert list(node.of_slices) == ["orders"]
 
 
 async def test_what_the_cluster_says_is_there_at_the_next_start_and_gone_once_it_is_unset(tmp_path: Path) -> None:

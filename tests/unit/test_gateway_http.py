@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from dataclasses import replace
 
 import pytest
 
 from runtime.gateway.exchange import Exchange
+from runtime.gateway.routes import RouteTable
 from runtime.invocation.errors import (
     CallFault,
     Congested,
@@ -19,7 +21,7 @@ from runtime.invocation.errors import (
     RemoteFault,
 )
 from runtime.invocation.outcome import Outcome
-from tests.unit.gateway_parts import Call
+from tests.unit.gateway_parts import Call, binding
 from tests.unit.gateway_served import Gateway, gateway, get, post
 
 pytestmark = pytest.mark.anyio
@@ -234,3 +236,13 @@ async def test_an_outage_does_not_fill_the_log(gateway: Gateway) -> None:
     assert len(gateway.lines.written) == 50
     gateway.server.check()
     assert gateway.lines.written[-1] == ("request_lines_suppressed", {"count": 10})
+
+
+@pytest.mark.parametrize(("slow_us", "lines"), [(0, 1), (10**9, 0)])
+async def test_a_request_is_logged_once_it_takes_longer_than_its_slices_setting_says(
+    gateway: Gateway, slow_us: int, lines: int
+) -> None:
+    gateway.front.apply(RouteTable([replace(binding("GET", "/orders"), slow_us=slow_us)]))
+    gateway.router.at_once = lambda call: call.reply()
+    assert (await gateway.ask(get("/orders"))).status == 200
+    assert len(gateway.lines.written) == lines

@@ -24,7 +24,7 @@ from runtime.gateway.verbs import (
     TableStale,
 )
 from runtime.invocation.context import CallContext
-from runtime.invocation.table import InstanceRow, PeerRow, RoutingTable
+from runtime.invocation.table import InstanceRow, PeerRow, RoutingTable, SliceRules
 from runtime.names import NodeId
 from runtime.sdk.contract import MethodContract, RouteContract, SliceContract
 from tests.unit.gateway_parts import FakeRouter, Lines, make_front
@@ -36,6 +36,12 @@ ORDERS = SliceContract(
     version="1.0.0",
     entry="orders:Orders",
     methods=(MethodContract(name="read", routes=(RouteContract(method="GET", path="/orders"),)),),
+)
+STOCK = SliceContract(
+    name="stock",
+    version="1.0.0",
+    entry="stock:Stock",
+    methods=(MethodContract(name="read", routes=(RouteContract(method="GET", path="/stock"),)),),
 )
 RIVAL = SliceContract(name="rival", version="1.0.0", entry="r:R", methods=ORDERS.methods)
 
@@ -87,6 +93,12 @@ class Parts:
 
     async def open(self) -> None:
         self.opened_with.append(self.serves(b"/orders"))
+
+    def rules(self, path: bytes) -> tuple[int, int]:
+        """Of the route: the most that a request gets (ms), and when it is slow (µs)."""
+        found = self.front.routes.find(b"GET", path)
+        assert isinstance(found, Found)
+        return found.binding.deadline_ms, found.binding.slow_us
 
     def serves(self, path: bytes) -> bool:
         return isinstance(self.front.routes.find(b"GET", path), Found)
@@ -219,3 +231,17 @@ async def test_a_call_of_an_inline_slice_has_a_span_of_its_own_within_its_caller
     assert (bounded.deadline, bounded.trace_id) == (outer.deadline, outer.trace_id)
     assert bounded.span_id != outer.span_id
     assert shortened.deadline < outer.deadline < rootless.deadline
+
+
+async def test_what_settings_say_of_one_slice_holds_for_its_requests_from_the_next_table_on(parts: Parts) -> None:
+    """A shorter time than the contract gives, and what counts as slow; others keep theirs."""
+    given = table(3, ORDERS, STOCK)
+    await parts.gateway.apply(given)
+    assert parts.rules(b"/orders") == parts.rules(b"/stock") == (5_000, 500_000)
+    ruled = msgspec.structs.replace(
+        given, revision=4, rules=SliceRules(4_000, 700), rules_of={"orders": SliceRules(200, 20)}
+    )
+    await parts.gateway.take_table(asked(ruled))
+    assert (parts.rules(b"/orders"), parts.rules(b"/stock")) == ((200, 20_000), (4_000, 700_000))
+    await parts.gateway.apply(msgspec.structs.replace(given, revision=5, rules=SliceRules(9_000, 500)))
+    assert parts.rules(b"/orders") == (5_000, 500_000), "never more than the contract gives"

@@ -113,3 +113,34 @@ async def test_a_threshold_is_set_changed_and_cleared() -> None:
     unknown = await ask(hand, "alert.set-threshold", slice="oders", metric="p99_ms", bound=1)
     assert isinstance(unknown, Refused)
     assert "orders" in unknown.detail
+
+
+async def test_a_setting_of_one_slice_is_set_undone_and_unset() -> None:
+    hand = await on_hand()
+    key = keys.config("slice:orders", "slow_request_ms")
+    first = await ask(hand, "config.set", name="slow_request_ms", value=40, slice="orders")
+    second = await ask(hand, "config.set", name="slow_request_ms", value=90, slice="orders")
+    assert isinstance(first, Applied)
+    assert isinstance(second, Applied)
+    assert (first.subject, first.result["applies"], stored(hand, key)) == ("slice:orders", "live", 90)
+    for applied, left in ((second, 40), (first, None)):
+        assert applied.inverse is not None
+        assert isinstance(await ask(hand, applied.inverse.operation, **applied.inverse.request), Applied)
+        assert stored(hand, key) == left
+
+
+@pytest.mark.parametrize(
+    ("members", "code"),
+    [
+        ({"name": "drain_s", "value": 5, "slice": "orders"}, "setting_invalid"),
+        ({"name": "slow_request_ms", "value": 5, "slice": "orders", "node": "n1"}, "setting_invalid"),
+        ({"name": "slow_request_ms", "value": 5, "slice": "order"}, "slice_not_found"),
+        ({"name": "slow_request_ms", "value": 0, "slice": "orders"}, "setting_invalid"),
+    ],
+)
+async def test_a_setting_that_no_slice_can_have_is_refused(members: dict[str, object], code: str) -> None:
+    hand = await on_hand()
+    refused = await ask(hand, "config.set", **members)
+    assert isinstance(refused, Refused)
+    assert refused.code == code
+    assert not hand.state.items(keys.CONFIG)

@@ -31,20 +31,23 @@ class SettingAnswers:
         self._cache = parts.view.cache
 
     async def settings(self, request: ConfigListRequest, _actor: Actor) -> ConfigPage:
-        layers = self._layers(request.node)
+        layers = self._layers(request.node, request.slice)
         page, cursor = page_of(declared(), lambda each: (each.name,), request)
         return ConfigPage(items=tuple(_row(each, layers) for each in page), next=cursor)
 
     async def setting(self, request: ConfigRequest, _actor: Actor) -> ConfigShown:
         """Raises SettingUnknown."""
-        return ConfigShown(setting=_row(find_setting(request.name), self._layers(request.node)))
+        return ConfigShown(setting=_row(find_setting(request.name), self._layers(request.node, request.slice)))
 
-    def _layers(self, node: str) -> Layers:
-        """What another node's file says is not known here. Raises NodeUnknown."""
+    def _layers(self, node: str, slice_name: str) -> Layers:
+        """What another node's file says is not known here. Raises NodeUnknown, SliceUnknown."""
         if node:
             check_node(self._parts.view, node)
+        if slice_name:
+            check_slice(self._parts.view, slice_name)
         is_own = node in ("", self._parts.node)
-        return layers_of(self._cache, node or self._parts.node, file=self._parts.file_settings if is_own else None)
+        file = self._parts.file_settings if is_own else None
+        return layers_of(self._cache, node or self._parts.node, file=file, slice_name=slice_name)
 
     async def alerts(self, request: AlertListRequest, _actor: Actor) -> AlertPage:
         if request.slice:

@@ -17,14 +17,17 @@ from runtime.operations.queries.slices import UnixMs
 SettingField = Annotated[str, Meta(min_length=1, max_length=63, description="Name of a setting.")]
 OfNodeField = Annotated[NodeField, Meta(description="Whose values; that of the answering node if not given.")]
 
+OfSliceField = Annotated[SliceField, Meta(description="As they hold for this slice.")]
+
 
 class ConfigListRequest(PageRequest, frozen=True, kw_only=True):
     node: OfNodeField = ""
+    slice: OfSliceField = ""
 
 
 class ConfigRow(Row, frozen=True, kw_only=True):
-    """`value` is what is in force at that node, `source` says what made it so: a node's own value in the store goes
-    before the cluster's, that before the node's file, that before the default."""
+    """`value` is what is in force at that node, `source` says what made it so: a slice's own value goes before a
+    node's, that before the cluster's, that before the node's file, that before the default."""
 
     name: str
     value: Json
@@ -33,7 +36,12 @@ class ConfigRow(Row, frozen=True, kw_only=True):
     type: str
     unit: str
     bounds: str
-    scope: Annotated[Scope, Meta(description="node: for all nodes or single ones; file: in a node's file alone.")]
+    scope: Annotated[
+        Scope,
+        Meta(
+            description="node: of all nodes or single ones; slice: of single slices too; file: in a node's file alone."
+        ),
+    ]
     applies: Literal["live", "restart"]
     summary: str
 
@@ -45,6 +53,7 @@ class ConfigPage(Page, frozen=True, kw_only=True):
 class ConfigRequest(Request, frozen=True, kw_only=True):
     name: SettingField
     node: OfNodeField = ""
+    slice: OfSliceField = ""
 
 
 class ConfigShown(Result, frozen=True, kw_only=True):
@@ -78,7 +87,7 @@ QUERIES: Final = (
         ConfigListRequest,
         ConfigPage,
         "/v1/config",
-        errors=("node_not_found",),
+        errors=("node_not_found", "slice_not_found"),
     ),
     read(
         "config.get",
@@ -86,7 +95,7 @@ QUERIES: Final = (
         ConfigRequest,
         ConfigShown,
         "/v1/config/{name}",
-        errors=("setting_unknown", "node_not_found"),
+        errors=("setting_unknown", "node_not_found", "slice_not_found"),
     ),
     read(
         "alert.list",
