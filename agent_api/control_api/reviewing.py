@@ -11,12 +11,12 @@ from msgspec import Meta
 from agent_api.control_api.changes import answer, trace_id
 from agent_api.control_api.decoding import body_of, converted, json_object, words_of
 from agent_api.control_api.door import caller_of
-from agent_api.control_api.endpoint import Endpoint, NoWords, Told
+from agent_api.control_api.endpoint import Answered, Endpoint, NoWords, Told
 from agent_api.control_api.ports import ApiParts
 from agent_api.control_api.problems import Declined, problem
 from controllers.gate.proposals import REASON_CHARS_MAX
 from controllers.gate.remote import Closing
-from controllers.gate.reviews import Review
+from controllers.gate.reviews import Review, read_review
 from runtime.operations.actor import Role
 from runtime.operations.dispatch import Refused
 from runtime.state import keys
@@ -48,7 +48,7 @@ class Reviewing:
                 method="GET",
                 path="/v1/reviews",
                 handle=self._list,
-                answers=(Told(status=200, says="Oldest first.", model=OpenReviews),),
+                answers=(Told(status=200, says="Oldest first.", model=Answered(OpenReviews)),),
             ),
             Endpoint(
                 name="review.close",
@@ -66,8 +66,10 @@ class Reviewing:
 
     async def _list(self, request: Request) -> Response:
         words_of(request, NoWords)
-        items = self._parts.view.cache.items(keys.REVIEWS)
-        return answer(OpenReviews(items=tuple(msgspec.json.decode(item.value, type=Review) for item in items)))
+        cache = self._parts.view.cache
+        found = (read_review(item.value) for item in cache.items(keys.REVIEWS))
+        as_of = {"revision": int(cache.revision), "stale": cache.stale or not self._parts.leader()}
+        return answer(as_of | {"items": [each for each in found if each is not None]})
 
     async def _close(self, request: Request) -> Response:
         words_of(request, NoWords)

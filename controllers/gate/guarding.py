@@ -26,7 +26,8 @@ from runtime.state.values import Value, encode
 
 GUARD_ID: Final = "gate:guard"
 LOOK_S: Final = 1.0
-METRICS: Final = frozenset({"errors_share", "p50_ms", "p95_ms", "p99_ms", "rejected"})
+SHARE: Final = "errors_share"
+METRICS: Final = frozenset({SHARE, "p50_ms", "p95_ms", "p99_ms", "rejected"})
 WINDOW_S_MAX: Final = 3_600
 
 
@@ -78,6 +79,8 @@ def guard_problem(guard: Guard | None) -> str:
         return f"a guard's metric is one of {', '.join(sorted(METRICS))}"
     if not 0 <= guard.bound <= BOUND_MAX:
         return f"a guard's bound is 0 to {BOUND_MAX}"
+    if guard.metric == SHARE and guard.bound >= 1:
+        return f"{SHARE} is never above 1: that guard would undo nothing"
     return "" if 1 <= guard.window_s <= WINDOW_S_MAX else f"a guard's window is 1 to {WINDOW_S_MAX} s"
 
 

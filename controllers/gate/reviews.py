@@ -50,6 +50,14 @@ def opened(record: AuditRecord, kind: Literal["break_glass", "rollback_failed"])
     return Put(key=keys.review(record.id), value=encode(review))
 
 
+def read_review(raw: bytes) -> Review | None:
+    """None for one that this version cannot read, as a newer one may have written it."""
+    try:
+        return msgspec.json.decode(raw, type=Review)
+    except msgspec.DecodeError:
+        return None
+
+
 class Reviews:
     """On the leader. Raises StoreFault, NotLeader or what the gate refuses."""
 
@@ -113,7 +121,7 @@ def _find(state: PlanState, identity: str) -> Review:
     raw = state.value(keys.review(identity))
     if raw is None:
         raise ReviewNotFound(f"no review {identity[:80]!r} is open")
-    try:
-        return msgspec.json.decode(raw, type=Review)
-    except msgspec.DecodeError as error:
-        raise ReviewNotFound(f"review {identity} was written by a newer version than this node's") from error
+    review = read_review(raw)
+    if review is None:
+        raise ReviewNotFound(f"review {identity} was written by a newer version than this node's")
+    return review

@@ -308,7 +308,11 @@ async def test_broken_glass_opens_a_review_that_another_closes(api: ApiOnHand) -
     assert (
         await api.ask("cleo", "PUT", SCALE + "?break_glass=true&reason=now", json={"instances": 6})
     ).status_code == 200
-    (review,) = (await api.ask("vic", "GET", "/v1/reviews")).json()["items"]
+    await api.hand.store.txn((), [Put(key=keys.review("newer"), value=b'{"kind": "who knows"}')])
+    await api.seen()
+    told = (await api.ask("vic", "GET", "/v1/reviews")).json()
+    (review,) = told["items"]
+    assert (told["revision"], told["stale"]) == (api.cache.revision, False)
     path = f"/v1/reviews/{review['id']}/close"
     assert (await api.ask("cleo", "POST", path, json={"reason": "I was right"})).status_code == 403
     assert (await api.ask("ben", "POST", path, json={"reason": ""})).status_code == 422
