@@ -160,7 +160,14 @@ def _raises(
         yield 1, "it goes beyond the blueprint's bounds"
     if actor.kind is ActorKind.CONTROLLER and plan.step_share > policy.limits.step_share:
         yield 1, f"a step of {plan.step_share:.0%}; controllers act up to {policy.limits.step_share:.0%}"
+    if actor.kind is not ActorKind.PERSON and (count := _lately(policy, plan, now)) >= policy.limits.changes_unattended:
+        yield raises.rate, f"{plan.subject} was changed {count} times in {policy.limits.window_min} minutes"
     yield from _moment(policy, plan, now)
+
+
+def _lately(policy: Policy, plan: Plan, now: Circumstances) -> int:
+    since = now.now_unix_ms - policy.limits.window_min * MINUTE_MS
+    return sum(each.at_unix_ms >= since for each in now.recent.get(plan.subject, ()))
 
 
 def _is_controllers_own(policy: Policy, plan: Plan, actor: Actor) -> bool:

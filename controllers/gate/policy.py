@@ -55,12 +55,15 @@ class Raises(_Table, frozen=True, kw_only=True):
     incident: ClassNumber
     tainted: ClassNumber
     flapping: ClassNumber
+    rate: ClassNumber
 
 
 class Limits(_Table, frozen=True, kw_only=True):
     """The first, `window_min` and `one_at_a_time_per_domain` hold for agents: models, and keys marked as an agent's."""
 
     changes_per_subject: Annotated[int, Meta(ge=0, le=RECENT_MAX)]
+    changes_unattended: Annotated[int, Meta(ge=1, le=RECENT_MAX)]
+    """Of one subject within `window_min`, by whomever; one more by anybody but a person is raised."""
     window_min: Minutes
     flapping_min: Minutes
     one_at_a_time_per_domain: bool

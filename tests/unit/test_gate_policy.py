@@ -55,13 +55,14 @@ raises = st.fixed_dictionaries(
         "nodes_g2": st.integers(0, 4),
         **{
             name: classes
-            for name in ("budget_exceeded", "dependants_lose_all", "freeze", "incident", "tainted", "flapping")
+            for name in ("budget_exceeded", "dependants_lose_all", "freeze", "incident", "tainted", "flapping", "rate")
         },
     }
 )
 limits = st.fixed_dictionaries(
     {
         "changes_per_subject": st.integers(0, RECENT_MAX),
+        "changes_unattended": st.integers(1, RECENT_MAX),
         "window_min": st.integers(1, 60),
         "flapping_min": st.integers(1, 60),
         "one_at_a_time_per_domain": st.booleans(),
@@ -336,6 +337,25 @@ def plan_of(direction: Any) -> Plan:
         step_share=0.2,
         blast=BlastRadius(instances=1, capacity_share=0.2, budget_left=5),
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "decision"),
+    [("person", "act"), ("automation", "propose"), ("controller", "propose"), ("playbook", "propose")],
+)
+def test_a_subject_that_is_changed_again_and_again_is_looked_at_by_a_person(kind: str, decision: str) -> None:
+    """A loop gone wrong must not go on all night because each of its steps is harmless."""
+    actor = Actor(kind=ActorKind(kind), id="x", role=Role.OPERATOR)
+    restart = msgspec.structs.replace(plan_of("none"), operation="slice.restart")
+    most = default_policy().limits.changes_unattended
+    for at, times, expected in (
+        (NOW - 1_000, most, decision),
+        (NOW - 1_000, most - 1, "act"),
+        (NOW - 601_000, most, "act"),
+    ):
+        change = RecentChange(at_unix_ms=at, actor="y", by_agent=False, operation="slice.restart")
+        now = Circumstances(now_unix_ms=NOW, recent={"slice:orders": (change,) * times})
+        assert evaluate(default_policy(), SCALE, restart, actor, now).decision == expected
 
 
 def test_the_cautious_policy_lets_nothing_happen_at_once() -> None:
