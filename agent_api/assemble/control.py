@@ -18,6 +18,7 @@ import msgspec
 import uvloop
 
 from agent_api.assemble.api import serve_api
+from agent_api.assemble.context import ContextParts
 from agent_api.assemble.gate import PREFIXES as GATE_PREFIXES
 from agent_api.assemble.gate import GateParts
 from agent_api.control_api.ports import ApiParts, ApiSettings
@@ -137,6 +138,7 @@ class Parts:
         self.file_settings = file_members(layout.data)
         self.config = self._config()
         self.gate = self._gate()
+        self.context = self._context() if identity.role == "core" else None
         self.leaving = Leaving(
             node=identity.node,
             store=self.store,
@@ -173,6 +175,18 @@ class Parts:
             data=self.layout.data,
             file=self.file_settings,
             live=self.take_settings,
+            log=self.log,
+        )
+
+    def _context(self) -> ContextParts:
+        return ContextParts(
+            node=self.identity.node,
+            layout=self.layout,
+            settings=self.settings,
+            view=self.view,
+            telemetry=self.telemetry,
+            connect=self.connect,
+            clock=self.clock,
             log=self.log,
         )
 
@@ -308,6 +322,8 @@ async def serve(parts: Parts) -> None:
     handlers = Handlers()
     parts.telemetry.offer(handlers)
     parts.gate.link.offer(handlers)
+    if parts.context is not None:
+        parts.context.offer(handlers)
     offer_content(handlers, disk=parts.disk, content=parts.content)
     remote = await serve_tls(identity.listen.host, identity.listen.control, server_context(parts.layout.tls), handlers)
     local = await serve_unix(parts.layout.socket("control"), Handlers(unary=parts.leaving.verbs()))
@@ -323,6 +339,7 @@ async def serve(parts: Parts) -> None:
             parts.telemetry.run,
             parts.config.run,
             parts.leaving.run,
+            *(parts.context.work if parts.context is not None else ()),
         ):
             tasks.start_soon(work)
         for job in (_serve_api, _plant, _lead, _push_tables):

@@ -53,6 +53,11 @@ class NodeLayout(NamedTuple):
         return self.data / "traces"
 
     @property
+    def history(self) -> Path:
+        """What slices did in each minute; core nodes only."""
+        return self.data / "history"
+
+    @property
     def run(self) -> Path:
         """Sockets; a short directory elsewhere when the data directory's path is too long for a Unix socket."""
         inside = self.data.resolve() / "run"

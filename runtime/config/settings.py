@@ -135,6 +135,24 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             extra={"unit": "ms", **SLICE},
         ),
     ] = 500
+    history_days: Annotated[
+        int,
+        Meta(
+            ge=14,
+            le=365,
+            description="For how long a core node keeps what each slice did in each minute.",
+            extra={"unit": "days", **RESTART},
+        ),
+    ] = 14
+    history_mib: Annotated[
+        int,
+        Meta(
+            ge=16,
+            le=65_536,
+            description="Disk for that; the oldest go first. A slice takes about 1 MiB in 30 days.",
+            extra={"unit": "MiB", **RESTART},
+        ),
+    ] = 256
     api_requests_per_s_max: Annotated[
         int,
         Meta(

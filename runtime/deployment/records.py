@@ -18,6 +18,7 @@ from runtime.state.values import (
     Endpoint,
     InstanceAssignment,
     InstanceState,
+    NodeLive,
     NodeRecord,
     SliceTarget,
     ValueT,
@@ -49,6 +50,10 @@ class Records:
     def live_nodes(self) -> tuple[NodeRecord, ...]:
         live = {keys.parts(item.key)[0] for item in self._snapshot.items(keys.NODES_LIVE)}
         return tuple(record for record in self.nodes() if record.node in live)
+
+    def machines(self) -> dict[NodeId, NodeLive]:
+        """What the live nodes have, by node."""
+        return {NodeId(keys.parts(key)[0]): value for key, value in self._values(keys.NODES_LIVE, NodeLive)}
 
     def node(self, name: str) -> NodeRecord | None:
         return self._value(keys.node(NodeId(name)), NodeRecord)
