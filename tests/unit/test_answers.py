@@ -334,3 +334,17 @@ async def test_the_first_admin_is_a_principal_too_until_a_record_says_otherwise(
     assert isinstance(after, PrincipalPage)
     assert [row.role for row in before.items if row.id == "admin"] == [Role.ADMIN]
     assert [row.role for row in after.items if row.id == "admin"] == [Role.VIEWER]
+
+
+async def test_an_agent_learns_every_operation_with_its_schemas_in_one_answer() -> None:
+    """A model's tools are made from it; without the schemas it would have to ask for each of them."""
+    _, hand = await answers_on_hand()
+    page = await hand.ask("operation.list", person("anna"), limit=1_000, schemas=True)
+    rows = {row["name"]: row for row in msgspec.to_builtins(page)["items"]}
+    assert set(rows) == {each.name for each in hand.parts.catalogue}
+    scale = rows["slice.scale"]
+    asks = scale["request_schema"]["$defs"][scale["request_schema"]["$ref"].rpartition("/")[2]]
+    assert asks["properties"]["instances"]["maximum"] == 1_000
+    assert all(row["result_schema"] for row in rows.values())
+    plain = msgspec.to_builtins(await hand.ask("operation.list", person("anna"), limit=1_000))["items"]
+    assert all("request_schema" not in row for row in plain)

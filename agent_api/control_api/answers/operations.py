@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import msgspec
 
 from agent_api.control_api.ports import ApiParts
 from runtime.operations.actor import Actor
 from runtime.operations.operation import AnyOperation, Change, Effect
+from runtime.operations.plan import Json
 from runtime.operations.queries.operations import (
     OperationListRequest,
     OperationPage,
@@ -23,17 +26,25 @@ class OperationAnswers:
 
     async def operations(self, request: OperationListRequest, _actor: Actor) -> OperationPage:
         page, cursor = page_of(self._catalogue, lambda each: (each.name,), request)
-        return OperationPage(items=tuple(_row(each) for each in page), next=cursor)
+        rows = (_with_schemas(each) if request.schemas else _row(each) for each in page)
+        return OperationPage(items=tuple(rows), next=cursor)
 
     async def show(self, request: OperationRequest, _actor: Actor) -> OperationShown:
         """Raises OperationUnknown."""
         operation = self._catalogue.find(request.name)
-        result = msgspec.json.schema(operation.result)
-        return OperationShown(
-            operation=_row(operation),
-            request_schema=msgspec.json.schema(operation.request),
-            result_schema=result,
-        )
+        asks, answers = _schemas(operation)
+        return OperationShown(operation=_row(operation), request_schema=asks, result_schema=answers)
+
+
+@cache
+def _schemas(operation: AnyOperation) -> tuple[dict[str, Json], dict[str, Json]]:
+    """Of the request, and of the answer."""
+    return msgspec.json.schema(operation.request), msgspec.json.schema(operation.result)
+
+
+def _with_schemas(operation: AnyOperation) -> OperationRow:
+    asks, answers = _schemas(operation)
+    return msgspec.structs.replace(_row(operation), request_schema=asks, result_schema=answers)
 
 
 def _row(operation: AnyOperation) -> OperationRow:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from runtime.operations.operation import Request, Result
 from runtime.operations.plan import Json
@@ -14,11 +14,11 @@ OperationField = Annotated[str, Meta(min_length=1, max_length=80, description="N
 
 
 class OperationListRequest(PageRequest, frozen=True, kw_only=True):
-    pass
+    schemas: Annotated[bool, Meta(description="With the schemas of each request and answer.")] = False
 
 
 class OperationRow(Row, frozen=True, kw_only=True):
-    """`risk` is empty for what only reads."""
+    """`risk` is empty for what only reads. The schemas are JSON Schema 2020-12, and there where they are asked for."""
 
     name: str
     kind: Literal["change", "read"]
@@ -30,6 +30,8 @@ class OperationRow(Row, frozen=True, kw_only=True):
     effect: str
     paged: bool = False
     errors: tuple[str, ...] = ()
+    request_schema: dict[str, Json] | UnsetType = UNSET
+    result_schema: dict[str, Json] | UnsetType = UNSET
 
 
 class OperationPage(Page, frozen=True, kw_only=True):
