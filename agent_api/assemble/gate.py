@@ -50,6 +50,7 @@ PREFIXES: Final = (
     keys.AGENT_TURNS,
     keys.GUARDS,
     keys.PRINCIPALS,
+    keys.PRINCIPALS_TURN,
     keys.API_KEYS,
     keys.CONFIG,
     keys.ALERT_THRESHOLDS,

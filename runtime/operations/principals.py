@@ -12,7 +12,7 @@ from runtime.operations.actor import Role
 from runtime.operations.catalogue import nearest
 from runtime.operations.fields import END
 from runtime.operations.operation import Change, Effect, Request, Risk, Route
-from runtime.operations.plan import Call, Json, KeyChange, Plan, Refusal
+from runtime.operations.plan import Call, Json, KeyChange, Plan, Refusal, turn
 from runtime.operations.state import PlanState
 from runtime.security.principals import (
     ADMIN,
@@ -129,11 +129,13 @@ def plan_set(state: PlanState, request: SetPrincipalRequest) -> Plan | Refusal:
     if was_admin and not _is_admin(record) and not _another_admin(state, request.id):
         return _last_admin()
     after = encode(record)
+    change = KeyChange(key=key, before=before, after=after)
+    after_another = (turn(keys.PRINCIPALS_TURN, state),) if request.oidc_subject else ()
     return Plan(
         operation="principal.set",
         subject=of_principal(request),
         summary=f"{request.id} is {'a disabled ' if request.disabled else ''}{request.kind} of role {request.role}",
-        changes=() if before == after else (KeyChange(key=key, before=before, after=after),),
+        changes=() if before == after else (change, *after_another),
         reads=state.reads,
         inverse=_before(request.id, was),
         result={"id": request.id, "role": request.role, "disabled": request.disabled},
@@ -208,13 +210,13 @@ def plan_create_key(state: PlanState, request: CreateKeyRequest) -> Plan | Refus
         only=request.only,
     )
     identity = key_id(request.sha256)
-    turn = [KeyChange(key=whose, before=owner, after=owner)] if owner is not None else []  # no removal meanwhile
+    same = [KeyChange(key=whose, before=owner, after=owner)] if owner is not None else []  # no removal meanwhile
     ends = f"ends after {request.lifetime_days} days" if request.lifetime_days else "does not end by itself"
     return Plan(
         operation="key.create",
         subject=subjects.of_principal(request.principal),
         summary=f"{request.principal} gets the key {identity} ({request.name}), which {ends}",
-        changes=(KeyChange(key=key, before=None, after=encode(record)), *turn),
+        changes=(KeyChange(key=key, before=None, after=encode(record)), *same),
         reads=state.reads,
         inverse=Call(operation="key.revoke", request={"id": identity}),
         result={"id": identity, "principal": request.principal, "name": request.name, "expires_unix_ms": expires},
@@ -262,6 +264,7 @@ def _taken_subject(state: PlanState, request: SetPrincipalRequest) -> str:
     """Who else has the same subject of the identity provider: a token must be one principal's."""
     if not request.oidc_subject:
         return ""
+    state.get(keys.PRINCIPALS_TURN)
     others = (each for each in _principals(state) if each.id != request.id)
     return next((each.id for each in others if each.oidc_subject == request.oidc_subject), "")
 

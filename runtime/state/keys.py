@@ -12,7 +12,8 @@ NODES_LIVE: Final = "node-live/"
 BLUEPRINTS: Final = "blueprint/"
 BLUEPRINTS_TURN: Final = "blueprints-turn"  # written by each change of any blueprint, which compares it: one at a time
 MARKS_TURN: Final = "marks-turn"  # the same of freezes and incidents
-TURNS: Final = frozenset({BLUEPRINTS_TURN, MARKS_TURN})
+PRINCIPALS_TURN: Final = "principals-turn"  # the same of subjects of tokens
+TURNS: Final = frozenset({BLUEPRINTS_TURN, MARKS_TURN, PRINCIPALS_TURN})
 """They say nothing themselves: who reads all records of a kind compares the one key that each change of them writes."""
 TARGETS: Final = "slice-target/"
 INSTANCES: Final = "instance/"

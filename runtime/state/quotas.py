@@ -35,6 +35,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "node-live": Kind("nodes that live", _LEASE),
     "blueprint": Kind("blueprints as they were applied", "until they are deleted"),
     "blueprints-turn": Kind("what lets blueprints change one after the other", "always"),
+    "principals-turn": Kind("what lets tokens' subjects be given one after the other", "always"),
     "marks-turn": Kind("what lets freezes and incidents change one after the other", "always"),
     "slice-target": Kind("wanted instances", "as long as their blueprint"),
     "instance": Kind("what instances nodes shall run", "as long as they are wanted", 16 * MIB),

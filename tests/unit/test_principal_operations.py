@@ -12,6 +12,7 @@ from runtime.security.keyring import Keyring
 from runtime.security.principals import ADMIN, PrincipalRecord, decode_key, decode_principal, hash_of
 from runtime.state import keys
 from tests.unit.gate_parts import START_UNIX_MS, GateOnHand, person
+from tests.unit.test_node_records import Interrupted
 
 pytestmark = pytest.mark.anyio
 
@@ -222,3 +223,17 @@ async def test_a_key_for_what_its_principal_may_not_touch_opens_nothing() -> Non
     await at.ask("principal.set", id="dora", kind="person", role="operator", only=["slice:a"])
     await at.ask("key.create", principal="dora", name="k", sha256=hash_of("k"), only=["slice:b"])
     assert Keyring(at.hand.state).by_key_hash(hash_of("k"), START_UNIX_MS) is None
+
+
+async def test_of_two_principals_that_want_one_subject_at_once_one_is_refused() -> None:
+    """Both would be locked out: a token must be one's alone."""
+    at = await here()
+    members = {"kind": "person", "role": "viewer", "oidc_subject": "sub-1"}
+
+    async def meanwhile() -> None:
+        assert isinstance(await at.ask("principal.set", CLEO, id="dora", **members), Applied)
+
+    at.hand.desk.store = Interrupted(at.hand.store, meanwhile)  # type: ignore[assignment]  # what the gate uses of one
+    refused = await at.ask("principal.set", CLEO, id="emil", **members)
+    assert isinstance(refused, Refused)
+    assert refused.code == "oidc_subject_taken"
