@@ -32,6 +32,7 @@ from runtime.content.store_backups import StoreBackups
 from runtime.invocation.connection import Connection
 from runtime.names import NodeId, Sha256
 from runtime.operations.identity import new_id
+from runtime.security.session_records import SessionRecords, SigningRotation
 from runtime.state import keys
 from runtime.telemetry.alerts import AlertWatch
 
@@ -56,6 +57,8 @@ PREFIXES: Final = (
     keys.ALERT_THRESHOLDS,
     keys.ALERTS,
     keys.STORE_BACKUPS,
+    keys.SESSION_SIGNING,
+    keys.SESSIONS_ENDED,
 )
 """What the gate and the API read, beside what deployment reads."""
 AUDIT_OWNER: Final = "audit"
@@ -109,6 +112,7 @@ class GateParts:
             Trimmer(self.desk).run,
             AuditChain(store, functools.partial(_keep, content, store), log).run,
             AlertWatch(store=store, state=cache, figures=figures, clock=clock).run,
+            SigningRotation(SessionRecords(store=store, state=cache, clock=clock)).run,
             StoreBackups(store=store, state=cache, content=content, dial=dial_store, clock=clock).run,
         )
         self.audit = AuditReader(store, functools.partial(_load, content))

@@ -31,6 +31,7 @@ from controllers.gate.queries import ProposalRequest
 from runtime.errors import RuntimeFault
 from runtime.security.keyring import Keyring
 from runtime.security.oidc import TokenReader, fetch_keys
+from runtime.security.session_records import SessionRecords
 
 NEAREST: Final = 3
 
@@ -40,7 +41,8 @@ class ControlApi:
 
     def __init__(self, parts: ApiParts) -> None:
         keyring = Keyring(parts.view.cache)
-        sessions = Sessions(store=parts.store, keyring=keyring)
+        records = SessionRecords(store=parts.store, state=parts.view.cache, clock=parts.clock)
+        sessions = Sessions(records=records, keyring=keyring)
         oidc = parts.settings.oidc
         tokens = TokenReader(oidc, fetch=fetch_keys, clock=parts.clock).read if oidc is not None else None
         self.door = Door(

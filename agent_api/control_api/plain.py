@@ -118,7 +118,7 @@ class Plain:
             ),
             Endpoint(
                 name="session.end",
-                summary="End the session.",
+                summary="End the session, at every node.",
                 method="DELETE",
                 path="/v1/session",
                 handle=self._end,
@@ -164,6 +164,10 @@ class Plain:
         return response
 
     async def _end(self, request: Request) -> Response:
+        """The cookie is of no use any more, wherever a copy of it may be."""
+        session = caller_of(request).session
+        if session is not None:
+            await self._parts.view.cache.wait_for(await self._sessions.end(session))
         response = Response(status_code=204)
         _set(response, request, "", 0)
         return response

@@ -50,6 +50,7 @@ ALERT_THRESHOLDS: Final = "alert-threshold/"
 ALERTS: Final = "alert/"
 STORE_BACKUPS: Final = "store-backup/"
 SESSION_SIGNING: Final = "session-signing"
+SESSIONS_ENDED: Final = "session-ended/"
 
 
 def node(node_id: NodeId) -> str:
@@ -216,6 +217,11 @@ def alerts_of(slice_name: str) -> str:
 def store_backup(number: int) -> str:
     """StoreBackup: a snapshot that is wanted, kept or failed."""
     return f"{STORE_BACKUPS}{number:06}"
+
+
+def session_ended(principal: str, session: str) -> str:
+    """Empty, under a lease that outlasts the session: it was ended before its time."""
+    return f"{SESSIONS_ENDED}{principal}/{session}"
 
 
 def parts(key: str) -> tuple[str, ...]:

@@ -6,12 +6,17 @@ import re
 from collections.abc import AsyncIterator
 from typing import Any
 
+import httpx
+import msgspec
 import pytest
 
 from agent_api.control_api.lockout import FREE_FAILURES
 from agent_api.control_api.openapi import document
+from runtime.consensus.store import Revision
 from runtime.operations.actor import Role
 from runtime.security.principals import KEY_ID_CHARS, PrincipalRecord
+from runtime.security.session_records import SessionRecords
+from runtime.state import keys
 from tests.unit.api_parts import ADMIN_KEY, ApiOnHand, api_on_hand
 from tests.unit.gate_parts import START_UNIX_MS
 
@@ -190,6 +195,80 @@ async def test_a_session_is_good_at_every_node_and_ends_with_its_key_or_its_time
         for _ in range(2 * FREE_FAILURES):
             ended = await browser.get("/v1/session")
             assert (ended.status_code, ended.json()["detail"]) == (401, "the session has ended"), "that is no guess"
+
+
+async def test_a_session_that_was_ended_is_taken_by_no_node(api: ApiOnHand) -> None:
+    """A copy of its cookie, from a shared machine or a log, must not let anybody in; other sessions go on."""
+    async with api.client("anna") as client:
+        begun, kept = await client.post("/v1/session"), await client.post("/v1/session")
+    other, cache = api.another("n2")
+    await cache.ready()
+    async with api.client() as browser:
+        browser.cookies = begun.cookies
+        csrf = (await browser.get("/v1/session")).json()["csrf"]
+        assert (await browser.delete("/v1/session")).json()["code"] == "csrf_missing"
+        assert (await browser.delete("/v1/session", headers={"x-csrf-token": csrf})).status_code == 204
+    await cache.wait_for(api.hand.state.revision)
+    for each in (api.api, other):
+        for made, status in ((begun, 401), (kept, 200)):
+            async with api.client(api=each) as browser:
+                browser.cookies = made.cookies
+                assert (await browser.get("/v1/session")).status_code == status
+    api.hand.pass_time(9 * 3_600_000)
+    assert not api.hand.state.items(keys.SESSIONS_ENDED), "it is forgotten once it would have ended anyway"
+
+
+async def test_what_signs_sessions_is_rotated_and_the_one_before_is_still_good(api: ApiOnHand) -> None:
+    """A secret that leaked is worth nothing two days later, and nobody is logged out by its rotation."""
+    records = SessionRecords(store=api.hand.store, state=api.cache, clock=api.hand.clock)
+    fence = api.hand.fence()
+    assert fence is not None
+
+    async def begun() -> httpx.Response:
+        async with api.client("anna") as client:
+            return await client.post("/v1/session")
+
+    async def told(made: httpx.Response) -> str:
+        async with api.client() as browser:
+            browser.cookies = made.cookies
+            shown = (await browser.get("/v1/session")).json()
+            return str(shown.get("principal") or shown["detail"])
+
+    async def rotated(hours: float) -> bool:
+        api.hand.clock.now_ms += int(hours * 3_600_000)
+        done = await records.rotate(fence)
+        await api.seen()
+        return done
+
+    assert not await rotated(0), "nobody has begun a session"
+    await begun()
+    assert not await rotated(23)
+    before = await begun()
+    assert not await records.rotate(Revision(fence + 1)), "who does not lead rotates nothing"
+    assert [await rotated(1), await rotated(1)] == [True, False]
+    after = await begun()
+    assert [await told(each) for each in (before, after)] == ["anna", "anna"]
+    assert await rotated(24)
+    assert await told(after) == "the session has ended"
+    assert await told(before) == "that key is not known, or not valid any more", "what signed it is gone"
+    item = api.cache.get(keys.SESSION_SIGNING)
+    assert item is not None
+    assert len(msgspec.json.decode(item.value)["generations"]) == 2
+
+
+async def test_a_new_signing_key_signs_once_every_node_has_seen_it(api: ApiOnHand) -> None:
+    """Else a session begun at one node would be a wrong key at another."""
+    records = SessionRecords(store=api.hand.store, state=api.cache, clock=api.hand.clock)
+    fence = api.hand.fence()
+    assert fence is not None
+    first = await records.signing()
+    await api.seen()
+    api.hand.clock.now_ms += 24 * 3_600_000
+    assert await records.rotate(fence)
+    await api.seen()
+    assert await records.signing() == first
+    api.hand.clock.now_ms += 10_000
+    assert await records.signing() != first
 
 
 async def test_a_forged_cookie_is_a_wrong_key(api: ApiOnHand) -> None:
