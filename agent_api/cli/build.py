@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from agent_api.cli.failure import report
+from agent_api.cli.table import show_json
 from runtime.errors import RuntimeFault
 
 
@@ -16,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--find-links", action="append", default=[], metavar="DIR", help="also take dependencies' wheels from here"
     )
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -26,6 +28,11 @@ def run(arguments: argparse.Namespace) -> int:
         built = build(arguments.project, output, with_deps=arguments.with_deps, find_links=tuple(arguments.find_links))
     except RuntimeFault as fault:
         return report("build", fault)
+    if arguments.json:
+        slices = [{"slice": each.name, "version": each.version} for each in built.slices]
+        about = {"path": str(built.path), "name": built.name, "version": built.version, "sha256": built.sha256}
+        show_json({**about, "slices": slices, "pins": list(built.pins)})
+        return 0
     print(f"built {built.path}")
     print(f"  artifact  {built.name}=={built.version}")
     print(f"  sha256    {built.sha256}")

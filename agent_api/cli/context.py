@@ -28,7 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     remove = actions.add_parser("remove", help="forget that one")
     remove.add_argument("name", metavar="NAME")
     listing = actions.add_parser("list", help="all of them, without their keys")
-    listing.add_argument("--json", action="store_true")
+    for action in (add, use, remove, listing):
+        action.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _context_name(text: str) -> str:
@@ -52,7 +53,15 @@ def _add(arguments: argparse.Namespace) -> int:
     before = read_contexts()
     contexts = {**before.contexts, arguments.name: Context(addresses=addresses, key=key)}
     write_contexts(Contexts(current=before.current or arguments.name, contexts=contexts))
-    print(f"context {arguments.name}: {', '.join(addresses)}{'' if key else ', without a key'}; in {contexts_file()}")
+    known = f"context {arguments.name}: {', '.join(addresses)}{'' if key else ', without a key'}; in {contexts_file()}"
+    return _told(arguments, known, addresses=addresses, key=bool(key))
+
+
+def _told(arguments: argparse.Namespace, words: str, **members: object) -> int:
+    if arguments.json:
+        show_json({"context": arguments.name, "current": read_contexts().current, **members})
+    else:
+        print(words)
     return 0
 
 
@@ -72,8 +81,7 @@ def _use(arguments: argparse.Namespace) -> int:
     contexts = read_contexts()
     contexts.find(arguments.name)
     write_contexts(msgspec.structs.replace(contexts, current=arguments.name))
-    print(f"using {arguments.name}")
-    return 0
+    return _told(arguments, f"using {arguments.name}")
 
 
 def _remove(arguments: argparse.Namespace) -> int:
@@ -82,8 +90,7 @@ def _remove(arguments: argparse.Namespace) -> int:
     rest = {name: each for name, each in before.contexts.items() if name != arguments.name}
     current = "" if before.current == arguments.name else before.current
     write_contexts(Contexts(current=current, contexts=rest))
-    print(f"forgot {arguments.name}")
-    return 0
+    return _told(arguments, f"forgot {arguments.name}")
 
 
 def _list(arguments: argparse.Namespace) -> int:

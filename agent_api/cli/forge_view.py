@@ -41,6 +41,7 @@ def welcome(forge: Forge, ready_s: float, routes: Sequence[RouteRow]) -> str:
     rows += port_lines({name: node.listen for name, node in forge.nodes.items()})
     first = forge.nodes[forge.names[0]]
     rows.append(f"\n  admin key  {first.admin_key_file}\n")
+    rows += [f"  aether status --data {forge.state.path}", f"  aether context add forge --data {forge.state.path}\n"]
     http = first.addresses.http
     for app in forge.apps:
         known = _CURLS.get(app.blueprint)

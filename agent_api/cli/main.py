@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import Protocol, cast
 
+from agent_api.cli.failure import FOR_PROGRAMS, report_words
 from agent_api.cli.grammar import (
     COMMANDS,
     LAUNCHER_COMMANDS,
@@ -50,6 +51,7 @@ def main(argv: list[str] | None = None) -> int:
     """Runs a command and gives its exit code."""
     words = sys.argv[1:] if argv is None else argv
     _make_writable()
+    FOR_PROGRAMS.set("--json" in words)
     try:
         code = run_words(words)
         sys.stdout.flush()
@@ -92,8 +94,8 @@ def run_words(words: Sequence[str]) -> int:
         return _run_module(word, words[1:], prog=word)
     if word in NOUNS:
         return _run_noun(word, words)
-    print(f"aether: unknown command {words[0]!r}{nearest(words[0], (*COMMANDS, *NOUNS))}", file=sys.stderr)
-    print("  List them: aether --help", file=sys.stderr)
+    detail = f"unknown command {words[0]!r}{nearest(words[0], (*COMMANDS, *NOUNS))}"
+    report_words("aether", detail, "List them: aether --help")
     return USAGE
 
 
@@ -110,8 +112,8 @@ def _run_noun(noun: str, words: Sequence[str]) -> int:
 
     operation = operations_of(noun).get(rest[0])
     if operation is None:
-        print(f"aether {noun}: unknown verb {rest[0]!r}{nearest(rest[0], verbs_of(noun))}", file=sys.stderr)
-        print(f"  List them: aether {noun} --help", file=sys.stderr)
+        detail = f"unknown verb {rest[0]!r}{nearest(rest[0], verbs_of(noun))}"
+        report_words(f"aether {noun}", detail, f"List them: aether {noun} --help")
         return USAGE
     from agent_api.cli.operation import run_operation
 

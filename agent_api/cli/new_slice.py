@@ -10,6 +10,9 @@ from pathlib import Path
 from string import Template
 from typing import Final
 
+from agent_api.cli.failure import report
+from agent_api.cli.table import show_json
+from runtime.errors import RuntimeFault
 from runtime.names import NAME_LENGTH_MAX, is_name
 
 OWN_NAMES: Final = frozenset(
@@ -140,9 +143,16 @@ On a cluster that runs already:
 """)
 
 
+class ProjectRefused(RuntimeFault):
+    """No project of that name can be made there; the sentence says what to do."""
+
+    code = "project_refused"
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", help="the slice's name: lower-case letters, digits and inner hyphens")
     parser.add_argument("--directory", type=Path, default=Path(), help="where the project's directory is made")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -150,10 +160,12 @@ def run(arguments: argparse.Namespace) -> int:
     name, directory = arguments.name, arguments.directory
     refusal = refuse(name, directory)
     if refusal:
-        print(f"aether new-slice: {refusal}", file=sys.stderr)
-        return 1
+        return report("new-slice", ProjectRefused(refusal))
     project = directory / name
     write_project(name, project)
+    if arguments.json:
+        show_json({"slice": name, "project": str(project)})
+        return 0
     print(f"made {project}/ with one slice and its test\n\n{next_steps(project)}")
     return 0
 
@@ -200,4 +212,4 @@ def write_project(name: str, project: Path) -> None:
     for path, template in files.items():
         target = project / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(template.substitute(words))
+        target.write_text(template.substitute(words), encoding="utf-8")

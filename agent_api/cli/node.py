@@ -8,9 +8,12 @@ import sys
 from pathlib import Path
 from typing import Final, NoReturn
 
+import msgspec
+
 from agent_api.cli.failure import report
 from agent_api.cli.listening import add_listen_arguments
 from agent_api.cli.parser import seconds
+from agent_api.cli.table import show_json
 from runtime.errors import RuntimeFault
 
 HERE: Final = Path()
@@ -27,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     start.add_argument("--detach", action="store_true", help="return once the node answers, and leave it running")
     start.add_argument("--lifeline-fd", type=int, metavar="N", help="end when the other end of this pipe closes")
     add_listen_arguments(start)
+    start.add_argument("--json", action="store_true", help="print JSON")
     stop = actions.add_parser("stop", help="move the node's instances away, then stop it")
     stop.add_argument("--data", type=Path, default=HERE, metavar="DIR", help="default: this directory")
     stop.add_argument("--leave", action="store_true", help="also leave the cluster for good")
@@ -34,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     stop.add_argument(
         "--timeout", type=seconds, default=30.0, metavar="S", help="seconds to wait for that (default 30)"
     )
+    stop.add_argument("--json", action="store_true", help="print JSON")
     status = actions.add_parser("status", help="the node's processes and addresses")
     status.add_argument("--data", type=Path, default=HERE, metavar="DIR", help="default: this directory")
     status.add_argument("--json", action="store_true")
@@ -46,7 +51,9 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.action == "stop":
             from agent_api.cli.node_stop import stop
 
-            return stop(arguments.data, leave=arguments.leave, at_once=arguments.now, timeout_s=arguments.timeout)
+            done = stop(arguments.data, leave=arguments.leave, at_once=arguments.now, timeout_s=arguments.timeout)
+            show_json(msgspec.to_builtins(done)) if arguments.json else print(done.in_words())
+            return 0
         from agent_api.cli.node_status import show
 
         return show(arguments.data, as_json=arguments.json)
@@ -57,15 +64,25 @@ def run(arguments: argparse.Namespace) -> int:
 def _start(arguments: argparse.Namespace) -> int:
     from agent_api.cli.listening import address_lines
     from agent_api.cli.node_join import prepared
+    from agent_api.cli.node_status import identity_document
 
     identity = prepared(arguments)
-    print(f"node {identity.node} ({identity.role}, zone {identity.zone}) of cluster {identity.cluster_id}")
-    print(address_lines(identity.listen), flush=True)
-    if arguments.detach:
-        from agent_api.cli.node_detach import start_detached
+    if not arguments.json:
+        print(f"node {identity.node} ({identity.role}, zone {identity.zone}) of cluster {identity.cluster_id}")
+        print(address_lines(identity.listen), flush=True)
+    if not arguments.detach:
+        if arguments.json:
+            show_json(identity_document(identity))
+            sys.stdout.flush()
+        return _become_supervisor(arguments.data, arguments.lifeline_fd)
+    from agent_api.cli.node_detach import start_detached
 
-        return start_detached(arguments.data)
-    return _become_supervisor(arguments.data, arguments.lifeline_fd)
+    pid = start_detached(arguments.data)
+    if arguments.json:
+        show_json({**identity_document(identity), "supervisor_pid": pid})
+    else:
+        print(f"runs in the background (supervisor pid {pid}); stop it: aether node stop --data {arguments.data}")
+    return 0
 
 
 def _become_supervisor(data: Path, lifeline: int | None) -> NoReturn:

@@ -25,7 +25,7 @@ class NodeNotReady(RuntimeFault):
 
 
 def start_detached(data: Path) -> int:
-    """Returns 0 once the gateway and the API answer. Raises NodeNotReady; the node is left running then."""
+    """The supervisor's process id, once gateway and API answer. Raises NodeNotReady; the node is left running then."""
     layout = NodeLayout(data)
     layout.logs.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (layout.logs / "supervisor.out").open("ab") as output:
@@ -48,9 +48,8 @@ def start_detached(data: Path) -> int:
             waiting.pop(0)
         else:
             time.sleep(LOOK_S)
-    print(f"runs in the background (supervisor pid {process.pid}); stop it: aether node stop --data {data}")
     process.returncode = 0  # it outlives this command on purpose
-    return 0
+    return process.pid
 
 
 def _lives(address: str) -> bool:

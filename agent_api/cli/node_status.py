@@ -45,14 +45,20 @@ async def _processes(data: Path) -> tuple[SupervisedProcess, ...] | None:
         return None
 
 
+def identity_document(identity: NodeIdentity) -> dict[str, object]:
+    return {
+        "node": identity.node,
+        "cluster_id": identity.cluster_id,
+        "role": identity.role,
+        "zone": identity.zone,
+        "addresses": msgspec.to_builtins(addresses_of(identity.listen)),
+    }
+
+
 def _as_json(identity: NodeIdentity, processes: tuple[SupervisedProcess, ...] | None) -> str:
     return json.dumps(
         {
-            "node": identity.node,
-            "cluster_id": identity.cluster_id,
-            "role": identity.role,
-            "zone": identity.zone,
-            "addresses": msgspec.to_builtins(addresses_of(identity.listen)),
+            **identity_document(identity),
             "running": processes is not None,
             "processes": msgspec.to_builtins(processes or ()),
         },

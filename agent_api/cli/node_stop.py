@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from agent_api.cli.connecting import located
 from agent_api.cli.node_join import identity_of
@@ -33,22 +36,33 @@ class NodeStillRuns(RuntimeFault):
     remedy = "End it by force: kill -9 the supervisor; its processes die with it."
 
 
-def stop(data: Path, *, leave: bool, at_once: bool, timeout_s: float) -> int:
-    """0 once nothing of the node runs any more, also when nothing ran."""
+class Stopped(msgspec.Struct, frozen=True, kw_only=True):
+    """`ran`: before; `left`: the cluster, for good."""
+
+    node: str
+    ran: bool
+    left: bool
+
+    def in_words(self) -> str:
+        if not self.ran:
+            return f"node {self.node} is not running"
+        return f"node {self.node} stopped" + (" and left the cluster" if self.left else "")
+
+
+def stop(data: Path, *, leave: bool, at_once: bool, timeout_s: float) -> Stopped:
+    """What became of it, once nothing of the node runs any more."""
     identity = identity_of(data)
     client = SupervisorClient(NodeLayout(data).socket("supervisor"))
     try:
         supervisor = asyncio.run(client.pid())
     except SupervisorUnavailable:
-        print(f"node {identity.node} is not running")
-        return 0
+        return Stopped(node=identity.node, ran=False, left=False)
     ticks = start_ticks(supervisor)
     if (not at_once or leave) and not _withdrawn_locally(NodeLayout(data), leave=leave, timeout_s=timeout_s):
         _withdraw(data, identity.node, leave=leave, timeout_s=timeout_s)
     asyncio.run(client.shutdown())
     _await_end(supervisor, ticks)
-    print(f"node {identity.node} stopped" + (" and left the cluster" if leave else ""))
-    return 0
+    return Stopped(node=identity.node, ran=True, left=leave)
 
 
 def _withdrawn_locally(layout: NodeLayout, *, leave: bool, timeout_s: float) -> bool:
@@ -73,7 +87,7 @@ def _withdrawn_locally(layout: NodeLayout, *, leave: bool, timeout_s: float) -> 
     except CallFault as error:
         if leave:
             raise
-        print(f"some instances were not moved: {error}; stopping anyway")
+        print(f"some instances were not moved: {error}; stopping anyway", file=sys.stderr)
     return True
 
 
@@ -84,13 +98,16 @@ def _withdraw(data: Path, node: str, *, leave: bool, timeout_s: float) -> None:
         with Client(*found.addresses, key=found.key) as client:
             drained = client.submit("node.drain", {"node": node}, ChangeOptions(wait_s=timeout_s))
             if not isinstance(drained, AppliedChange) or not drained.converged:
-                print(f"some instances of {node} could not be moved within {timeout_s:g} s; stopping anyway")
+                print(
+                    f"some instances of {node} could not be moved within {timeout_s:g} s; stopping anyway",
+                    file=sys.stderr,
+                )
             if leave:
                 client.submit("node.forget", {"node": node})
     except ClientFault as fault:
         if leave:
             raise
-        print(f"instances were not moved first: {fault}")
+        print(f"instances were not moved first: {fault}", file=sys.stderr)
 
 
 def _await_end(supervisor: int, ticks: int) -> None:

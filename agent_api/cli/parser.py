@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import NoReturn
 
+from agent_api.cli.failure import report_words
 from agent_api.cli.grammar import nearest
 
 USAGE = 2
@@ -36,7 +37,8 @@ class Parser(argparse.ArgumentParser):
     """The parser of every command."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(USAGE, f"{self.prog}: {message}\n  See {self.prog} --help.\n")
+        report_words(self.prog, message, f"See {self.prog} --help.")
+        self.exit(USAGE)
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: None = None) -> argparse.Namespace:  # type: ignore[override]
         found, left = self.parse_known_args(args, namespace)

@@ -18,7 +18,8 @@ HEAD: Final = """\
 
 `aether NOUN VERB …` changes or asks; the verbs of a noun come from the [catalogue of operations](operations.md),
 and some stand for work on this machine. Nouns are taken in the plural too, and `aether slices` alone is `aether
-slice list`. What a word must have stands in its place, the rest are options. `--json` prints the API's answer.
+slice list`. What a word must have stands in its place, the rest are options. `--json` prints the API's answer, and
+what fails as one line of JSON on the standard error, with `code`, `detail`, `retryable` and `remedy`.
 `aether shell` takes the same commands without the word aether, and `source <(aether completion bash)` (or zsh;
 `aether completion fish | source`) completes them, with the cluster's own names.
 
@@ -30,7 +31,8 @@ CLUSTER: Final = """\
 The first of these that is given: `--api HOST:PORT`; `--data DIR` (a node's directory, or a Forge's); `--context
 NAME`; `AETHER_API`; a node's directory that is the present one; `AETHER_CONTEXT`; the context in use (`aether
 context use NAME`). The key is that of `AETHER_KEY` or `AETHER_ADMIN_KEY`, else the one that comes with the
-directory or the context. Contexts are kept in `~/.config/aether/contexts.json`, which only its owner may read.
+directory or the context; a `--context` that is named is spoken for by its own key. Contexts are kept in
+`~/.config/aether/contexts.json`, which only its owner may read.
 
 Of several addresses the next is asked when one does not answer. `--wait` and proposals are followed over nodes that
 end.

@@ -13,6 +13,7 @@ from runtime.cluster.ports import split_address
 CONNECT_TIMEOUT_S: Final = 5.0
 LINE_BYTES_MAX: Final = 16 * 1024 * 1024  # an event with a snapshot of the state
 
+PIECE_BYTES: Final = 256 * 1024
 CONTINUE: Final = 100
 
 Head = tuple[int, str, dict[str, str]]
@@ -124,7 +125,18 @@ async def _body(reader: asyncio.StreamReader, headers: Mapping[str, str], method
         if length > ANSWER_BYTES_MAX:
             raise ValueError(f"the answer has {length} bytes, more than {ANSWER_BYTES_MAX}")
         return await reader.readexactly(length)
-    return await reader.read(ANSWER_BYTES_MAX)
+    return await _to_the_end(reader)
+
+
+async def _to_the_end(reader: asyncio.StreamReader) -> bytes:
+    """Raises ValueError for more than an answer may have."""
+    parts, size = [], 0
+    while piece := await reader.read(PIECE_BYTES):
+        size += len(piece)
+        if size > ANSWER_BYTES_MAX:
+            raise ValueError(f"the answer has more than {ANSWER_BYTES_MAX} bytes")
+        parts.append(piece)
+    return b"".join(parts)
 
 
 async def _chunked(reader: asyncio.StreamReader) -> bytes:

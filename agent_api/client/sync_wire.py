@@ -37,10 +37,13 @@ class SyncWire:
             with suppress(BrokenPipeError, ConnectionResetError):  # it may have been answered before it was read whole
                 connection.request(request.method, request.path, body=request.body, headers=dict(request.headers))
             response = connection.getresponse()
-            body = response.read(ANSWER_BYTES_MAX)
+            body = response.read(ANSWER_BYTES_MAX + 1)
         except (OSError, http.client.HTTPException) as error:
             self.close()
             return Unreached(cause=cause_of(error), sent=True)
+        if len(body) > ANSWER_BYTES_MAX:
+            self.close()
+            return Unreached(cause=f"the answer has more than {ANSWER_BYTES_MAX} bytes", sent=True)
         if response.will_close or not response.isclosed():
             self.close()
         return HttpReply(status=response.status, reason=response.reason, headers=_headers(response), body=body)

@@ -57,6 +57,11 @@ def test_meanings_go_on_below_themselves() -> None:
     ]
 
 
+def test_a_text_wider_than_the_terminal_is_wrapped_also_in_a_further_table() -> None:
+    cells = (("A", "B", "C"), ("a" * 30, "b" * 100, "c" * 100))
+    assert max(map(len, lines_of(cells, 40))) == 40
+
+
 @settings(max_examples=25)
 @given(
     st.integers(20, 120),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +15,8 @@ import pytest
 from agent_api.catalogue import make_catalogue
 from agent_api.cli.connecting import located
 from agent_api.cli.contexts import config_directory
-from agent_api.cli.main import main
+from agent_api.cli.grammar import COMMANDS, VERBS
+from agent_api.cli.main import main, module_parser
 from agent_api.cli.members import read_members
 from agent_api.cli.operation import parser_of
 from agent_api.cli.paint import one_line, plain
@@ -161,6 +165,75 @@ def test_a_wrong_key_is_told_how_to_give_a_right_one(capsys: Capture) -> None:
     said = capsys.readouterr().err
     assert "AETHER_KEY" in said
     assert "Bearer" not in said
+
+
+# programs
+
+
+def leaves(parser: argparse.ArgumentParser, name: str) -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    actions = [each for each in parser._actions if isinstance(each, argparse._SubParsersAction)]
+    if not actions:
+        yield name, parser
+    for word, each in actions[0].choices.items() if actions else ():
+        yield from leaves(each, f"{name} {word}")
+
+
+def test_every_command_has_an_output_for_programs() -> None:
+    """Save those whose output is a text of its own kind: a script, a session, files, rules, and JSON lines anyway."""
+    without = {
+        name
+        for word in (*COMMANDS, *VERBS)
+        for name, leaf in leaves(module_parser(word, word)[0], word)
+        if "--json" not in leaf._option_string_actions
+    }
+    without |= {each.name for each in make_catalogue() if "--json" not in parser_of(each)._option_string_actions}
+    assert without == {"completion", "shell", "docs", "eval rules", "audit export"}
+
+
+def test_a_failure_is_one_line_of_json_for_programs(capsys: Capture) -> None:
+    refusal = problem("no_leader", status=422, retryable=False, detail="none\nyet", remedy="Wait.")
+    with StubApi(refusal).serving() as api:
+        assert main(["slices", "--json", "--api", api.address]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    failed = {"outcome": "failed", "command": "slice list"}
+    assert json.loads(said.err) == {
+        **failed,
+        "code": "no_leader",
+        "detail": "none\nyet",
+        "retryable": False,
+        "remedy": "Wait.",
+    }
+    assert main(["slise", "--json"]) == 2
+    assert json.loads(capsys.readouterr().err)["code"] == "words_wrong"
+    with pytest.raises(SystemExit):
+        main(["slice", "scale", "--json"])
+    assert "SLICE, INSTANCES" in json.loads(capsys.readouterr().err)["detail"]
+    assert main(["slise"]) == 2
+    assert capsys.readouterr().err.startswith("aether: unknown command 'slise'"), "for people again"
+
+
+def test_contexts_are_told_to_programs_without_their_keys(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    monkeypatch.setenv("AETHER_KEY", "ae_secret")
+    for words in (["add", "one", "--api", "h:1", "--offline"], ["use", "one"], ["remove", "one"]):
+        assert main(["context", *words, "--json"]) == 0
+    said = capsys.readouterr().out
+    assert "ae_secret" not in said
+    assert '"key": true' in said
+    assert said.count('"context": "one"') == 3
+
+
+def test_the_first_key_is_told_once(capsys: Capture) -> None:
+    assert main(["cluster", "init", "data"]) == 0
+    key = Path("data/admin.key").read_text()
+    assert f"admin key         {key}\n" in capsys.readouterr().out
+    assert main(["cluster", "init", "other", "--json"]) == 0
+    begun = json.loads(capsys.readouterr().out)
+    assert begun["admin_key"] == Path("other/admin.key").read_text()
+    assert begun["join"].endswith(f"@{begun['addresses']['api']}")
+    assert main(["node", "status", "--data", "data"]) == 1
+    assert main(["cluster", "token", "data", "--json"]) == 0
+    assert key not in capsys.readouterr().out
 
 
 # how far it is

@@ -348,6 +348,19 @@ def test_a_stream_that_is_refused_says_so(kind: str) -> None:
             pass
 
 
+@pytest.mark.parametrize("head", [b"content-length: 90\r\n", b""])
+def test_an_answer_that_is_too_long_is_no_shorter_one(
+    either: Either, head: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An export of the audit that was cut off looked like the whole."""
+    for wire in ("sync_wire", "async_wire"):
+        monkeypatch.setattr(f"agent_api.client.{wire}.ANSWER_BYTES_MAX", 64)
+    raw = b"HTTP/1.1 200 OK\r\n" + head + b"connection: close\r\n\r\n" + b"{" + b" " * 89
+    with StubApi(Reply(raw=raw)).serving() as api:  # noqa: SIM117
+        with pytest.raises(ApiUnreachable, match="64"):
+            either(api.address, work=lambda client: client.slice.list())
+
+
 def test_pauses_grow_and_are_jittered_and_end() -> None:
     """Without jitter all clients of a leader that died come back together."""
     low, high = (Retry(pauses_s=(0.1, 0.4), chance=lambda part=part: part) for part in (1.0, 0.0))  # type: ignore[misc]
