@@ -16,6 +16,7 @@ from agent_api.control_api.endpoint import JSON, TOML, Endpoint, Told
 from agent_api.control_api.ports import ApiParts
 from agent_api.control_api.problems import Declined, RequestInvalid, problem
 from agent_api.control_api.waiting import until_converged
+from controllers.gate.audit import Trace
 from runtime.invocation.context import current
 from runtime.operations.dispatch import Applied, Guard, Outcome, Planned, PlanView, Proposed, Refused, Submission
 from runtime.operations.operation import AnyChange
@@ -185,6 +186,10 @@ class Changes:
 
 def answer(body: object, *, status: int = 200) -> Response:
     return Response(msgspec.json.encode(body), status, media_type=JSON)
+
+
+def trace() -> Trace:
+    return Trace(trace_id=trace_id(), request_id=request_id())
 
 
 def trace_id() -> str:

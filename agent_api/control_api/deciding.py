@@ -8,7 +8,7 @@ import msgspec
 from fastapi import Request, Response
 from msgspec import Meta
 
-from agent_api.control_api.changes import answer, trace_id
+from agent_api.control_api.changes import answer, trace
 from agent_api.control_api.decoding import body_of, converted, json_object, words_of
 from agent_api.control_api.door import caller_of
 from agent_api.control_api.endpoint import Endpoint, Handler, NoWords, Told
@@ -80,7 +80,7 @@ class Deciding:
             actor=caller_of(request).actor,
             approve=approve,
             reason=reason,
-            trace_id=trace_id(),
+            trace=trace(),
         )
         return _decided(await self._parts.dispatcher.vote(cast))
 
@@ -88,7 +88,7 @@ class Deciding:
         reason = await reason_of(request)
         words_of(request, NoWords)
         withdrawal = Withdrawal(
-            proposal=request.path_params["id"], actor=caller_of(request).actor, reason=reason, trace_id=trace_id()
+            proposal=request.path_params["id"], actor=caller_of(request).actor, reason=reason, trace=trace()
         )
         return _decided(await self._parts.dispatcher.withdraw(withdrawal))
 

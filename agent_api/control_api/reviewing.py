@@ -8,7 +8,7 @@ import msgspec
 from fastapi import Request, Response
 from msgspec import Meta
 
-from agent_api.control_api.changes import answer, trace_id
+from agent_api.control_api.changes import answer, trace
 from agent_api.control_api.decoding import body_of, converted, json_object, words_of
 from agent_api.control_api.door import caller_of
 from agent_api.control_api.endpoint import Answered, Endpoint, NoWords, Told
@@ -78,7 +78,7 @@ class Reviewing:
             review=request.path_params["id"],
             actor=caller_of(request).actor,
             reason=finding.reason,
-            trace_id=trace_id(),
+            trace=trace(),
         )
         outcome = await self._parts.dispatcher.close(closing)
         return problem(Declined(outcome)) if isinstance(outcome, Refused) else answer(ClosedReview(review=outcome))

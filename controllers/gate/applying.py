@@ -136,10 +136,10 @@ class Applier:
         if differs:
             now = shortened(shown(told_rows(diff(judged.plan))))
             return await self._end(state, proposal, ProposalEvent.CHANGED, differs, fence, changed_since=now)
-        return await self._write(proposal, judged, actor, fence, int(state.revision))
+        return await self._write(proposal, whole.answer, judged, actor, fence, int(state.revision))
 
     async def _write(
-        self, proposal: Proposal, judged: Judged, actor: Actor, fence: Revision, revision: int
+        self, proposal: Proposal, answer_at: str, judged: Judged, actor: Actor, fence: Revision, revision: int
     ) -> Revision | None:
         record = audit_of(
             judged,
@@ -157,7 +157,7 @@ class Applier:
             tainted=proposal.tainted,
         )
         applied = moved(proposal, ProposalEvent.APPLIED, "applied", applied_revision=revision)
-        kept, answer = await come_to(self._desk.store, proposal.answer, applied_as(judged, record))
+        kept, answer = await come_to(self._desk.store, answer_at, applied_as(judged, record))
         async with TakenLeases(self._desk.store) as leases:
             more = await armed(leases, proposal.guard, judged.plan, record)
             more += await turn_taken(leases, judged, actor)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from controllers.gate.audit import AuditRecord, fitted
+from controllers.gate.audit import AuditRecord, Trace, fitted
 from controllers.gate.desk import GateDesk, Judged
 from controllers.gate.errors import GateFault
 from controllers.gate.proposals import read_proposal
@@ -44,7 +44,7 @@ async def note_refused(
 
 
 async def note_vote_refused(
-    desk: GateDesk, identity: str, actor: Actor, fault: GateFault, *, kind: str, reason: str, trace_id: str
+    desk: GateDesk, identity: str, actor: Actor, fault: GateFault, *, kind: str, reason: str, trace: Trace
 ) -> None:
     """A vote, withdrawal or review that was not taken."""
     item = desk.state.get(keys.proposal(identity)) if identity else None
@@ -61,7 +61,8 @@ async def note_vote_refused(
         rule=str(fault),
         proposal=identity[:80],
         revision_before=int(desk.state.revision),
-        trace_id=trace_id,
+        trace_id=trace.trace_id,
+        request_id=trace.request_id,
         detail={"code": fault.code, "tried": kind},
     )
     await _written(desk, record, fault.code)

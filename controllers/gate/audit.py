@@ -25,6 +25,16 @@ class AuditBroken(GateFault):
     remedy = "Compare with an export made earlier; somebody changed the record or lost a part of it."
 
 
+class Trace(msgspec.Struct, frozen=True, kw_only=True):
+    """The request that something came with."""
+
+    trace_id: str = ""
+    request_id: str = ""
+
+
+NO_TRACE: Final = Trace()
+
+
 class AuditRecord(Value, frozen=True, kw_only=True):
     """One thing that happened. Kinds are open: other layers add theirs (decision, run, model call)."""
 

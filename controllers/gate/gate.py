@@ -252,7 +252,6 @@ class Gate:
             created_unix_ms=now,
             expires_unix_ms=now + judged.verdict.expires_ms,
             trace_id=submission.trace_id,
-            answer=answer_key(submission) if submission.idempotency_key else "",
         )
 
     def _record(
@@ -304,6 +303,7 @@ def _whole(submission: Submission, judged: Judged) -> WholeProposal:
         call=Call(operation=submission.operation, request=submission.full_request),
         inverse=judged.plan.inverse,
         diff=told_rows(diff(judged.plan)),
+        answer=answer_key(submission) if submission.idempotency_key else "",
     )
 
 

@@ -117,8 +117,6 @@ class Proposal(Value, frozen=True, kw_only=True):
     applied_revision: int = 0
     """What it was applied on; the next one of this record is the change's own."""
     trace_id: str = ""
-    answer: str = ""
-    """Where its answer is kept under an idempotency key: what it came to is written there when it is applied."""
 
     @property
     def waits(self) -> bool:

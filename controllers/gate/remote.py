@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from controllers.gate.audit import NO_TRACE, Trace
 from controllers.gate.errors import GateFault
 from controllers.gate.gate import Gate
 from controllers.gate.proposals import Proposal
@@ -30,14 +31,14 @@ class VoteCast(msgspec.Struct, frozen=True, kw_only=True, tag="vote"):
     actor: Actor
     approve: bool
     reason: str = ""
-    trace_id: str = ""
+    trace: Trace = NO_TRACE
 
 
 class Withdrawal(msgspec.Struct, frozen=True, kw_only=True, tag="withdraw"):
     proposal: str
     actor: Actor
     reason: str = ""
-    trace_id: str = ""
+    trace: Trace = NO_TRACE
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True, tag="submit"):
@@ -50,7 +51,7 @@ class Closing(msgspec.Struct, frozen=True, kw_only=True, tag="close"):
     review: str
     actor: Actor
     reason: str
-    trace_id: str = ""
+    trace: Trace = NO_TRACE
 
 
 class Decided(msgspec.Struct, frozen=True, kw_only=True, tag="decided"):
@@ -166,17 +167,17 @@ class GateLink:
                         question.actor,
                         approve=question.approve,
                         reason=question.reason,
-                        trace_id=question.trace_id,
+                        trace=question.trace,
                     )
                     return Decided(proposal=proposal, revision=int(self._now()))
                 case Withdrawal():
                     proposal = await self._votes.withdraw(
-                        question.proposal, question.actor, reason=question.reason, trace_id=question.trace_id
+                        question.proposal, question.actor, reason=question.reason, trace=question.trace
                     )
                     return Decided(proposal=proposal, revision=int(self._now()))
                 case Closing():
                     review = await self._reviews.close(
-                        question.review, question.actor, reason=question.reason, trace_id=question.trace_id
+                        question.review, question.actor, reason=question.reason, trace=question.trace
                     )
                     return Closed(review=review, revision=int(self._now()))
         except (GateFault, StoreFault) as fault:

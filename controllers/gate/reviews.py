@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from controllers.gate.attempts import note_vote_refused
-from controllers.gate.audit import AuditRecord
+from controllers.gate.audit import NO_TRACE, AuditRecord, Trace
 from controllers.gate.desk import ATTEMPTS_MAX, GateDesk
 from controllers.gate.errors import ChangedTooOften, ReviewNotFound, VoteRefused
 from controllers.gate.proposals import REASON_CHARS_MAX
@@ -64,17 +64,15 @@ class Reviews:
     def __init__(self, desk: GateDesk) -> None:
         self._desk = desk
 
-    async def close(self, identity: str, actor: Actor, *, reason: str, trace_id: str = "") -> Review:
+    async def close(self, identity: str, actor: Actor, *, reason: str, trace: Trace = NO_TRACE) -> Review:
         """By a person who had no part in it. `reason` says what they found."""
         try:
-            return await self._close(identity, actor, reason, trace_id)
+            return await self._close(identity, actor, reason, trace)
         except (ReviewNotFound, VoteRefused) as fault:
-            await note_vote_refused(
-                self._desk, identity, actor, fault, kind="reviewed", reason=reason, trace_id=trace_id
-            )
+            await note_vote_refused(self._desk, identity, actor, fault, kind="reviewed", reason=reason, trace=trace)
             raise
 
-    async def _close(self, identity: str, actor: Actor, reason: str, trace_id: str) -> Review:
+    async def _close(self, identity: str, actor: Actor, reason: str, trace: Trace) -> Review:
         if not reason.strip() or len(reason) > REASON_CHARS_MAX:
             raise VoteRefused(f"a review says in 1 to {REASON_CHARS_MAX} characters what was found")
         for _ in range(ATTEMPTS_MAX):
@@ -94,7 +92,8 @@ class Reviews:
                 reason=reason,
                 proposal=review.proposal,
                 revision_before=int(state.revision),
-                trace_id=trace_id,
+                trace_id=trace.trace_id,
+                request_id=trace.request_id,
                 detail={"review": review.id, "kind": review.kind},
             )
             compare = [unchanged(key, Revision(at)) for key, at in state.reads.items()]

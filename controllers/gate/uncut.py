@@ -22,6 +22,8 @@ class WholeProposal(Value, frozen=True, kw_only=True):
     call: Call
     inverse: Call | None = None
     diff: tuple[FieldChange, ...] = ()
+    answer: str = ""
+    """Where its answer is kept under an idempotency key: what it came to is written there when it is applied."""
 
 
 class Undo(Value, frozen=True, kw_only=True):

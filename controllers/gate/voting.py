@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from controllers.gate.attempts import note_vote_refused
-from controllers.gate.audit import AuditRecord
+from controllers.gate.audit import NO_TRACE, AuditRecord, Trace
 from controllers.gate.desk import ATTEMPTS_MAX, GateDesk
 from controllers.gate.errors import ChangedTooOften, ProposalEnded, ProposalNotFound, VoteRefused
 from controllers.gate.leasing import let_go
@@ -39,7 +39,9 @@ class Votes:
     def __init__(self, desk: GateDesk) -> None:
         self._desk = desk
 
-    async def cast(self, identity: str, voter: Actor, *, approve: bool, reason: str, trace_id: str = "") -> Proposal:
+    async def cast(
+        self, identity: str, voter: Actor, *, approve: bool, reason: str, trace: Trace = NO_TRACE
+    ) -> Proposal:
         """One no ends it; enough yes make it approved, and the leader applies it."""
 
         def after(state: PlanState, proposal: Proposal) -> tuple[Proposal, str]:
@@ -53,9 +55,9 @@ class Votes:
                 return moved(voted, ProposalEvent.APPROVED), "voted"
             return voted, "voted"
 
-        return await self._noted(identity, voter, after, kind="voted", reason=reason, trace_id=trace_id)
+        return await self._noted(identity, voter, after, kind="voted", reason=reason, trace=trace)
 
-    async def withdraw(self, identity: str, actor: Actor, *, reason: str, trace_id: str = "") -> Proposal:
+    async def withdraw(self, identity: str, actor: Actor, *, reason: str, trace: Trace = NO_TRACE) -> Proposal:
         """By who asked for it, who they act for, or an admin."""
 
         def after(state: PlanState, proposal: Proposal) -> tuple[Proposal, str]:
@@ -65,7 +67,7 @@ class Votes:
                 raise VoteRefused("only who proposed it, or an admin, takes a proposal back")
             return moved(proposal, ProposalEvent.WITHDRAWN, f"withdrawn by {actor.id}"), "withdrawn"
 
-        return await self._noted(identity, actor, after, kind="withdrawn", reason=reason, trace_id=trace_id)
+        return await self._noted(identity, actor, after, kind="withdrawn", reason=reason, trace=trace)
 
     def _check(self, state: PlanState, proposal: Proposal, voter: Actor) -> None:
         """What the voter may do now counts, and no more than what they spoke with, such as a key that was cut down."""
@@ -77,25 +79,25 @@ class Votes:
             raise VoteRefused(f"a proposal has at most {VOTES_MAX} votes")
 
     async def _noted(
-        self, identity: str, actor: Actor, after: _After, *, kind: str, reason: str, trace_id: str
+        self, identity: str, actor: Actor, after: _After, *, kind: str, reason: str, trace: Trace
     ) -> Proposal:
         """What is refused stands in the audit too."""
         try:
             if len(reason) > REASON_CHARS_MAX:
                 raise VoteRefused(f"a reason has at most {REASON_CHARS_MAX} characters")
-            return await self._change(identity, actor, after, reason=reason, trace_id=trace_id)
+            return await self._change(identity, actor, after, reason=reason, trace=trace)
         except (ProposalNotFound, ProposalEnded, VoteRefused) as fault:
-            await note_vote_refused(self._desk, identity, actor, fault, kind=kind, reason=reason, trace_id=trace_id)
+            await note_vote_refused(self._desk, identity, actor, fault, kind=kind, reason=reason, trace=trace)
             raise
 
-    async def _change(self, identity: str, actor: Actor, after: _After, *, reason: str, trace_id: str) -> Proposal:
+    async def _change(self, identity: str, actor: Actor, after: _After, *, reason: str, trace: Trace) -> Proposal:
         for _ in range(ATTEMPTS_MAX):
             fence = self._desk.fence()
             await self._desk.state.confirmed()
             state = PlanState(self._desk.state)
             proposal = find(state, identity)
             changed, kind = after(state, proposal)
-            record = self._record(changed, actor, kind, reason, trace_id, int(state.revision))
+            record = self._record(changed, actor, kind, reason, trace, int(state.revision))
             live = keys.proposal_live(identity)
             compare = [led_by(fence), present(live), absent(keys.audit_fresh(record.id))]
             compare += [unchanged(key, Revision(at)) for key, at in state.reads.items() if key != live]
@@ -109,7 +111,7 @@ class Votes:
         raise ChangedTooOften("the proposal changed again and again while this was decided")
 
     def _record(
-        self, proposal: Proposal, actor: Actor, kind: str, reason: str, trace_id: str, revision: int
+        self, proposal: Proposal, actor: Actor, kind: str, reason: str, trace: Trace, revision: int
     ) -> AuditRecord:
         return AuditRecord(
             id=self._desk.new_id(),
@@ -124,7 +126,8 @@ class Votes:
             effect=proposal.effect,
             proposal=proposal.id,
             revision_before=revision,
-            trace_id=trace_id or proposal.trace_id,
+            trace_id=trace.trace_id or proposal.trace_id,
+            request_id=trace.request_id,
         )
 
 

@@ -22,6 +22,7 @@ from controllers.gate.desk import GateDesk
 from controllers.gate.errors import GateFault
 from controllers.gate.gate import Gate
 from controllers.gate.guarding import Guards
+from controllers.gate.idempotency import answer_key
 from controllers.gate.policy import default_policy
 from controllers.gate.proposals import Proposal
 from controllers.gate.reviews import Reviews
@@ -148,6 +149,8 @@ class Asked:
 class Waiting:
     proposal: Proposal
     created_ms: int
+    answer: str
+    """Where its answer is kept under an idempotency key."""
     votes: dict[str, bool] = field(default_factory=dict)
 
 
@@ -262,7 +265,8 @@ class World:
         self._once(asked)
         proposal = msgspec.json.decode(puts[keys.proposal(record.proposal)], type=Proposal)
         assert keys.proposal_live(record.proposal) in puts
-        self.waiting[record.proposal] = Waiting(proposal, self.clock.now_ms)
+        answer = answer_key(asked.submission) if asked.submission.idempotency_key else ""
+        self.waiting[record.proposal] = Waiting(proposal, self.clock.now_ms, answer)
 
     def _once(self, asked: Asked) -> None:
         asked.made += 1
@@ -279,7 +283,7 @@ class World:
         assert msgspec.structs.replace(old, wanted=new.wanted) == new, "another's change was undone by it"
         if record.proposal:
             self._by_consent(record, before, gone, old.wanted, least)
-            answer = self.waiting[record.proposal].proposal.answer
+            answer = self.waiting[record.proposal].answer
             assert answer not in before or answer in puts, "its answer does not tell what it came to"
         else:
             self._at_once(record, asked, before, puts, least)

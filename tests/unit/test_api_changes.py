@@ -274,6 +274,22 @@ async def test_the_audit_tells_who_asked_under_which_request(api: ApiOnHand) -> 
     assert (line.fields["actor"], line.fields["status"]) == ("anna", 200)
 
 
+async def test_votes_and_reviews_are_told_with_their_request_too(api: ApiOnHand) -> None:
+    """Whoever reads of a vote in a node's log must find it in the audit, and the other way round."""
+    told = await api.ask("anna", "PUT", f"{SCALE}?propose=true", json={"instances": 6})
+    path = told.headers["location"]
+    await api.ask("anna", "POST", f"{path}/approve", headers={"x-request-id": "my-own-vote"})
+    await api.ask("ben", "POST", f"{path}/approve", headers={"x-request-id": "bens-vote"})
+    await api.ask("anna", "POST", f"{path}/withdraw", headers={"x-request-id": "after-all-not"})
+    await api.ask("ben", "POST", "/v1/reviews/none/close", json={"reason": "x"}, headers={"x-request-id": "no-review"})
+    await api.hand.chain_all()
+    exported = await api.ask("vic", "GET", "/v1/audit/export")
+    records = [msgspec.json.decode(line, type=Link).record for line in exported.content.splitlines()]
+    found = {each["request_id"]: each["kind"] for each in records}
+    assert found["my-own-vote"] == found["no-review"] == "vote_refused"
+    assert (found["bens-vote"], found["after-all-not"]) == ("voted", "withdrawn")
+
+
 @pytest.mark.slow
 async def test_the_export_holds_sealed_segments_and_all_of_it_verifies(api: ApiOnHand) -> None:
     fence = api.hand.fence()
