@@ -21,9 +21,12 @@ from runtime.operations.operation import AnyOperation, Query
 
 FROM_FILE: Final = frozenset({"source", "toml"})  # whole documents: the word names a file, - is the standard input
 RENAMED: Final = {("gate.explain", "request"): "param"}
+WHOLE: Final = {("gate.explain", "request"): "params"}
+"""Members of pairs that can also be given at once, as one JSON object."""
 PAGING: Final = ("cursor", "limit")
 MADE: Final = frozenset({"created_unix_ms"})  # filled in by the cluster, whatever is given
 PREFIX: Final = "member_"
+_JSON: Final = "_json"
 AT_MEMBER: Final = re.compile(r"at `\$\.(\w+)(\[\.\.\.\])?`$")  # how msgspec ends its sentences
 
 
@@ -94,6 +97,9 @@ def add_members(parser: argparse.ArgumentParser, operation: AnyOperation) -> Non
             parser.add_argument(
                 f"--{member.word}", dest=member.destination, action="append", metavar=_metavar(member), help=member.help
             )
+            if (whole := WHOLE.get((operation.name, member.name))) is not None:
+                told = f"all of it as one JSON object; --{member.word} goes before it"
+                parser.add_argument(f"--{whole}", dest=f"{member.destination}{_JSON}", metavar="JSON", help=told)
         else:
             parser.add_argument(
                 f"--{member.word}",
@@ -109,15 +115,24 @@ def read_members(operation: AnyOperation, arguments: argparse.Namespace) -> dict
     found: dict[str, object] = {}
     for member in members_of(operation):
         value = getattr(arguments, member.destination, None)
-        if value is None or value is False:
+        whole = getattr(arguments, f"{member.destination}{_JSON}", None)
+        if member.takes_pairs and (value or whole is not None):
+            found[member.name] = _whole(whole) | dict(_pair(member, text) for text in value or ())
+        elif value is None or value is False:
             continue
-        if member.takes_pairs:
-            found[member.name] = dict(_pair(member, text) for text in value)
         elif member.name in FROM_FILE:
             found[member.name] = read_text(Path(value))
         else:
             found[member.name] = value
     return _typed(operation, found)
+
+
+def _whole(text: str | None) -> dict[str, object]:
+    """Raises RequestInvalid."""
+    try:
+        return msgspec.json.decode(text, type=dict[str, object]) if text is not None else {}
+    except (msgspec.DecodeError, UnicodeEncodeError) as error:
+        raise RequestInvalid(f"{text!r} is no JSON object: {error}") from error
 
 
 def as_request(operation: AnyOperation, members: dict[str, object]) -> dict[str, object]:

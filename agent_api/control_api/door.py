@@ -11,7 +11,7 @@ from fastapi import Request, Response
 from agent_api.control_api.decoding import check_media
 from agent_api.control_api.endpoint import Endpoint, Handler
 from agent_api.control_api.lockout import Lockout
-from agent_api.control_api.problems import Forbidden, LockedOut, TooManyRequests, Unauthorized
+from agent_api.control_api.problems import Forbidden, KeyExpired, LockedOut, TooManyRequests, Unauthorized
 from agent_api.control_api.rate import RateLimit
 from agent_api.control_api.sessions import COOKIE, CSRF_HEADER, Session, Sessions
 from runtime.clock import Clock
@@ -86,7 +86,7 @@ class Door:
             raise Forbidden(f"{endpoint.name} needs the role {endpoint.role}, and {actor.id} is {_role_of(actor)}")
 
     async def _caller(self, request: Request) -> Caller:
-        """Raises Unauthorized or LockedOut."""
+        """Raises Unauthorized, KeyExpired or LockedOut."""
         secret = bearer_of(request)
         cookie = "" if secret else request.cookies.get(COOKIE, "")
         if not secret and not cookie:
@@ -99,6 +99,9 @@ class Door:
         if wait_s:
             raise LockedOut("keys from this address were wrong too often", wait_s=wait_s)
         caller = await (self._by_secret(secret, sha256) if secret else self._by_cookie(cookie, sha256))
+        if caller is None and secret and self._keyring.has_expired(sha256, self._clock.unix_ms()):
+            self.lockout.refused(address, sha256)
+            raise KeyExpired("that key's time is over")
         if caller is None:
             self._failed(request, address, sha256)
             raise Unauthorized("that key is not known, or not valid any more")

@@ -22,6 +22,7 @@ _IN_PATH: Final = re.compile(r"{(\w+)(?::path)?}")
 _ALWAYS: Final = ("bad_request", "request_invalid", "internal")
 _OF_GUARDED: Final = (
     "unauthorized",
+    "key_expired",
     "forbidden",
     "csrf_missing",
     "locked_out",

@@ -65,6 +65,7 @@ STATUS: Final = {
     "body_too_large": 413,
     "media_type_unsupported": 415,
     "unauthorized": 401,
+    "key_expired": 401,
     "forbidden": 403,
     "csrf_missing": 403,
     "locked_out": 429,
@@ -117,6 +118,13 @@ class RequestInvalid(ApiFault):
 class Unauthorized(ApiFault):
     code = "unauthorized"
     remedy = "Send a key: Authorization: Bearer KEY. The first is in the first node's admin.key."
+
+
+class KeyExpired(ApiFault):
+    """A key that was right until its time was over: nobody's guess."""
+
+    code = "key_expired"
+    remedy = "Ask an admin for a new one: aether key create."
 
 
 class Forbidden(ApiFault):

@@ -61,6 +61,15 @@ class Keyring:
             return self.principal(ADMIN)
         return None
 
+    def has_expired(self, sha256: str, now_unix_ms: int) -> bool:
+        """Whether that was a key, and would be one still but for its time. Who asks holds it: that tells no guesser
+        anything."""
+        item = self._state.get(keys.api_key(sha256))
+        if item is None:
+            return False
+        record = decode_key(item.value)
+        return hmac.compare_digest(record.sha256, sha256) and 0 < record.expires_unix_ms <= now_unix_ms
+
     def by_oidc_subject(self, subject: str) -> Actor | None:
         """Of the one principal that an identity provider's subject stands for."""
         found = [record for record in self._principals() if record.oidc_subject and record.oidc_subject == subject]

@@ -329,17 +329,34 @@ def test_why_tells_a_proposal_with_its_history_and_a_change_without_one(serve: S
     assert "aether audit export" in capsys.readouterr().err
 
 
-def test_explaining_takes_parameters_as_the_operation_wants_them(serve: Serve, capsys: Capture) -> None:
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--param", "slice=orders", "--param", "instances=5"],
+        ["--params", '{"slice": "orders", "instances": 5}'],
+        ["--params", '{"slice": "orders", "instances": 2}', "--param", "instances=5"],
+    ],
+)
+def test_explaining_takes_parameters_as_the_operation_wants_them(
+    serve: Serve, capsys: Capture, words: list[str]
+) -> None:
     plan = {**PLAN, "gate_class": "G1", "decision": "propose", "approvers": "one approver"}
     api = serve(Reply({"actor": "any agent", "allowed": "propose", "plan": plan}))
-    words = ["--as", "agent", "--param", "slice=orders", "--param", "instances=5"]
-    assert main(["gate", "explain", "slice.scale", *words]) == 0
+    assert main(["gate", "explain", "slice.scale", "--as", "agent", *words]) == 0
     assert api.asked[0].document == {
         "operation": "slice.scale",
         "as": "agent",
         "request": {"slice": "orders", "instances": 5},
     }
     assert "would wait for one approver" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("text", ["{", "[5]", "slice=orders"])
+def test_parameters_that_are_no_object_are_told_as_wrong_use(serve: Serve, capsys: Capture, text: str) -> None:
+    api = serve(Reply({}))
+    assert main(["gate", "explain", "slice.scale", "--params", text]) == 2
+    assert "no JSON object" in capsys.readouterr().err
+    assert not api.asked
 
 
 def test_the_overview_names_every_noun_of_the_catalogue() -> None:
