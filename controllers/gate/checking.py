@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from controllers.gate.desk import Judged
+from controllers.gate.errors import PolicyInvalid
 from controllers.gate.guarding import guard_problem
+from controllers.gate.policy import parse_policy
 from runtime.operations import subjects
+from runtime.operations.catalogue import Catalogue, nearest
 from runtime.operations.dispatch import Submission
 from runtime.operations.plan import Refusal
 from runtime.operations.state import PlanState
@@ -35,9 +38,26 @@ def malformed(submission: Submission) -> Refusal | None:
     return None
 
 
-def unfit(submission: Submission, judged: Judged, state: PlanState) -> Refusal | None:
+def unfit(submission: Submission, judged: Judged, state: PlanState, catalogue: Catalogue) -> Refusal | None:
     """Of what it would do now."""
-    return _changed_since(submission, judged) or _unguardable(submission, judged, state)
+    return (
+        _changed_since(submission, judged)
+        or _unguardable(submission, judged, state)
+        or _of_nothing(submission, judged, catalogue)
+    )
+
+
+def _of_nothing(submission: Submission, judged: Judged, catalogue: Catalogue) -> Refusal | None:
+    """A policy for an operation that there is not would look like one that holds it back."""
+    if judged.operation.name != "policy.set":
+        return None
+    known = {each.name for each in catalogue.changes()}
+    named = parse_policy(str(submission.request["source"])).operations
+    unknown = next((name for name in named if name not in known), None)
+    if unknown is None:
+        return None
+    detail = f"operations: no change is called {unknown[:80]!r}{nearest(unknown, known)}"
+    return Refusal(code=PolicyInvalid.code, detail=detail, remedy=PolicyInvalid.remedy)
 
 
 def _changed_since(submission: Submission, judged: Judged) -> Refusal | None:

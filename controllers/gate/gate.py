@@ -96,7 +96,7 @@ class Gate:
             return await self._refused(submission, refusal)
         if isinstance(judged, Refusal):
             return await self._refused(submission, judged)
-        problem = unfit(submission, judged, state)
+        problem = unfit(submission, judged, state, self._desk.catalogue)
         if problem is not None:
             return await self._refused(submission, problem, judged)
         if submission.dry_run:

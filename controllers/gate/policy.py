@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from typing import Annotated, Final
 
@@ -11,6 +12,7 @@ from msgspec import Meta
 from controllers.gate.circumstances import RECENT_MAX
 from controllers.gate.errors import PolicyInvalid
 from runtime.operations.actor import Role
+from runtime.operations.catalogue import nearest
 
 TEXT_BYTES_MAX: Final = 32 * 1024
 
@@ -87,6 +89,12 @@ class Policy(_Table, frozen=True, kw_only=True):
     """The least class of single operations, whoever asks."""
 
 
+_NAMES: Final = sorted(
+    {name for table in (Policy, Approval, Kinds, Raises, Limits) for name in table.__struct_fields__}
+)
+_UNKNOWN: Final = re.compile(r"unknown field `([^`]*)`")
+
+
 def parse_policy(text: str) -> Policy:
     """Raises PolicyInvalid, naming what is wrong and where."""
     if len(text.encode()) > TEXT_BYTES_MAX:
@@ -96,7 +104,9 @@ def parse_policy(text: str) -> Policy:
     except tomllib.TOMLDecodeError as error:
         raise PolicyInvalid(f"no TOML: {error}") from error
     except msgspec.ValidationError as error:
-        raise PolicyInvalid(str(error)) from error
+        unknown = _UNKNOWN.search(str(error))
+        hint = nearest(unknown[1], _NAMES) if unknown else ""
+        raise PolicyInvalid(f"{error}{hint}") from error
     except RecursionError as error:
         raise PolicyInvalid("no TOML: nested too deeply") from error
     except ValueError as error:  # from int(), which takes 4300 digits at most
