@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from controllers.context.queries import QUERIES as CONTEXT_QUERIES
 from controllers.gate.operations import OPERATIONS as GATE_OPERATIONS
 from controllers.gate.queries import QUERIES as GATE_QUERIES
 from infra.artifacts.operations import OPERATIONS as ARTIFACT_OPERATIONS
@@ -23,4 +24,5 @@ def make_catalogue() -> Catalogue:
         GATE_OPERATIONS,
         QUERIES,
         GATE_QUERIES,
+        CONTEXT_QUERIES,
     )

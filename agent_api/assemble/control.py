@@ -22,6 +22,7 @@ from agent_api.assemble.context import ContextParts
 from agent_api.assemble.gate import PREFIXES as GATE_PREFIXES
 from agent_api.assemble.gate import GateParts
 from agent_api.control_api.ports import ApiParts, ApiSettings
+from controllers.context.training_data import TrainingData
 from controllers.gate.making import MakingGate
 from infra.artifacts.keeping import ArtifactShelf
 from infra.artifacts.source import DiskArtifactSource
@@ -305,6 +306,7 @@ class Parts:
             settings=ApiSettings(requests_per_s_max=self.settings.api_requests_per_s_max, oidc=_oidc(self.settings)),
             catalogue=self.gate.catalogue,
             telemetry=self.telemetry,
+            training_data=TrainingData(self.context.history if self.context is not None else None),
             join=join,
             is_leader=lambda: self.leadership.leader == self.identity.node,
             leader=lambda: self.leadership.leader,

@@ -50,6 +50,7 @@ NOUNS: Final = {  # of the catalogue; a test holds them complete
     "incident": "open incidents: list, open, close",
     "principal": "who may speak to the cluster, and what they may do",
     "key": "API keys: list, create, revoke",
+    "controller": "how slices are scaled: training-data",
     "config": "settings: list, get, set, unset",
     "metric": "figures of slices",
     "event": "what happened",
@@ -91,6 +92,9 @@ VERBS: Final[Mapping[str, Mapping[str, str]]] = {  # of these nouns, beside thos
         "compact": "let go of history",
         "members": "who belongs to the group: list, add, promote, remove",
         "snapshot": "backups in files: save, verify, restore",
+    },
+    "controller": {
+        "training-data": "write what each slice did in each minute, as CSV or Parquet",
     },
     "audit": {
         "verify": "prove that the audit is whole, of the cluster or of an exported file",

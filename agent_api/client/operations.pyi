@@ -5,6 +5,7 @@ from typing import Literal, TypedDict, Unpack
 from agent_api.client.answers import AppliedChange
 from agent_api.client.asynchronous import AsyncPendingChange
 from agent_api.client.client import PendingChange
+from controllers.context.queries import TrainingDataPage
 from controllers.gate.proposals import ProposalState
 from controllers.gate.queries import AuditPage, FreezePage, GateExplained, IncidentPage, KeyPage, PolicyShown, PrincipalPage, ProposalDiff, ProposalPage, ProposalShown
 from runtime.operations.actor import Role
@@ -57,6 +58,9 @@ class ConfigVerbs:
     def list(self, *, cursor: str = ..., limit: int = ..., node: str = ..., slice: str = ...) -> ConfigPage: ...
     def set(self, *, name: str, value: object, node: str = ..., slice: str = ..., **options: Unpack[Options]) -> AppliedChange | Planned | PendingChange: ...
     def unset(self, *, name: str, node: str = ..., slice: str = ..., **options: Unpack[Options]) -> AppliedChange | Planned | PendingChange: ...
+
+class ControllerVerbs:
+    def training_data(self, *, cursor: str = ..., limit: int = ..., slice: str = ..., since_minute: int = ..., until_minute: int = ...) -> TrainingDataPage: ...
 
 class EventVerbs:
     def list(self, *, cursor: str = ..., after: str = ..., limit: int = ...) -> EventPage: ...
@@ -172,6 +176,9 @@ class AsyncConfigVerbs:
     async def set(self, *, name: str, value: object, node: str = ..., slice: str = ..., **options: Unpack[Options]) -> AppliedChange | Planned | AsyncPendingChange: ...
     async def unset(self, *, name: str, node: str = ..., slice: str = ..., **options: Unpack[Options]) -> AppliedChange | Planned | AsyncPendingChange: ...
 
+class AsyncControllerVerbs:
+    async def training_data(self, *, cursor: str = ..., limit: int = ..., slice: str = ..., since_minute: int = ..., until_minute: int = ...) -> TrainingDataPage: ...
+
 class AsyncEventVerbs:
     async def list(self, *, cursor: str = ..., after: str = ..., limit: int = ...) -> EventPage: ...
 
@@ -265,6 +272,7 @@ class Operations:
     blueprint: BlueprintVerbs
     cluster: ClusterVerbs
     config: ConfigVerbs
+    controller: ControllerVerbs
     event: EventVerbs
     freeze: FreezeVerbs
     gate: GateVerbs
@@ -293,6 +301,7 @@ class AsyncOperations:
     blueprint: AsyncBlueprintVerbs
     cluster: AsyncClusterVerbs
     config: AsyncConfigVerbs
+    controller: AsyncControllerVerbs
     event: AsyncEventVerbs
     freeze: AsyncFreezeVerbs
     gate: AsyncGateVerbs

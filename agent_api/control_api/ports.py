@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from controllers.context.training_data import TrainingData
 from controllers.gate.making import Gatekeeper
 from controllers.gate.verifying import AuditReader
 from runtime.clock import Clock
@@ -63,6 +64,7 @@ class ApiParts:
     settings: ApiSettings = ApiSettings()
     catalogue: Catalogue
     telemetry: Telemetry
+    training_data: TrainingData
     join: Callable[[bytes], Awaitable[bytes]]
     is_leader: Callable[[], bool]
     leader: Callable[[], str]

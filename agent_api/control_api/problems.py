@@ -54,6 +54,7 @@ STATUS: Final = {
     "node_not_found": 404,
     "artifact_not_found": 404,
     "content_not_found": 404,
+    "history_away": 503,
     "not_found": 404,
     "method_not_allowed": 405,
     "out_of_bounds": 409,

@@ -37,6 +37,11 @@ class Span(NamedTuple):
     column: str = "invocations"
 
 
+class HourPlace(NamedTuple):
+    slice: str
+    hour: int
+
+
 class HistoryFile:
     """Minutes go into a small table as they come and are packed by slice and hour when the hour is over, so that a
     minute costs a few bytes of writing and an hour is read with one look.
@@ -199,6 +204,16 @@ class HistoryFile:
             if other == name:
                 found.put(minute % MINUTES, row, version)
         return found
+
+    def places(self, after: HourPlace, first: int, until: int, *, limit: int, only: str = "") -> list[HourPlace]:
+        """Hours from `first` to before `until` of which anything is known, behind `after`. only: of one slice."""
+        query = """
+            SELECT slice, hour FROM hours WHERE hour >= ?1 AND hour < ?2
+                AND (slice, hour) > (?3, ?4) AND (?5 = '' OR slice = ?5)
+            UNION SELECT slice, minute / 60 FROM minutes WHERE minute >= ?1 * 60 AND minute < ?2 * 60
+                AND (slice, minute / 60) > (?3, ?4) AND (?5 = '' OR slice = ?5)
+            ORDER BY 1, 2 LIMIT ?6"""
+        return [HourPlace(*row) for row in self._database.execute(query, (first, until, *after, only, limit))]
 
     def known(self, first_hour: int, hours: int) -> dict[tuple[str, int], int]:
         """Which minutes are known, by slice and hour: bit 0 is the hour's first."""

@@ -17,8 +17,7 @@ NOISE: Final = 0.02  # of the busy share of a block, at least: CPU time comes in
 IDLE_SPREAD: Final = 0.05  # standard deviation of the busy share of an idle instance
 KEEP: Final = 0.5 ** (BLOCK_S / 600.0)  # what was seen counts half after ten minutes
 AUTOCORRELATION: Final = 8.0  # blocks that follow each other tell that much less than independent ones
-OUTLIERS_MAX: Final = 3  # in a row: then it is the instance that changed, and the past is worth a tenth
-PAST_AFTER_CHANGE: Final = 0.1
+OUTLIERS_MAX: Final = 3  # in a row: then it is the instance that changed, and all of the past is worth one block
 SPREAD_MIN: Final = 0.01
 BINS: Final = 20  # of the busy share, 5 % each
 SLOW_SHARE_MAX: Final = 0.05
@@ -95,7 +94,7 @@ class CapacityEstimator:
             self._outliers += 1
             if self._outliers < OUTLIERS_MAX:
                 return
-            self._fit.forget(PAST_AFTER_CHANGE)
+            self._fit.forget(1.0 / self._fit.weight)
         self._outliers = 0
         self._fit.take(rate, busy)
 
@@ -122,10 +121,14 @@ class CapacityEstimator:
         )
 
     def _busy_max(self) -> float | None:
-        """The lower end of the lowest share at which the bound was broken too often."""
+        """The upper end of what was healthy below the lowest share at which the bound was broken too often."""
+        healthy = None
         for at, (seen, slow) in enumerate(zip(self._seen, self._slow, strict=True)):
-            if seen >= BIN_BLOCKS_MIN and slow > SLOW_SHARE_MAX * seen:
-                return max(at, 1) / BINS
+            if seen < BIN_BLOCKS_MIN:
+                continue
+            if slow > SLOW_SHARE_MAX * seen:
+                return healthy if healthy is not None else max(at, 1) / BINS
+            healthy = (at + 1) / BINS
         return None
 
 

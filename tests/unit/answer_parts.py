@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
 from agent_api.control_api.answers import answers
 from agent_api.control_api.ports import ApiParts
+from controllers.context.history_file import HistoryFile
+from controllers.context.minute import SliceMinute
+from controllers.context.training_data import TrainingData
 from runtime.deployment.view import StateView
 from runtime.names import NodeId
 from runtime.operations.actor import Actor
 from runtime.operations.operation import Result
 from tests.unit.gate_parts import GateOnHand
+
+ResultT = TypeVar("ResultT")
 
 LOAD = {
     "requests_per_s": 0,
@@ -54,6 +61,18 @@ class HandTelemetry:
             yield each
 
 
+class HandHistory:
+    """One minute of one slice."""
+
+    async def ask(self, work: Callable[[HistoryFile], ResultT]) -> ResultT:
+        file = HistoryFile(Path(":memory:"), days=14, bytes_max=1 << 20)
+        file.append([SliceMinute(slice="tea", version="1", minute=7, invocations=3.0)])
+        try:
+            return work(file)
+        finally:
+            file.close()
+
+
 class AnswersOnHand:
     def __init__(self, hand: GateOnHand) -> None:
         self.telemetry = HandTelemetry()
@@ -66,6 +85,7 @@ class AnswersOnHand:
             audit=hand.audit,
             clock=hand.clock,
             catalogue=hand.desk.catalogue,
+            training_data=TrainingData(HandHistory()),  # type: ignore[arg-type]  # asks alike
             telemetry=self.telemetry,
             join=None,  # type: ignore[arg-type]
             is_leader=lambda: True,

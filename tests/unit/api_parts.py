@@ -16,6 +16,7 @@ from agent_api.assemble.gate import PREFIXES as GATE_PREFIXES
 from agent_api.catalogue import make_catalogue
 from agent_api.control_api.app import ControlApi
 from agent_api.control_api.ports import ApiParts, ApiSettings
+from controllers.context.training_data import TrainingData
 from controllers.gate.making import MakingGate
 from controllers.gate.remote import GateLink
 from runtime.consensus.cache import StoreCache
@@ -94,6 +95,7 @@ class ApiOnHand:
             shelf=HandShelf(),
             dispatcher=MakingGate(link, self.hand.clock),
             catalogue=make_catalogue(),
+            training_data=TrainingData(None),
             telemetry=FactTelemetry(self.facts),
             audit=self.hand.audit,
             clock=self.hand.clock,

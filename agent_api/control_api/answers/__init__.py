@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from agent_api.control_api.answers.blueprints import BlueprintAnswers
 from agent_api.control_api.answers.cluster import ClusterAnswers
+from agent_api.control_api.answers.context import ContextAnswers
 from agent_api.control_api.answers.gate import GateAnswers
 from agent_api.control_api.answers.operations import OperationAnswers
 from agent_api.control_api.answers.settings import SettingAnswers
@@ -56,4 +57,5 @@ def answers(parts: ApiParts) -> dict[str, Answer]:
         "principal.list": gate.principals,
         "key.list": gate.api_keys,
         "gate.explain": gate.explain,
+        "controller.training-data": ContextAnswers(parts).training_data,
     }
