@@ -29,6 +29,8 @@ TOOLS: Final = {
     "openssl": "openssl",
     "faketime": "faketime",
     "etcd": "etcd-server",
+    "zsh": "zsh",
+    "fish": "fish",
 }  # command: Debian package
 
 CHECKS: Final = {

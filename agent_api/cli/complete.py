@@ -49,6 +49,9 @@ def print_candidates(words: Sequence[str]) -> int:
 
 def candidates(words: Sequence[str]) -> Candidates:
     *before, last = words or [""]
+    option, given, value = last.partition("=")
+    if given and option.startswith("--"):
+        return {f"{option}={word}": meaning for word, meaning in candidates([*before, option, value]).items()}
     return {word: meaning for word, meaning in _next(before, last).items() if word.startswith(last)}
 
 

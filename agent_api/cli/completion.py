@@ -8,9 +8,14 @@ from typing import Final
 BASH: Final = """\
 # aether completion for bash; load it with: source <(aether completion bash)
 _aether() {
-    local IFS=$'\\n'
-    local words=("${COMP_WORDS[@]:1:COMP_CWORD}")
-    COMPREPLY=($("${COMP_WORDS[0]}" __complete "${words[@]}" 2>/dev/null | cut -f1))
+    local line="${COMP_LINE:0:COMP_POINT}" words typed current
+    IFS=$' \\t\\n' read -ra words <<<"$line"
+    [[ "$line" == *[[:space:]] ]] && words+=("")
+    typed="${words[-1]}"
+    current="${COMP_WORDS[COMP_CWORD]}"  # bash cuts words at = and :, and puts in only what stands behind
+    [[ "$current" =~ ^[=:]+$ ]] && current=""
+    mapfile -t COMPREPLY < <("${words[0]}" __complete "${words[@]:1}" 2>/dev/null | cut -f1)
+    COMPREPLY=("${COMPREPLY[@]#"${typed%"$current"}"}")
     [ ${#COMPREPLY[@]} -gt 0 ] || compopt -o default
 }
 complete -F _aether aether ./aether

@@ -106,6 +106,7 @@ def test_words_are_completed_from_the_catalogue() -> None:
     assert "slice.scale" in candidates(["gate", "explain", "slice.s"])
     assert list(candidates(["completion", ""])) == ["bash", "zsh", "fish"]
     assert "rejected" in candidates(["proposal", "list", "--state", "r"])
+    assert list(candidates(["proposal", "list", "--state=rej"])) == ["--state=rejected"]
     assert candidates(["unheard", ""]) == {}
 
 
@@ -167,9 +168,14 @@ def test_bash_completes_with_the_printed_script(tmp_path: Path) -> None:
     aether = tmp_path / "aether"
     aether.write_text(f'#!/bin/sh\nexec {sys.executable} -P -m agent_api.cli.main "$@"\n')
     aether.chmod(0o755)
-    script = (
-        'source <(aether completion bash); COMP_WORDS=(aether slice sc); COMP_CWORD=2; _aether; echo "${COMPREPLY[@]}"'
-    )
+    # the second line as bash itself cuts it: at =, and only what stands behind is put in
+    script = """
+        source <(aether completion bash)
+        COMP_WORDS=(aether slice sc); COMP_CWORD=2; COMP_LINE='aether slice sc'; COMP_POINT=15; _aether
+        echo "${COMPREPLY[@]}"
+        COMP_WORDS=(aether proposal list --state = rej); COMP_CWORD=5; COMP_LINE='aether proposal list --state=rej'
+        COMP_POINT=32; _aether; echo "${COMPREPLY[@]}"
+    """
     done = subprocess.run(
         ["bash", "-c", script],
         env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
@@ -178,7 +184,7 @@ def test_bash_completes_with_the_printed_script(tmp_path: Path) -> None:
         check=True,
         timeout=20,
     )
-    assert done.stdout.strip() == "scale", done.stderr
+    assert done.stdout.split() == ["scale", "rejected"], done.stderr
 
 
 # the shell
