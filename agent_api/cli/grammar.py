@@ -61,6 +61,7 @@ NOUNS: Final = {  # of the catalogue; a test holds them complete
     "log": "log lines of all nodes",
     "trace": "spans of all nodes",
     "operation": "everything that can be changed or asked",
+    "ttm": "the model that forecasts load",
 }
 
 VERBS: Final[Mapping[str, Mapping[str, str]]] = {  # of these nouns, beside those of the catalogue; module NOUN each
@@ -95,6 +96,12 @@ VERBS: Final[Mapping[str, Mapping[str, str]]] = {  # of these nouns, beside thos
     },
     "controller": {
         "training-data": "write what each slice did in each minute, as CSV or Parquet",
+    },
+    "ttm": {
+        "train": "make a model from traces",
+        "export": "copy a model and its card to a directory",
+        "validate": "ask a model about hard loads, and measure it",
+        "backtest": "judge forecasts on traces, beside other methods",
     },
     "audit": {
         "verify": "prove that the audit is whole, of the cluster or of an exported file",

@@ -1,0 +1,241 @@
+"""`aether ttm train|export|validate|backtest`: the forecaster's model, made, checked and judged offline."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from agent_api.cli.failure import report
+from agent_api.cli.progress import StatusLine
+from runtime.errors import RuntimeFault
+
+if TYPE_CHECKING:
+    from controllers.ttm.corpus import Series
+    from controllers.ttm.training.making import Recipe
+    from evals.forecasts.backtest import Row
+    from evals.scaling.traces import Trace
+
+MODEL_HELP: Final = "a directory with model.onnx and model.json; default: the model that comes with the package"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    train = actions.add_parser("train", help="make a model from traces and synthetic patterns (needs the extra train)")
+    _training(train)
+    train.add_argument("--out", type=Path, required=True, metavar="DIR", help="where model.onnx and model.json go")
+    export = actions.add_parser("export", help="copy a model and its card, once both are sound, to a directory")
+    export.add_argument("--out", type=Path, required=True, metavar="DIR")
+    validate = actions.add_parser("validate", help="ask a model about loads that are hard for models, and measure it")
+    backtest = actions.add_parser("backtest", help="forecasts at many moments of traces beside those of other methods")
+    _training(backtest)
+    backtest.add_argument("--methods", default="", metavar="NAMES", help="with commas between; default all there are")
+    backtest.add_argument("--moments", type=int, default=60, metavar="N", help="of each trace (default 60)")
+    backtest.add_argument(
+        "--leave-one-out", action="store_true", help="judge each origin's traces with a model made without that origin"
+    )
+    for each in (export, validate, backtest):
+        each.add_argument("--model", type=Path, metavar="DIR", help=MODEL_HELP)
+    for each in (train, validate, backtest):
+        each.add_argument("--json", action="store_true")
+
+
+def _training(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--traces", type=Path, required=True, metavar="DIR", help="CSV: timestamp,value in even steps")
+    parser.add_argument("--quick", action="store_true", help="a few steps: shows that training runs, not a good model")
+    parser.add_argument("--steps", type=int, metavar="N", help="of learning, instead of the usual number")
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="default 1")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Exit codes: 0 done, 1 refused or a model that must not be used, 2 wrong usage."""
+    action = {"train": _train, "export": _export, "validate": _validate, "backtest": _backtest}[arguments.action]
+    try:
+        return action(arguments)
+    except RuntimeFault as fault:
+        return report(f"ttm {arguments.action}", fault)
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    if not _can_train():
+        return 2
+    import msgspec
+
+    from controllers.ttm.card import write_model
+    from controllers.ttm.training.making import make
+
+    recipe = _recipe(arguments)
+    traces = [_series(each) for each in _read(arguments.traces)]
+    with StatusLine(shown=True) as status:
+        made = make(traces, recipe, command=_command(arguments), told=_learning(status, recipe.steps))
+    write_model(arguments.out, made.graph, made.card)
+    if arguments.json:
+        print(json.dumps(msgspec.to_builtins(made.card), indent=2))
+        return 0
+    quality = made.card.quality
+    print(f"{arguments.out / 'model.onnx'}: {len(made.graph)} bytes, {made.card.parameters} parameters")
+    print(
+        f"held back: weighted quantile loss {quality.weighted_quantile_loss:.4f},"
+        f" {quality.coverage_90:.1%} of loads inside the 90 % band ({quality.windows} windows)"
+    )
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from controllers.ttm.card import SHIPPED, read_model, write_model
+    from controllers.ttm.forecaster import load_forecaster
+
+    directory = arguments.model or SHIPPED
+    load_forecaster(directory)
+    graph, card = read_model(directory)
+    write_model(arguments.out, graph, card)
+    print(f"{arguments.out / 'model.onnx'}: opset {card.opset}, SHA-256 {card.sha256}")
+    return 0
+
+
+def _validate(arguments: argparse.Namespace) -> int:
+    import msgspec
+
+    from controllers.ttm.card import SHIPPED
+    from controllers.ttm.forecaster import load_forecaster
+    from controllers.ttm.validation import MANY, validate
+
+    forecaster = load_forecaster(arguments.model or SHIPPED)
+    found = validate(forecaster)
+    if arguments.json:
+        print(json.dumps({**msgspec.to_builtins(found), "card": msgspec.to_builtins(forecaster.card)}, indent=2))
+    else:
+        print(f"{forecaster.card.sha256[:12]}, {forecaster.card.parameters} parameters, opset {forecaster.card.opset}")
+        print(f"one series {found.one_series_ms:.3f} ms, {MANY} series {found.many_series_ms:.3f} ms, on one thread")
+        print(f"{found.probes} probes, {len(found.failures)} failed")
+        for failure in found.failures:
+            print(f"  {failure}")
+    return 1 if found.failures else 0
+
+
+def _backtest(arguments: argparse.Namespace) -> int:
+    if arguments.leave_one_out and not _can_train():
+        return 2
+    rows, missing = _judged(arguments)
+    if missing:
+        print(
+            f"aether ttm: without {', '.join(missing)}: they need statsforecast, which is not installed",
+            file=sys.stderr,
+        )
+    if arguments.json:
+        import msgspec
+
+        from evals.forecasts.backtest import summary
+
+        print(json.dumps({"rows": msgspec.to_builtins(rows), "summary": msgspec.to_builtins(summary(rows))}, indent=2))
+    else:
+        _table(rows)
+    return 0
+
+
+def _judged(arguments: argparse.Namespace) -> tuple[list[Row], tuple[str, ...]]:
+    from controllers.ttm.card import SHIPPED
+    from controllers.ttm.forecaster import load_forecaster
+    from evals.forecasts.backtest import backtest
+    from evals.forecasts.contestants import contestants
+
+    traces = _read(arguments.traces)
+    with StatusLine(shown=True) as status:
+        told = _judging(status)
+        if not arguments.leave_one_out:
+            asked = contestants(load_forecaster(arguments.model or SHIPPED), arguments.methods)
+            series = [_series(each) for each in traces]
+            return backtest(series, dict(asked.methods), moments=arguments.moments, told=told), asked.missing
+        return _left_out(arguments, traces, status)
+
+
+def _left_out(
+    arguments: argparse.Namespace, traces: Sequence[Trace], status: StatusLine
+) -> tuple[list[Row], tuple[str, ...]]:
+    """Each origin's traces under a model that never saw that origin."""
+    from controllers.ttm.forecaster import forecaster_of
+    from controllers.ttm.training.making import make
+    from evals.forecasts.backtest import backtest
+    from evals.forecasts.contestants import contestants
+
+    rows: list[Row] = []
+    missing: tuple[str, ...] = ()
+    recipe = _recipe(arguments)
+    for origin in sorted({each.origin for each in traces}):
+        others = [_series(each) for each in traces if each.origin != origin]
+        theirs = [_series(each) for each in traces if each.origin == origin]
+        made = make(others, recipe, command="", told=_learning(status, recipe.steps, f"without {origin}: "))
+        asked = contestants(forecaster_of(made.graph, made.card), arguments.methods)
+        rows += backtest(theirs, dict(asked.methods), moments=arguments.moments, told=_judging(status))
+        missing = asked.missing
+    return rows, missing
+
+
+def _can_train() -> bool:
+    from importlib.util import find_spec
+
+    if find_spec("torch") is not None and find_spec("onnx") is not None:
+        return True
+    print("aether ttm: this needs PyTorch: install the extra, `.venv/bin/pip install -e .[train]`", file=sys.stderr)
+    return False
+
+
+def _recipe(arguments: argparse.Namespace) -> Recipe:
+    from dataclasses import replace
+
+    from controllers.ttm.training.making import FULL, QUICK
+
+    usual = replace(QUICK if arguments.quick else FULL, seed=arguments.seed)
+    return usual if arguments.steps is None else replace(usual, steps=max(1, arguments.steps))
+
+
+def _command(arguments: argparse.Namespace) -> str:
+    """What makes the same model again, but for where things lie."""
+    words = ["./aether ttm train --traces DIR --out DIR"]
+    words += ["--quick"] if arguments.quick else []
+    words += [f"--steps {arguments.steps}"] if arguments.steps is not None else []
+    return " ".join([*words, f"--seed {arguments.seed}"])
+
+
+def _read(directory: Path) -> tuple[Trace, ...]:
+    from evals.scaling.traces import read_traces
+
+    return read_traces(directory)
+
+
+def _series(trace: Trace) -> Series:
+    from controllers.ttm.corpus import Series
+
+    return Series(name=trace.name, load=trace.load, season=trace.season)
+
+
+def _learning(status: StatusLine, steps: int, prefix: str = "") -> Callable[[int, float], None]:
+    from agent_api.cli.progress import BAR_CELLS
+
+    def told(step: int, loss: float) -> None:
+        filled = BAR_CELLS * step // steps
+        bar = "█" * filled + "·" * (BAR_CELLS - filled)
+        status.say(f"{prefix}{bar} step {step} of {steps}, loss {loss:.4f}")
+
+    return told
+
+
+def _judging(status: StatusLine) -> Callable[[Row], None]:
+    return lambda row: status.say(f"{row.trace}: {row.method}")
+
+
+def _table(rows: Sequence[Row]) -> None:
+    from evals.forecasts.backtest import summary
+
+    print(f"{'TRACE':<32} {'METHOD':<15} {'MASE':>8} {'WQL':>8} {'IN 90 %':>8} {'MS':>9}")
+    for row in sorted(rows, key=lambda each: (each.trace, each.weighted_quantile_loss)):
+        print(
+            f"{row.trace:<32} {row.method:<15} {row.mase:>8.3f} {row.weighted_quantile_loss:>8.4f}"
+            f" {row.coverage_90:>8.1%} {row.ms_per_series:>9.3f}"
+        )
+    found = summary(rows)
+    if found.mean is not None:
+        print(f"loss over that of the best of AutoARIMA, Theta and ETS, mean of all traces: {found.mean:.3f}")

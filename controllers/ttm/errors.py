@@ -1,0 +1,42 @@
+"""What goes wrong with forecasts. Each lets layer 1 go on alone."""
+
+from __future__ import annotations
+
+from runtime.errors import RuntimeFault
+
+
+class TtmFault(RuntimeFault):
+    code = "ttm_fault"
+    remedy = "Scaling goes on with the rules alone; `./aether ttm validate` says what is wrong with a model."
+
+
+class ModelUnreadable(TtmFault):
+    """The files are not there, or are not what their card says."""
+
+    code = "ttm_model_unreadable"
+    remedy = "Take the model again from where it came from, or make one: `./aether ttm train --traces DIR --out DIR`."
+
+
+class ModelSchemaWrong(TtmFault):
+    """A sound file that forecasts something else: other inputs, outputs, horizons or quantiles."""
+
+    code = "ttm_model_schema_wrong"
+    remedy = "Use a model that was made for this version: `./aether ttm train --traces DIR --out DIR`."
+
+
+class ForecastUnusable(TtmFault):
+    """The model ran and gave what no load can be: not numbers, less than nothing, or quantiles that cross."""
+
+    code = "ttm_forecast_unusable"
+
+
+class HistoryInvalid(TtmFault):
+    """Arrays of the wrong shape: a mistake of the caller."""
+
+    code = "ttm_history_invalid"
+    remedy = "docs/scaling.md says what the forecaster is given."
+
+
+class TrainingDataUnusable(TtmFault):
+    code = "ttm_training_data_unusable"
+    remedy = "Give more or longer traces: docs/guides/train-a-model.md says how long they must be."

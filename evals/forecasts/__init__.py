@@ -1,0 +1,1 @@
+"""How good forecasts are, beside well-known methods, on loads that a model has not seen."""
