@@ -14,10 +14,11 @@ from agent_api.control_api.decoding import body_of, converted, json_object, medi
 from agent_api.control_api.door import caller_of
 from agent_api.control_api.endpoint import JSON, TOML, Endpoint, Told
 from agent_api.control_api.ports import ApiParts
-from agent_api.control_api.problems import Declined, RequestInvalid, problem
+from agent_api.control_api.problems import Declined, Forbidden, RequestInvalid, problem
 from agent_api.control_api.waiting import until_converged
 from controllers.gate.audit import Trace
 from runtime.invocation.context import current
+from runtime.operations.actor import Role
 from runtime.operations.dispatch import Applied, Guard, Outcome, Planned, PlanView, Proposed, Refused, Submission
 from runtime.operations.operation import AnyChange
 from runtime.operations.operation import Request as OperationRequest
@@ -136,6 +137,8 @@ class Changes:
         """
         words = words or words_of(request, ChangeWords)
         asked = converted(members, operation.request)
+        if words.dry_run and not caller_of(request).actor.may(Role.VIEWER, operation.subject(asked)):
+            raise Forbidden(f"a plan of {operation.subject(asked)} tells of it, and this key is for others")
         given = {name: value for name, value in msgspec.to_builtins(asked).items() if name in members}
         outcome = await self._parts.dispatcher.submit(
             Submission(

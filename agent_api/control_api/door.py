@@ -18,7 +18,7 @@ from runtime.clock import Clock
 from runtime.cluster.membership import Lines
 from runtime.consensus.errors import StoreUnavailable
 from runtime.operations import subjects
-from runtime.operations.actor import Actor
+from runtime.operations.actor import Actor, at_least
 from runtime.security.keyring import Keyring
 from runtime.security.oidc import Holder
 from runtime.security.principals import hash_of
@@ -82,6 +82,8 @@ class Door:
         if caller.session is not None and request.method not in ("GET", "HEAD"):
             self._sessions.check_csrf(caller.session, request.headers.get(CSRF_HEADER, ""))
         assert endpoint.role is not None
+        if endpoint.subjectless and at_least(actor.role, endpoint.role):
+            return
         if not endpoint.gated and not actor.may(endpoint.role, subject_of(request)):
             raise Forbidden(f"{endpoint.name} needs the role {endpoint.role}, and {actor.id} is {_role_of(actor)}")
 

@@ -60,6 +60,8 @@ class Endpoint:
     role: Role | None = Role.VIEWER
     open_because: str = ""
     gated: bool = False
+    subjectless: bool = False
+    """It says nothing of any slice, node or blueprint: a role that holds for some of these alone is enough."""
     words: type[msgspec.Struct] = NoWords
     """Query words, with their limits; members that the path names are not among them."""
     body: type[msgspec.Struct] | None = None

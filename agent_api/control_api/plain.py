@@ -106,6 +106,7 @@ class Plain:
                 method="GET",
                 path="/v1/session",
                 handle=self._who,
+                subjectless=True,
                 answers=(told,),
             ),
             Endpoint(
@@ -114,6 +115,7 @@ class Plain:
                 method="POST",
                 path="/v1/session",
                 handle=self._begin,
+                subjectless=True,
                 answers=(Told(status=201, says="Begun.", model=SessionShown, headers=("Set-Cookie",)),),
             ),
             Endpoint(
@@ -122,6 +124,7 @@ class Plain:
                 method="DELETE",
                 path="/v1/session",
                 handle=self._end,
+                subjectless=True,
                 answers=(Told(status=204, says="Ended.", media=(), headers=("Set-Cookie",)),),
             ),
         ]

@@ -47,6 +47,8 @@ OF_STATE: Final = frozenset(
 Wait = Callable[[Any, float], Awaitable[None]]
 """Of the query's request, for so many seconds at most."""
 
+OF_SOFTWARE: Final = frozenset({"operation.list", "operation.show"})
+"""Which tell what can be done at all, and nothing of the cluster."""
 KEPT_MAX: Final = 16  # answers
 KEPT_BYTES_MAX: Final = 256 * 1024  # of one: 4 MiB in all
 EXPLAIN: Final = "gate.explain"
@@ -147,6 +149,7 @@ class Queries:
             path=query.route.path,
             handle=handle,
             role=query.role,
+            subjectless=query.name in OF_SOFTWARE,
             words=NoWords if posted else query.request,
             body=query.request if posted else None,
             headers=heeded,

@@ -13,12 +13,13 @@ import pytest
 from agent_api.control_api.lockout import FREE_FAILURES
 from agent_api.control_api.openapi import document
 from runtime.consensus.store import Revision
+from runtime.names import SliceName, Version
 from runtime.operations.actor import Role
 from runtime.security.principals import KEY_ID_CHARS, PrincipalRecord
 from runtime.security.session_records import SessionRecords
 from runtime.state import keys
 from tests.unit.api_parts import ADMIN_KEY, ApiOnHand, api_on_hand
-from tests.unit.gate_parts import START_UNIX_MS
+from tests.unit.gate_parts import START_UNIX_MS, target
 
 pytestmark = pytest.mark.anyio
 
@@ -117,11 +118,37 @@ async def test_a_key_ends_with_its_expiry_and_with_its_principal(api: ApiOnHand)
 async def test_a_role_for_some_subjects_holds_for_these_alone(api: ApiOnHand) -> None:
     cut = PrincipalRecord(id="ben", kind="person", role=Role.OPERATOR, only=("slice:orders",))
     await api.hand.principal(cut)
+    await api.hand.put(keys.target(SliceName("tea"), Version("1")), target("tea", 2))
     await api.seen()
     assert (await api.ask("ben", "GET", "/v1/slices/orders")).status_code == 200
     assert (await api.ask("ben", "GET", "/v1/slices")).json()["code"] == "forbidden"
     scaled = await api.ask("ben", "PUT", "/v1/slices/orders/scale", json={"instances": 5})
     assert scaled.status_code == 200, scaled.text
+    planned = {path: await api.ask("ben", "PUT", f"{path}?dry_run=true", json=body) for path, body in PLANS.items()}
+    assert [each.status_code for each in planned.values()] == [200, 403, 403]
+
+
+PLANS: dict[str, dict[str, object]] = {
+    "/v1/slices/orders/scale": {"instances": 6},
+    "/v1/slices/tea/scale": {"instances": 6},
+    "/v1/config/drain_s": {"value": 5},
+}
+
+
+async def test_who_may_look_at_some_subjects_alone_learns_who_they_are_and_what_there_is_to_do(api: ApiOnHand) -> None:
+    """A key for one slice must be able to begin a session and to find its operations, as any other."""
+    await api.hand.principal(PrincipalRecord(id="vic", kind="person", role=Role.VIEWER, only=("slice:orders",)))
+    await api.seen()
+    assert (await api.ask("vic", "GET", "/v1/session")).json()["only"] == ["slice:orders"]
+    assert (await api.ask("vic", "POST", "/v1/session")).status_code == 201
+    assert (await api.ask("vic", "GET", "/v1/operations/slice.scale")).status_code == 200
+    assert {each.name for each in api.api.endpoints if each.subjectless} == {
+        "session.show",
+        "session.begin",
+        "session.end",
+        "operation.list",
+        "operation.show",
+    }
 
 
 async def test_wrong_keys_wait_longer_and_longer_and_a_known_one_does_not(api: ApiOnHand) -> None:
