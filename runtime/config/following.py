@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -15,6 +15,7 @@ from runtime.config.effective import layers_of, slices_in, stored_for
 from runtime.config.settings import Json, NodeSettings, keep, read_kept
 from runtime.consensus.store import Revision
 from runtime.deployment.records import Snapshot
+from runtime.state import keys
 
 
 class Followed(Snapshot, Protocol):
@@ -22,11 +23,11 @@ class Followed(Snapshot, Protocol):
 
     async def ready(self) -> None: ...
 
-    async def changed(self, after: Revision) -> Revision: ...
+    async def changed(self, after: Revision, *, among: Sequence[str] = ()) -> Revision: ...
 
 
 class ConfigFollower:
-    """`run` never returns. `live` is told the settings in force, at the start and whenever the state changes, with
+    """`run` never returns. `live` is told the settings in force, at the start and whenever one changes, with
     those of the slices that have some of their own."""
 
     def __init__(
@@ -52,7 +53,7 @@ class ConfigFollower:
         while True:
             seen = self._state.revision
             await self._take()
-            await self._state.changed(seen)
+            await self._state.changed(seen, among=(keys.CONFIG,))
 
     async def _take(self) -> None:
         """Kept first: who hears of a value may count on the next start."""

@@ -35,6 +35,8 @@ class StoreCache:
         self._signal = Signal()
         self._is_ready = False
         self._changed_at = Revision(0)
+        self._kinds: dict[str, Revision] = {}
+        """By kind of key, its first segment: the newest revision that changed one."""
         self.revision = Revision(0)
         self.stale = True
         """No store answers at the moment: what is here may be old."""
@@ -83,11 +85,15 @@ class StoreCache:
         await self.wait_for(revision)
         return self.revision
 
-    async def changed(self, after: Revision) -> Revision:
-        """Returns the revision once something of the prefixes changed beyond `after`."""
-        while self._changed_at <= after:
+    async def changed(self, after: Revision, *, among: Sequence[str] = ()) -> Revision:
+        """Returns the revision once something of the prefixes changed beyond `after`. among: only of these."""
+        while (self.changed_among(among) if among else self._changed_at) <= after:
             await self._signal.after(self._signal.count)
         return self.revision
+
+    def changed_among(self, prefixes: Sequence[str]) -> Revision:
+        """The newest revision that changed a key of one of these kinds."""
+        return max((self._kinds.get(_kind(each), Revision(0)) for each in prefixes), default=Revision(0))
 
     def changes(self) -> AsyncIterator[WatchBatch]:
         """Every change from this call on, with no gap. After a re-read the differences come as one batch.
@@ -191,6 +197,7 @@ class StoreCache:
         self.revision = Revision(max(self.revision, batch.revision))
         if batch.events:
             self._changed_at = Revision(max(self._changed_at, batch.revision))
+            self._kinds.update((_kind(event.item.key), self._changed_at) for event in batch.events)
             self._recent.append(batch)
             if len(self._recent) > self._recent_max:
                 surplus = len(self._recent) // 2
@@ -199,3 +206,7 @@ class StoreCache:
                 del self._recent[:surplus]
                 self._dropped += surplus
         self._signal.fire()
+
+
+def _kind(key: str) -> str:
+    return key.partition("/")[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import anyio
@@ -13,9 +14,9 @@ from runtime.consensus.store import TXN_OPERATIONS_MAX, Compare, Delete, Operati
 from runtime.deployment.blueprint import requirements
 from runtime.deployment.placement import Changes, Placed, place
 from runtime.deployment.stop_order import CALLING, held
-from runtime.deployment.view import StateView
+from runtime.deployment.view import PREFIXES, StateView
 from runtime.state import keys
-from runtime.state.values import NodeRecord, encode
+from runtime.state.values import NodeRecord, SliceTarget, encode
 
 DEBOUNCE_S: Final = 0.01  # changes come in bursts: one placement for all of them
 GRACE_S: Final = 4.0  # after a takeover: longer than a node's lease, so that nodes can come back before they are missed
@@ -39,39 +40,40 @@ class ClusterManager:
         while True:
             seen = cache.revision
             forgiving = self._clock.monotonic_s() < forgive_until_s
-            changes = place(self._view.targets(), self._nodes(forgiving=forgiving), self._view.placed(), self._held())
+            targets, placed = self._view.targets(), self._view.placed()
+            nodes = self._nodes(placed, forgiving=forgiving)
+            changes = place(targets, nodes, placed, self._held(targets, placed))
             self._note(changes)
             if changes.write or changes.delete:
                 await cache.wait_for(await self._apply(changes, fence))
                 continue
             with anyio.move_on_after(1.0 if forgiving else 60.0):
-                await cache.changed(seen)
+                await cache.changed(seen, among=PREFIXES)
                 await anyio.sleep(DEBOUNCE_S)
 
-    def _nodes(self, *, forgiving: bool) -> tuple[NodeRecord, ...]:
+    def _nodes(self, placed: Sequence[Placed], *, forgiving: bool) -> tuple[NodeRecord, ...]:
         live = self._view.live_nodes()
         if not forgiving:
             return live
         names = {record.node for record in live}
-        held = {each.node for each in self._view.placed()}
+        held = {each.node for each in placed}
         absent = (record for record in self._view.nodes() if record.node not in names and record.node in held)
         return live + tuple(
             NodeRecord(node=record.node, role=record.role, zone=record.zone, addresses=record.addresses, cordoned=True)
             for record in absent
         )
 
-    def _held(self) -> frozenset[str]:
+    def _held(self, targets: Sequence[SliceTarget], placed: Sequence[Placed]) -> frozenset[str]:
         """What goes after those that require it. An assignment that is deleted takes along what its slice required, so
         this is remembered; a new leader in between does without the order."""
         contracts = {(each.name, each.version): each for each in self._view.contracts()}
-        wanted = [target.settings for target in self._view.targets()]
-        placed = [each.assignment.settings for each in self._view.placed()]
+        wanted = [target.settings for target in targets]
+        running = [each.assignment.settings for each in placed]
+        known = {each.slice: each for each in (*wanted, *running) if (each.slice, each.version) in contracts}
         calling = {state.slice for state in self._view.instance_states() if state.phase in CALLING}
         self._needs = {name: needs for name, needs in self._needs.items() if name in calling}
-        for each in (*wanted, *placed):
-            if (contract := contracts.get((each.slice, each.version))) is not None:
-                self._needs[each.slice] = requirements(each, contract)
-        going = calling.union(each.slice for each in placed) - {each.slice for each in wanted}
+        self._needs |= {name: requirements(each, contracts[each.slice, each.version]) for name, each in known.items()}
+        going = calling.union(each.slice for each in running) - {each.slice for each in wanted}
         return held(going, self._needs, calling)
 
     async def _apply(self, changes: Changes, fence: Revision) -> Revision:

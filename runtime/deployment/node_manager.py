@@ -10,7 +10,7 @@ from runtime.cluster.membership import Lines, Publisher
 from runtime.consensus.store import Revision
 from runtime.deployment.gateway_link import GatewayLink
 from runtime.deployment.instance_driver import DRAIN_MS, Driver
-from runtime.deployment.view import StateView
+from runtime.deployment.view import PREFIXES, StateView
 from runtime.deployment.worker_pool import PooledWorker, WorkerPool
 from runtime.errors import RuntimeFault
 from runtime.hosting.ports import ArtifactSource, HostedInstance
@@ -58,7 +58,7 @@ class NodeManager:
                 seen = self.view.cache.revision
                 self._reconcile(tasks)
                 self.gateway.push()
-                await self.view.cache.changed(Revision(seen))
+                await self.view.cache.changed(Revision(seen), among=PREFIXES)
 
     def endpoints(self) -> tuple[Endpoint, ...]:
         """Of this node's instances that take calls: what the local gateway serves, whatever the store says."""

@@ -54,9 +54,13 @@ def place(
         if each.node not in known or (_kind(each) not in wanted and each.assignment.slice not in held)
     ]
     unplaced: dict[str, int] = {}
+    of_kind: dict[tuple[str, str], list[Placed]] = {}
+    for each in placed:
+        if each.node in known:
+            of_kind.setdefault(_kind(each), []).append(each)
     for target in sorted(targets, key=lambda target: (target.settings.slice, target.settings.version)):
         kind = (target.settings.slice, target.settings.version)
-        mine = [each for each in placed if _kind(each) == kind and each.node in known]
+        mine = of_kind.get(kind, [])
         write += _refresh(target, mine)
         fresh, missing = _fresh(target, nodes, mine, load, numbers)
         write += fresh
@@ -130,11 +134,15 @@ def _fresh(
     numbers: set[tuple[NodeId, SliceName, int]],
 ) -> tuple[list[Placed], int]:
     """New instances, and how many found no node."""
-    open_nodes = [node for node in nodes if _fits(node, target)]
-    staying = [each for each in mine if not _is_leaving(each.node, nodes)]
+    leaving = {node.node for node in nodes if node.leaving}
+    staying = [each for each in mine if each.node not in leaving]
     missing = target.wanted - len(staying)
+    if missing <= 0:
+        return [], 0
+    open_nodes = [node for node in nodes if _fits(node, target)]
+    zone_of = {node.node: node.zone for node in nodes}
     here: Counter[NodeId] = Counter(each.node for each in staying)
-    zones: Counter[str] = Counter(node.zone for node in nodes for each in staying if each.node == node.node)
+    zones: Counter[str] = Counter(zone_of[each.node] for each in staying)
     fresh: list[Placed] = []
     while missing > 0 and open_nodes:
         by_zone = target.settings.placement.spread == "zone"
@@ -158,10 +166,6 @@ def _fits(node: NodeRecord, target: SliceTarget) -> bool:
         and node.role in placement.roles
         and (not placement.zones or node.zone in placement.zones)
     )
-
-
-def _is_leaving(name: NodeId, nodes: Sequence[NodeRecord]) -> bool:
-    return any(node.node == name and node.leaving for node in nodes)
 
 
 def _assigned(target: SliceTarget, node: NodeId, numbers: set[tuple[NodeId, SliceName, int]]) -> Placed:
@@ -196,14 +200,17 @@ def _surplus(
     gone = leaving if serving >= target.wanted or (missing and serving >= target.settings.min_available) else []
     if target.wanted == 0:
         gone = leaving
+    if len(staying) <= target.wanted:
+        return gone
+    here = Counter(each.node for each in staying)
     surplus = sorted(
         staying,
         key=lambda each: (
             each.serving,
-            -sum(other.node == each.node for other in staying),
+            -here[each.node],
             -load[each.node],
             -each.assignment.number,
             each.node,
         ),
-    )[: max(0, len(staying) - target.wanted)]
+    )[: len(staying) - target.wanted]
     return [*gone, *surplus]

@@ -24,6 +24,7 @@ from runtime.state.values import (
     Addresses,
     ArtifactRecord,
     BlueprintSlice,
+    Endpoint,
     InstanceState,
     NodeLive,
     NodeRecord,
@@ -147,3 +148,19 @@ async def test_a_deleted_blueprint_goes_from_the_top(cluster: Cluster) -> None:
     await cluster.assigned("base")
     await cluster.ended("middle")
     await cluster.assigned()
+
+
+@pytest.mark.anyio
+async def test_what_is_placed_is_put_together_anew_only_when_it_changed(cluster: Cluster) -> None:
+    await cluster.deploy("base")
+    await cluster.assigned("base")
+    before = cluster.view.placed()
+    done = await cluster.store.txn((), [Put(key=keys.artifact("other", Version("1")), value=b"{}")])
+    await cluster.view.cache.wait_for(done.revision)
+    assert cluster.view.placed() is before
+    await cluster.ended("base")
+    endpoint = Endpoint(node=NodeId("n1"), slice=SliceName("base"), number=1, version=Version("1.0.0"))
+    key = keys.endpoint(SliceName("base"), NodeId("n1"), 1)
+    done = await cluster.store.txn((), [Put(key=key, value=encode(endpoint))])
+    await cluster.view.cache.wait_for(done.revision)
+    assert [each.serving for each in cluster.view.placed()] == [True]

@@ -197,6 +197,20 @@ class AgainstEveryPicture(RuleBasedStateMachine):
         assert self.reader.shown == self.pictures[self.reader.revision]
         assert all(self.cache.get(key) == self.pictures[self.cache.revision].get(key) for key in KEYS)
 
+    @invariant()
+    def knows_when_each_kind_changed(self) -> None:
+        """Who made something of one kind's keys as they were at a revision makes it anew once they differ."""
+        for prefix in PREFIXES:
+            now = of_kind(self.pictures[self.cache.revision], prefix)
+            other = [
+                at for at, then in self.pictures.items() if at < self.cache.revision and of_kind(then, prefix) != now
+            ]
+            assert self.cache.changed_among((prefix,)) > max(other, default=-1)
+
+
+def of_kind(picture: Picture, prefix: str) -> Picture:
+    return {key: item for key, item in picture.items() if key.startswith(prefix)}
+
 
 TestAgainstEveryPicture = AgainstEveryPicture.TestCase
 TestAgainstEveryPicture.settings = settings(max_examples=60, stateful_step_count=30, derandomize=True)
@@ -216,6 +230,25 @@ async def test_a_reader_that_lags_too_far_is_told_and_then_has_everything() -> N
     while reader.revision < done.revision:
         await reader.take()
     assert (reader.times_told, reader.shown) == (1, shown(cache))
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+@pytest.mark.anyio
+async def test_who_waits_for_some_kinds_of_keys_is_not_woken_by_others() -> None:
+    """What decides about instances must not look at all of them for each vote on a proposal."""
+    store = MemoryStore()
+    cache = StoreCache(store, PREFIXES)
+    running = asyncio.ensure_future(cache.run())
+    await cache.ready()
+    waiting = asyncio.ensure_future(cache.changed(cache.revision, among=("a/",)))
+    woken_by_any = asyncio.ensure_future(cache.changed(cache.revision))
+    done = await store.txn([], [Put(key="b/1", value=b"")])
+    await cache.wait_for(done.revision)
+    assert await woken_by_any == done.revision
+    assert (waiting.done(), cache.changed_among(("a/",)) < done.revision) == (False, True)
+    done = await store.txn([], [Put(key="a/1", value=b"")])
+    assert await asyncio.wait_for(waiting, 5) == done.revision == cache.changed_among(PREFIXES)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
 
