@@ -5,6 +5,8 @@ from __future__ import annotations
 from controllers.context.queries import QUERIES as CONTEXT_QUERIES
 from controllers.gate.operations import OPERATIONS as GATE_OPERATIONS
 from controllers.gate.queries import QUERIES as GATE_QUERIES
+from controllers.scaling.operations import OPERATIONS as SCALING_OPERATIONS
+from controllers.scaling.queries import QUERIES as SCALING_QUERIES
 from infra.artifacts.operations import OPERATIONS as ARTIFACT_OPERATIONS
 from runtime.operations import blueprints, nodes, principals, settings, slices, store
 from runtime.operations.catalogue import Catalogue
@@ -25,4 +27,6 @@ def make_catalogue() -> Catalogue:
         QUERIES,
         GATE_QUERIES,
         CONTEXT_QUERIES,
+        SCALING_OPERATIONS,
+        SCALING_QUERIES,
     )

@@ -21,6 +21,7 @@ from agent_api.assemble.api import serve_api
 from agent_api.assemble.context import ContextParts
 from agent_api.assemble.gate import PREFIXES as GATE_PREFIXES
 from agent_api.assemble.gate import GateParts
+from agent_api.assemble.scaling import make_scaling
 from agent_api.control_api.ports import ApiParts, ApiSettings
 from controllers.context.training_data import TrainingData
 from controllers.gate.making import MakingGate
@@ -140,6 +141,9 @@ class Parts:
         self.config = self._config()
         self.gate = self._gate()
         self.context = self._context() if identity.role == "core" else None
+        self.scaling = make_scaling(
+            store=self.store, view=self.view, gate=self.gate, telemetry=self.telemetry, clock=self.clock, log=log
+        )
         self.leaving = Leaving(
             node=identity.node,
             store=self.store,
@@ -307,6 +311,7 @@ class Parts:
             catalogue=self.gate.catalogue,
             telemetry=self.telemetry,
             training_data=TrainingData(self.context.history if self.context is not None else None),
+            scaling=self.scaling,
             join=join,
             is_leader=lambda: self.leadership.leader == self.identity.node,
             leader=lambda: self.leadership.leader,
@@ -366,7 +371,7 @@ async def _lead(parts: Parts) -> None:
         parts.leadership = leadership
 
     await parts.cache.ready()
-    services = (parts.deployer.run, *parts.gate.services)
+    services = (parts.deployer.run, *parts.gate.services, parts.scaling.run)
     await run_leader_services(
         store=parts.store, node=parts.identity.node, services=services, log=parts.log, noted=noted
     )

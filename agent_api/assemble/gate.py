@@ -59,6 +59,9 @@ PREFIXES: Final = (
     keys.STORE_BACKUPS,
     keys.SESSION_SIGNING,
     keys.SESSIONS_ENDED,
+    keys.SCALING_CONFIGS,
+    keys.SCALING_PINS,
+    keys.SCALING_TROUBLES,
 )
 """What the gate and the API read, beside what deployment reads."""
 AUDIT_OWNER: Final = "audit"

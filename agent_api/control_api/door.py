@@ -84,8 +84,7 @@ class Door:
         assert endpoint.role is not None
         if endpoint.subjectless and at_least(actor.role, endpoint.role):
             return
-        subject = (endpoint.subject or subject_of)(request)
-        if not endpoint.gated and not actor.may(endpoint.role, subject):
+        if not endpoint.gated and not actor.may(endpoint.role, subject_of(request)):
             raise Forbidden(f"{endpoint.name} needs the role {endpoint.role}, and {actor.id} is {_role_of(actor)}")
 
     async def _caller(self, request: Request) -> Caller:

@@ -9,6 +9,7 @@ from typing import Protocol
 from controllers.context.training_data import TrainingData
 from controllers.gate.making import Gatekeeper
 from controllers.gate.verifying import AuditReader
+from controllers.scaling.loop import ScalingLoop
 from runtime.clock import Clock
 from runtime.cluster.membership import Lines
 from runtime.consensus.store import Store
@@ -65,6 +66,7 @@ class ApiParts:
     catalogue: Catalogue
     telemetry: Telemetry
     training_data: TrainingData
+    scaling: ScalingLoop
     join: Callable[[bytes], Awaitable[bytes]]
     is_leader: Callable[[], bool]
     leader: Callable[[], str]

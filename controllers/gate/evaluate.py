@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Final
 
 import msgspec
@@ -15,6 +16,7 @@ from runtime.operations.operation import AnyChange, Risk
 from runtime.operations.plan import Plan
 
 MINUTE_MS: Final = 60_000
+STEP_OUT_MIN: Final = 4  # instances that a controller may add at once however few there are
 _OPPOSITE: Final = {"out": "in", "in": "out"}
 
 
@@ -143,7 +145,10 @@ def _raises(
     if _is_controllers_own(policy, plan, actor):
         if plan.direction == "out" and now.incident:
             now = msgspec.structs.replace(now, incident="")  # more instances is what an incident may need at once
-        yield from _moment(policy, plan, now)
+        turns = _turns(policy, plan, now)
+        if plan.direction == "in" and turns > policy.limits.turns:
+            yield raises.flapping, f"it turned {turns} times within {policy.limits.flapping_min} minutes"
+        yield from _moment(policy, plan, msgspec.structs.replace(now, recent={}))  # a turn or two is its work
         return
     share = f"{blast.capacity_share:.0%} of the capacity goes away"
     if blast.capacity_share > raises.capacity_share_g2:
@@ -158,8 +163,8 @@ def _raises(
         yield raises.dependants_lose_all, f"{', '.join(blast.dependants)} would be without what they need"
     if actor.kind is not ActorKind.PERSON and not plan.within_bounds:
         yield 1, "it goes beyond the blueprint's bounds"
-    if actor.kind is ActorKind.CONTROLLER and plan.step_share > policy.limits.step_share:
-        yield 1, f"a step of {plan.step_share:.0%}; controllers act up to {policy.limits.step_share:.0%}"
+    if actor.kind is ActorKind.CONTROLLER and not _is_small(policy, plan):
+        yield 1, f"a step of {plan.step_share:.0%}; controllers act up to {_step_max(policy, plan):.0%}"
     if actor.kind is not ActorKind.PERSON and (count := _lately(policy, plan, now)) >= policy.limits.changes_unattended:
         yield raises.rate, f"{plan.subject} was changed {count} times in {policy.limits.window_min} minutes"
     yield from _moment(policy, plan, now)
@@ -178,9 +183,27 @@ def _is_controllers_own(policy: Policy, plan: Plan, actor: Actor) -> bool:
         and not actor.acts_as_agent
         and plan.direction != "none"
         and plan.within_bounds
-        and plan.step_share <= policy.limits.step_share
+        and _is_small(policy, plan)
         and (budget is None or _gone(plan) <= budget)
     )
+
+
+def _step_max(policy: Policy, plan: Plan) -> float:
+    return policy.limits.step_out_share if plan.direction == "out" else policy.limits.step_share
+
+
+def _is_small(policy: Policy, plan: Plan) -> bool:
+    """A step of a controller's scaling: of few instances any share is much."""
+    always = {"out": STEP_OUT_MIN, "in": 1}.get(plan.direction, 0)
+    return plan.step_share <= _step_max(policy, plan) or 0 < plan.blast.instances <= always
+
+
+def _turns(policy: Policy, plan: Plan, now: Circumstances) -> int:
+    """How often the subject's scaling changed its direction lately, with this change."""
+    since = now.now_unix_ms - policy.limits.flapping_min * MINUTE_MS
+    lately = now.recent.get(plan.subject, ())
+    ways = [each.direction for each in lately if each.direction != "none" and each.at_unix_ms >= since]
+    return sum(one != other for one, other in pairwise([*ways, plan.direction]))
 
 
 def _gone(plan: Plan) -> int:

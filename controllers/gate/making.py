@@ -16,7 +16,7 @@ from runtime.operations.plan import Json
 from runtime.security.principals import hash_of, new_secret
 
 CREATE_KEY: Final = "key.create"
-DATED: Final = frozenset({CREATE_KEY, "principal.set"})
+DATED: Final = frozenset({CREATE_KEY, "principal.set", "controller.pin"})
 """Their records say since when they are."""
 
 

@@ -70,7 +70,11 @@ class Limits(_Table, frozen=True, kw_only=True):
     flapping_min: Minutes
     one_at_a_time_per_domain: bool
     step_share: Annotated[float, Meta(ge=0.0, le=10.0)]
-    """Largest step of a controller's scaling that stays G0, as a part of the instances before."""
+    """Largest step of a controller's scaling in that stays G0, as a part of the instances before; one may always go."""
+    step_out_share: Annotated[float, Meta(ge=0.0, le=100.0)] = 10.0
+    """The same of its scaling out; four may always come. Too few is what hurts at once."""
+    turns: Count = 6
+    """How often a controller's scaling may change its direction within `flapping_min` and still take away."""
     pending: Count
     """Proposals that one requester may have waiting."""
 

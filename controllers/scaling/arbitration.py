@@ -21,6 +21,7 @@ from controllers.scaling.model import (
 )
 
 STEP_MIN: Final = 4  # instances that may come at once however few there are
+TURNS_MAX: Final = 6  # in five minutes: beyond, the gate would ask people before anything goes
 OWN_NUMBER_CLASS: Final = 1
 
 
@@ -173,6 +174,8 @@ def _no_fewer(policy: ScalingPolicy, around: Surroundings) -> Because | None:
         return Because.DEPLOYING
     if around.incident:
         return Because.INCIDENT
+    if around.turns >= TURNS_MAX:
+        return Because.FLAPPING
     return Because.COOL_DOWN if _cooling(policy.cool_down_in_s, around) else None
 
 

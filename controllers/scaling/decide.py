@@ -59,7 +59,7 @@ def by_rules(policy: ScalingPolicy, tree: RuleTree, seen: SliceSeen, *, explain:
     late = seen.latency_p95_ms is not None and seen.latency_p95_ms > LATENCY_SHARE * policy.slo_p95_ms
     if late and queued > wanted:
         wanted, rate, because = queued, seen.rate + seen.waiting / CLEAR_S, Because.LATENCY
-    if wanted < 1:
+    if wanted < 1 or (seen.least == 0 and seen.idle_s >= policy.idle_s):
         wanted, because = _at_rest(policy, seen)
     return LayerDecision(
         layer=Layer.TREE,

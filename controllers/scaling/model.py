@@ -34,7 +34,7 @@ class ScalingPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     slo_p95_ms: Annotated[float, Meta(gt=0.0)] = 500.0
     step_share: Annotated[float, Meta(gt=0.0, le=10.0)] = 10.0
     """Most instances that come at once, as a part of those there are; always at least four."""
-    shrink_share: Annotated[float, Meta(gt=0.0, le=1.0)] = 1.0
+    shrink_share: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.5
     """Most that go at once, as a part of those there are; always at least one."""
     instance_hour_cost: Annotated[float, Meta(gt=0.0)] = 1.0
     hour_cost_max: Annotated[float, Meta(gt=0.0)] | None = None
@@ -112,6 +112,8 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     """Instances of it start anew, or another version of it is on its way."""
     overridden: Literal["", "out", "in"] = ""
     """A person changed the number of instances a moment ago: to more, or to fewer."""
+    turns: int = 0
+    """How often its scaling changed direction in the last five minutes."""
     since_change_s: float | None = None
     """Since its scaling last changed anything; None is not known, or never."""
     budget: int | None = None
@@ -148,6 +150,7 @@ class Because(StrEnum):
     DEPLOYING = "deploying"
     OVERRIDDEN = "overridden"
     COOL_DOWN = "cool_down"
+    FLAPPING = "flapping"
     BUDGET = "budget"
     NODES_FULL = "nodes_full"
     COST = "cost"

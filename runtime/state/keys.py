@@ -51,6 +51,10 @@ ALERTS: Final = "alert/"
 STORE_BACKUPS: Final = "store-backup/"
 SESSION_SIGNING: Final = "session-signing"
 SESSIONS_ENDED: Final = "session-ended/"
+SCALING_CONFIGS: Final = "scaling-config/"
+SCALING_PINS: Final = "scaling-pin/"
+SCALING_TROUBLES: Final = "scaling-trouble/"
+DECISIONS: Final = "decision/"
 
 
 def node(node_id: NodeId) -> str:
@@ -222,6 +226,30 @@ def store_backup(number: int) -> str:
 def session_ended(principal: str, session: str) -> str:
     """Empty, under a lease that outlasts the session: it was ended before its time."""
     return f"{SESSIONS_ENDED}{principal}/{session}"
+
+
+def scaling_config(scope: str) -> str:
+    """ConfigRecord of "cluster" or "slice:orders"."""
+    return f"{SCALING_CONFIGS}{scope}"
+
+
+def scaling_pin(slice_name: str) -> str:
+    """PinRecord: a person's word on how many instances there shall be, until then."""
+    return f"{SCALING_PINS}{slice_name}"
+
+
+def scaling_trouble(slice_name: str) -> str:
+    """Why a slice's figures cannot be used, in words, while they cannot: nothing is scaled on them."""
+    return f"{SCALING_TROUBLES}{slice_name}"
+
+
+def decision(slice_name: str, identity: str) -> str:
+    """DecisionRecord of a controller about a slice."""
+    return f"{DECISIONS}{slice_name}/{identity}"
+
+
+def decisions_of(slice_name: str) -> str:
+    return f"{DECISIONS}{slice_name}/"
 
 
 def parts(key: str) -> tuple[str, ...]:

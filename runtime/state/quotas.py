@@ -72,6 +72,10 @@ KINDS: Final[Mapping[str, Kind]] = {
     "session-ended": Kind("a principal's sessions that were ended", "until they would have ended", MIB, 2),
     "alert-threshold": Kind("thresholds of slices' metrics", "until they are cleared"),
     "alert": Kind("alerts that last", "until they end"),
+    "scaling-config": Kind("how slices are scaled, where it is not the default", _HAND),
+    "scaling-pin": Kind("numbers of instances that people set for a while", "until they are taken away or set anew"),
+    "scaling-trouble": Kind("slices whose figures cannot be used", "until they can"),
+    "decision": Kind("controllers' decisions", "the newest 20 of each slice, 1,000 in all"),
     "store-backup": Kind("snapshots of the store", "the newest 10"),
 }
 

@@ -203,6 +203,27 @@ def _backup(parts: tuple[str, ...], after: Values, before: Values) -> Made:
     return ("StoreSnapshotKept", {**data, "sha256": after.get("sha256")}) if state == "kept" else None
 
 
+def _scaling_config(parts: tuple[str, ...], after: Values, _before: Values) -> Made:
+    return ("ScalingUnset" if after is None else "ScalingConfigured"), {"scope": parts[0]}
+
+
+def _pin(parts: tuple[str, ...], after: Values, _before: Values) -> Made:
+    data: dict[str, object] = {"slice": parts[0]}
+    if after is None:
+        return "SliceUnpinned", data
+    return "SlicePinned", {
+        **data,
+        "instances": after.get("instances"),
+        "until_unix_ms": after.get("until_unix_ms"),
+        "why": after.get("why"),
+    }
+
+
+def _trouble(parts: tuple[str, ...], after: Values, _before: Values) -> Made:
+    data: dict[str, object] = {"slice": parts[0]}
+    return ("ScalingResumed", data) if after is None else ("ScalingHeld", {**data, "why": after.get("why")})
+
+
 _TEXTS: Final = {keys.FREEZES: ("FreezeSet", "FreezeLifted"), keys.INCIDENTS: ("IncidentOpened", "IncidentClosed")}
 """Kinds whose values are words, not records: the events of their coming and going."""
 
@@ -231,6 +252,9 @@ _BY_KIND: Final[dict[str, Callable[[tuple[str, ...], Values, Values], Made]]] = 
     keys.PRINCIPALS: _principal,
     keys.API_KEYS: _api_key,
     keys.STORE_BACKUPS: _backup,
+    keys.SCALING_CONFIGS: _scaling_config,
+    keys.SCALING_PINS: _pin,
+    keys.SCALING_TROUBLES: _trouble,
 }
 
 TOLD: Final = (
@@ -243,5 +267,8 @@ TOLD: Final = (
     keys.PRINCIPALS,
     keys.API_KEYS,
     keys.STORE_BACKUPS,
+    keys.SCALING_CONFIGS,
+    keys.SCALING_PINS,
+    keys.SCALING_TROUBLES,
 )
 """What facts are made from beside what deployment reads."""

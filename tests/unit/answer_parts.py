@@ -19,6 +19,7 @@ from runtime.names import NodeId
 from runtime.operations.actor import Actor
 from runtime.operations.operation import Result
 from tests.unit.gate_parts import GateOnHand
+from tests.unit.scaling_parts import scaling_on_hand
 
 ResultT = TypeVar("ResultT")
 
@@ -87,6 +88,7 @@ class AnswersOnHand:
             catalogue=hand.desk.catalogue,
             training_data=TrainingData(HandHistory()),  # type: ignore[arg-type]  # asks alike
             telemetry=self.telemetry,
+            scaling=scaling_on_hand(hand, hand.state),
             join=None,  # type: ignore[arg-type]
             is_leader=lambda: True,
             leader=lambda: "n1",

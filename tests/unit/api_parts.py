@@ -29,6 +29,7 @@ from runtime.state.values import ArtifactRecord, ClusterRecord
 from runtime.telemetry.fact_log import FactLog
 from tests.unit.answer_parts import HandTelemetry
 from tests.unit.gate_parts import START_UNIX_MS, GateOnHand
+from tests.unit.scaling_parts import scaling_on_hand
 
 ADMIN_KEY = "the-first-admin-key"
 PEOPLE = {"anna": Role.OPERATOR, "ben": Role.OPERATOR, "cleo": Role.ADMIN, "vic": Role.VIEWER}
@@ -97,6 +98,7 @@ class ApiOnHand:
             catalogue=make_catalogue(),
             training_data=TrainingData(None),
             telemetry=FactTelemetry(self.facts),
+            scaling=scaling_on_hand(self.hand, cache),
             audit=self.hand.audit,
             clock=self.hand.clock,
             settings=settings or self._settings,

@@ -59,6 +59,10 @@ class MemoryState:
     def revision(self) -> Revision:
         return self._machine.revision
 
+    @property
+    def changed_at(self) -> Revision:
+        return self._machine.revision
+
     def get(self, key: str) -> KeyValue | None:
         return self._machine.keys.get(key)
 

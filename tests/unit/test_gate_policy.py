@@ -67,6 +67,8 @@ limits = st.fixed_dictionaries(
         "flapping_min": st.integers(1, 60),
         "one_at_a_time_per_domain": st.booleans(),
         "step_share": st.floats(0, 2),
+        "step_out_share": st.floats(0, 20),
+        "turns": st.integers(0, 10),
         "pending": st.integers(0, 30),
     }
 )
@@ -283,7 +285,7 @@ def test_a_controllers_scaling_inside_its_limits_raises_by_the_moment_alone(
     plan = msgspec.structs.replace(
         plan,
         within_bounds=True,
-        step_share=min(plan.step_share, policy.limits.step_share),
+        step_share=min(plan.step_share, policy.limits.step_share, policy.limits.step_out_share),
         direction="out" if plan.direction == "none" else plan.direction,
         blast=plan.blast if budget is None else blasted(plan, budget_left=max(budget, plan.blast.instances)).blast,
     )
@@ -307,13 +309,34 @@ def test_a_controllers_scaling_inside_its_limits_is_class_0_by_default(direction
     quiet = Circumstances(now_unix_ms=NOW)
     assert evaluate(default_policy(), SCALE, plan, tree, quiet).decision == "act"
     for beyond in (
-        msgspec.structs.replace(plan, step_share=0.6),
+        msgspec.structs.replace(plan, step_share=0.6 if direction == "in" else 10.1),
         msgspec.structs.replace(plan, within_bounds=False),
         msgspec.structs.replace(
             plan, direction="in", blast=BlastRadius(instances=6, capacity_share=0.5, budget_left=5)
         ),
     ):
         assert evaluate(default_policy(), SCALE, beyond, tree, quiet).decision == "propose"
+
+
+@pytest.mark.parametrize(("direction", "most"), [("out", 4), ("in", 1)])
+def test_a_few_instances_are_a_small_step_however_few_there_are(direction: Any, most: int) -> None:
+    """Else a controller would need an approval to go from one instance to two."""
+    tree = Actor(kind=ActorKind.CONTROLLER, id="scaling", role=Role.OPERATOR)
+    for instances, decision in ((most, "act"), (most + 1, "propose")):
+        blast = BlastRadius(instances=instances, budget_left=9)
+        plan = msgspec.structs.replace(plan_of(direction), blast=blast, step_share=20.0)
+        found = evaluate(default_policy(), SCALE, plan, tree, Circumstances(now_unix_ms=NOW))
+        assert found.decision == decision
+
+
+@pytest.mark.parametrize(("turns", "decision"), [(1, "act"), (6, "act"), (7, "propose")])
+def test_a_controller_that_turns_again_and_again_takes_nothing_away_any_more(turns: int, decision: str) -> None:
+    tree = Actor(kind=ActorKind.CONTROLLER, id="scaling", role=Role.OPERATOR)
+    now = Circumstances(now_unix_ms=NOW)
+    for number in range(turns):
+        now = happened(now, False, "in" if (turns - number) % 2 == 0 else "out")
+    assert evaluate(default_policy(), SCALE, plan_of("in"), tree, now).decision == decision
+    assert evaluate(default_policy(), SCALE, plan_of("out"), tree, now).decision == "act"
 
 
 def test_an_incident_holds_back_a_controllers_scaling_in_and_never_out() -> None:

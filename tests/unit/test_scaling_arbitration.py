@@ -184,14 +184,17 @@ MORE = [layer(Layer.TREE, 100)]
     [
         ({}, FEWER, {}, {"held": 7}, 7, Because.HELD),
         ({"shrink_share": 0.2}, FEWER, {}, {}, 8, Because.STEP),
+        ({}, FEWER, {}, {}, 5, Because.STEP),
         ({}, FEWER, {"budget": 3}, {}, 7, Because.BUDGET),
         ({}, FEWER, {"budget": -1}, {}, 10, Because.BUDGET),
         ({}, FEWER, {"deploying": True}, {}, 10, Because.DEPLOYING),
         ({}, FEWER, {"incident": "fire"}, {}, 10, Because.INCIDENT),
         ({}, FEWER, {"overridden": "out"}, {}, 10, Because.OVERRIDDEN),
+        ({}, FEWER, {"turns": 6}, {}, 10, Because.FLAPPING),
+        ({}, MORE, {"turns": 60}, {}, 100, Because.RULES),
         ({"cool_down_in_s": 60}, FEWER, {"since_change_s": 59.0}, {}, 10, Because.COOL_DOWN),
-        ({"cool_down_in_s": 60}, FEWER, {"since_change_s": 60.0}, {}, 2, Because.RULES),
-        ({}, FEWER, {}, {"least": 5}, 5, Because.BOUNDS),
+        ({"cool_down_in_s": 60}, FEWER, {"since_change_s": 60.0}, {}, 5, Because.STEP),
+        ({"shrink_share": 1.0}, FEWER, {}, {"least": 5}, 5, Because.BOUNDS),
         ({}, FEWER, {"paused": "off"}, {}, 10, Because.PAUSED),
         ({}, FEWER, {"frozen": "release"}, {}, 10, Because.FROZEN),
         ({"step_share": 0.5}, MORE, {}, {}, 15, Because.STEP),
@@ -246,7 +249,7 @@ def test_a_forecast_peak_orders_instances_before_the_load_is_there() -> None:
 
 def test_instances_go_only_when_the_forecast_agrees() -> None:
     peak = Forecast(soon=(0.0,) * 8, later=(400.0,) * 8)
-    assert decide(POLICY, TREE, seen(100.0)).wanted == 2
+    assert decide(POLICY, TREE, seen(100.0)).wanted == 5
     found = decide(POLICY, TREE, seen(100.0, forecast=peak))
     assert (found.wanted, found.because[-1]) == (8, Because.LATER)
 

@@ -9,6 +9,7 @@ from agent_api.control_api.answers.cluster import ClusterAnswers
 from agent_api.control_api.answers.context import ContextAnswers
 from agent_api.control_api.answers.gate import GateAnswers
 from agent_api.control_api.answers.operations import OperationAnswers
+from agent_api.control_api.answers.scaling import ScalingAnswers
 from agent_api.control_api.answers.settings import SettingAnswers
 from agent_api.control_api.answers.slices import SliceAnswers
 from agent_api.control_api.answers.telemetry import TelemetryAnswers
@@ -23,7 +24,7 @@ def answers(parts: ApiParts) -> dict[str, Answer]:
     """By the query's name."""
     cluster, slices, blueprints = ClusterAnswers(parts), SliceAnswers(parts), BlueprintAnswers(parts)
     telemetry, settings, operations = TelemetryAnswers(parts), SettingAnswers(parts), OperationAnswers(parts)
-    gate = GateAnswers(parts)
+    gate, scaling = GateAnswers(parts), ScalingAnswers(parts)
     return {
         "cluster.status": cluster.status,
         "topology.show": cluster.topology,
@@ -58,4 +59,7 @@ def answers(parts: ApiParts) -> dict[str, Answer]:
         "key.list": gate.api_keys,
         "gate.explain": gate.explain,
         "controller.training-data": ContextAnswers(parts).training_data,
+        "controller.status": scaling.status,
+        "controller.decisions": scaling.decisions,
+        "controller.rules": scaling.rules,
     }

@@ -1,0 +1,319 @@
+"""The live loop: every second each slice is judged, and what must change goes through the gate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import anyio
+from anyio.abc import TaskGroup
+
+from controllers.scaling.judging import Judgement, Needs, explained, judge
+from controllers.scaling.model import Because, Opinion
+from controllers.scaling.reasoning import Question, ReasoningLayer, is_conflict
+from controllers.scaling.records import DecisionOutcome, DecisionRecord, Due, GateAnswer, Journal, options_of
+from controllers.scaling.standing import ACTOR, Standing, State, standings
+from controllers.scaling.tree import RuleTree
+from controllers.scaling.watch import Outlook, SliceWatch, Watches
+from runtime.clock import Clock
+from runtime.cluster.membership import Lines
+from runtime.deployment.records import Records
+from runtime.errors import RuntimeFault
+from runtime.operations.dispatch import Applied, Dispatcher, Outcome, Proposed, Refused, Submission
+from runtime.state import keys
+from runtime.telemetry.desk import ClosedSecond
+from runtime.telemetry.figures import SliceFigures
+
+SUBMITTED_AT_ONCE: Final = 8
+REFUSED_S: Final = 10.0  # before the same is tried again, twice as long each time
+REFUSED_S_MAX: Final = 320.0
+PROPOSED_S: Final = 60.0
+NEAR_MISS_S: Final = 30.0  # between two records of near misses of one slice
+TROUBLE_S: Final = 5  # seconds without usable figures, before it is told
+ASK_S: Final = 60.0  # between two questions to the reasoning layer about one slice; its answer holds as long
+SUBMIT_S: Final = 10.0
+
+
+@dataclass(slots=True)
+class _Memory:
+    """Of one slice, on the leader."""
+
+    needs: Needs = field(default_factory=Needs)
+    wait_until_s: float = 0.0
+    failures: int = 0
+    told: set[tuple[Because, ...]] = field(default_factory=set)
+    """Near misses that were recorded since the last change."""
+    told_at_s: float = -NEAR_MISS_S
+    trouble_s: int = 0
+    opinion: Opinion | None = None
+    asked_at_s: float = -ASK_S
+
+    def heard(self, judged: Judgement, gate: GateAnswer, now_s: float) -> None:
+        """What came of a decision, and so when the next may follow."""
+        if gate.outcome == "applied":
+            self.told.clear()
+            self.failures, self.wait_until_s = 0, now_s
+            return
+        self.told.add(judged.decision.because)
+        self.told_at_s = now_s
+        if gate.outcome == "proposed":
+            self.wait_until_s = now_s + PROPOSED_S
+        elif gate.outcome != "none":
+            self.wait_until_s = now_s + min(REFUSED_S_MAX, REFUSED_S * 2**self.failures)
+            self.failures += 1
+
+
+class ScalingLoop:
+    """`hear` is called with every second on every node; `run` is a leader service."""
+
+    def __init__(
+        self,
+        *,
+        state: State,
+        records: Records,
+        tree: RuleTree,
+        outlook: Outlook,
+        dispatcher: Dispatcher,
+        journal: Journal,
+        clock: Clock,
+        new_id: Callable[[], str],
+        log: Lines,
+        reasoning: ReasoningLayer | None = None,
+    ) -> None:
+        self.tree = tree
+        self._state = state
+        self._records = records
+        self._outlook = outlook
+        self._dispatcher = dispatcher
+        self._journal = journal
+        self._clock = clock
+        self._new_id = new_id
+        self._log = log
+        self._reasoning = reasoning
+        self._watches = Watches()
+        self._second = anyio.Event()
+        self._standings: dict[str, Standing] = {}
+        self._standings_at = -1
+        self._memories: dict[str, _Memory] = {}
+        self._marks: dict[str, tuple[int, int]] = {}
+
+    # -- every node ----------------------------------------------------------------------------------------------------
+
+    def hear(self, second: ClosedSecond) -> None:
+        known = self.standings()
+        heard = {node.node for node in second.nodes}
+        incomplete = frozenset(name for name, at in known.items() if not at.nodes <= heard)
+        slo = {name: at.config.slo_p95_ms for name, at in known.items()}
+        resting = {name: SliceFigures() for name, at in known.items() if at.wanted == 0}
+        self._watches.take({**resting, **second.slices}, incomplete=incomplete, slo_p95_ms=slo)
+        self._second.set()
+        self._second = anyio.Event()
+
+    def standings(self) -> Mapping[str, Standing]:
+        """Of all slices, made anew when the state has changed."""
+        changed_at = int(self._state.changed_at)
+        if changed_at != self._standings_at:
+            self._standings_at = changed_at
+            self._standings = standings(self._state, self._records)
+        return self._standings
+
+    def watch(self, slice_name: str) -> SliceWatch | None:
+        return self._watches.of(slice_name)
+
+    def look(self, slice_name: str) -> Judgement | None:
+        """What would be decided now, with the rules' path: nothing is done or noted."""
+        at = self.standings().get(slice_name)
+        return self._judge(at, explain=True) if at is not None else None
+
+    # -- the leader ----------------------------------------------------------------------------------------------------
+
+    async def run(self, fence: int) -> None:
+        self._memories.clear()
+        self._marks.clear()
+        await self._journal.open()
+        async with anyio.create_task_group() as tasks:
+            while True:
+                await self._second.wait()
+                await self.tick(fence, tasks)
+
+    async def tick(self, fence: int, tasks: TaskGroup) -> None:
+        """Once over all slices. Raises RuntimeFault."""
+        limiter = anyio.CapacityLimiter(SUBMITTED_AT_ONCE)
+        async with anyio.create_task_group() as acting:
+            for judged in self.judge_all():
+                memory = self._memories[judged.at.slice]
+                self._ask(judged, memory, tasks)
+                if self._is_due(judged, memory):
+                    acting.start_soon(self._act, judged, memory, fence, limiter)
+        await self._tell_troubles(fence)
+        for due in self._journal.due(self._clock.unix_ms()):
+            await self._journal.add_outcome(due, self._outcome(due), fence)
+
+    def judge_all(self) -> list[Judgement]:
+        """Pure but for each slice's memory of what it needed."""
+        known = self.standings()
+        self._memories = {name: memory for name, memory in self._memories.items() if name in known}
+        found = []
+        for name, at in known.items():
+            memory = self._memories.setdefault(name, _Memory())
+            judged = self._judge(at)
+            memory.needs.note(judged.decision.need, at.config.hold_s)
+            memory.trouble_s = memory.trouble_s + 1 if judged.trouble else 0
+            found.append(judged)
+        return found
+
+    def _judge(self, at: Standing, *, explain: bool = False) -> Judgement:
+        memory = self._memories.get(at.slice) or _Memory()
+        return judge(
+            self._state,
+            at,
+            self._watches.of(at.slice),
+            tree=self.tree,
+            outlook=self._outlook,
+            held=memory.needs.held(at.config.hold_s, at.wanted),
+            now_unix_ms=self._clock.unix_ms(),
+            opinion=memory.opinion,
+            explain=explain,
+        )
+
+    def _is_due(self, judged: Judgement, memory: _Memory) -> bool:
+        """A change now, or a near miss that was not told yet."""
+        now_s = self._clock.monotonic_s()
+        if judged.is_change:
+            return now_s >= memory.wait_until_s
+        if judged.trouble and memory.trouble_s < TROUBLE_S:
+            return False
+        new = judged.decision.because not in memory.told
+        return judged.is_near_miss and not judged.at.paused and new and now_s - memory.told_at_s >= NEAR_MISS_S
+
+    async def _act(self, judged: Judgement, memory: _Memory, fence: int, limiter: anyio.CapacityLimiter) -> None:
+        now_s, identity = self._clock.monotonic_s(), self._new_id()
+        async with limiter:
+            gate = await self._submit(judged, identity) if judged.is_change else GateAnswer()
+        memory.heard(judged, gate, now_s)
+        record = self._record(judged, identity, gate)
+        self._mark(record)
+        self._log.info(
+            "scaling_decided",
+            decision=identity,
+            slice=record.slice,
+            kind=record.kind,
+            before=record.seen.current,
+            wanted=record.decision.wanted,
+            because=list(record.decision.because),
+            trouble=record.trouble,
+            gate=gate.outcome,
+        )
+        await self._journal.write(record, fence)
+
+    async def _submit(self, judged: Judgement, identity: str) -> GateAnswer:
+        at, decision = judged.at, judged.decision
+        submission = Submission(
+            operation="slice.scale",
+            request={"slice": at.slice, "version": at.version, "instances": decision.wanted - at.others},
+            actor=ACTOR,
+            reason=f"decision {identity}: {', '.join(decision.because)}",
+            propose=decision.gate_class > 0,
+        )
+        try:
+            with anyio.fail_after(SUBMIT_S):
+                return _answer(await self._dispatcher.submit(submission))
+        except (RuntimeFault, TimeoutError) as error:
+            return GateAnswer(outcome="failed", rule=str(error) or "no answer in time")
+
+    def _record(self, judged: Judgement, identity: str, gate: GateAnswer) -> DecisionRecord:
+        at = judged.at
+        return DecisionRecord(
+            id=identity,
+            at_unix_ms=self._clock.unix_ms(),
+            kind="change" if judged.is_change else "near_miss",
+            slice=at.slice,
+            version=at.version,
+            config=at.config,
+            tree=self.tree.name,
+            seen=judged.seen,
+            trouble=judged.trouble,
+            around=judged.around,
+            opinion=judged.opinion,
+            decision=explained(judged, self.tree),
+            options=options_of(at.config, judged.seen, judged.decision),
+            gate=gate,
+        )
+
+    async def _tell_troubles(self, fence: int) -> None:
+        """Slices whose figures cannot be used have a key that says why, for as long as it lasts: events follow."""
+        told = {keys.parts(item.key)[0] for item in self._state.items(keys.SCALING_TROUBLES)}
+        lasting = {name for name, memory in self._memories.items() if memory.trouble_s >= TROUBLE_S}
+        for name in sorted(lasting - told):
+            watch = self._watches.of(name)
+            why = watch.trouble if watch is not None else "nothing is known"
+            self._log.warning("scaling_held", slice=name, reason=why)
+            await self._journal.hold(name, why, fence)
+        for name in sorted(told - {each for each, memory in self._memories.items() if memory.trouble_s}):
+            self._log.info("scaling_resumed", slice=name)
+            await self._journal.resume(name, fence)
+
+    # -- outcomes ------------------------------------------------------------------------------------------------------
+
+    def _mark(self, record: DecisionRecord) -> None:
+        """Where the counts stood, to tell later what came since."""
+        watch = self._watches.of(record.slice)
+        if watch is not None and record.kind == "change":
+            self._marks[record.id] = (watch.called_s, watch.violated_s)
+
+    def _outcome(self, due: Due) -> DecisionOutcome:
+        at, watch = self.standings().get(due.slice), self._watches.of(due.slice)
+        if at is None or watch is None:
+            return DecisionOutcome(after_min=due.after_min)
+        return DecisionOutcome(
+            after_min=due.after_min,
+            rate=None if watch.trouble else round(watch.signals.rate, 3),
+            serving=at.serving,
+            wanted=at.wanted,
+            latency_p95_ms=watch.latency_p95_ms(),
+            errors_share=round(watch.errors_share, 4),
+            violated_share=self._violated_share(due, watch),
+        )
+
+    def _violated_share(self, due: Due, watch: SliceWatch) -> float | None:
+        """None after a change of the leader, or when nobody called."""
+        identity = due.key.rpartition("/")[2]
+        last = due.after_min == 60
+        mark = self._marks.pop(identity, None) if last else self._marks.get(identity)
+        called = watch.called_s - mark[0] if mark is not None else 0
+        return round((watch.violated_s - mark[1]) / called, 4) if mark is not None and called > 0 else None
+
+    # -- the reasoning layer -------------------------------------------------------------------------------------------
+
+    def _ask(self, judged: Judgement, memory: _Memory, tasks: TaskGroup) -> None:
+        """Where the layers below contradict each other. Nobody waits for the answer."""
+        now_s = self._clock.monotonic_s()
+        if now_s - memory.asked_at_s >= ASK_S:
+            memory.opinion = None
+            if self._reasoning is not None and is_conflict(judged.decision, judged.at.wanted):
+                memory.asked_at_s = now_s
+                tasks.start_soon(self._consider, self._reasoning, judged, memory)
+
+    async def _consider(self, reasoning: ReasoningLayer, judged: Judgement, memory: _Memory) -> None:
+        question = Question(
+            slice=judged.at.slice, seen=judged.seen, around=judged.around, otherwise=explained(judged, self.tree)
+        )
+        try:
+            with anyio.move_on_after(ASK_S):
+                memory.opinion = await reasoning.consider(question)
+        except Exception as error:
+            self._log.warning("reasoning_failed", slice=judged.at.slice, reason=str(error))
+
+
+def _answer(outcome: Outcome) -> GateAnswer:
+    match outcome:
+        case Applied():
+            return GateAnswer(outcome="applied", gate_class=outcome.gate_class, rule=outcome.rule, audit=outcome.audit)
+        case Proposed():
+            return GateAnswer(
+                outcome="proposed", gate_class=outcome.gate_class, rule=outcome.rule, proposal=outcome.proposal
+            )
+        case Refused():
+            return GateAnswer(outcome="refused", rule=f"{outcome.code}: {outcome.detail}")
+    raise AssertionError("nothing else answers what is no dry run")

@@ -1,0 +1,89 @@
+"""What can be asked about scaling: where it stands, what it decided and why, by which rules."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from msgspec import Meta
+
+from controllers.scaling.model import Pin
+from controllers.scaling.records import DecisionRecord
+from runtime.operations.fields import SliceField
+from runtime.operations.operation import Request, Result
+from runtime.operations.plan import Json
+from runtime.operations.queries.page import Page, PageRequest, Row, read
+
+PageLimit = Annotated[int, Meta(ge=1, le=1_000, description="Most items of one page.")]
+
+
+class ControllerStatusRequest(PageRequest, frozen=True, kw_only=True):
+    slice: Annotated[SliceField, Meta(description="Only of this slice.")] = ""
+
+
+class ControllerRow(Row, frozen=True, kw_only=True):
+    """One slice, as the node that was asked sees it."""
+
+    slice: str
+    version: Annotated[str, Meta(description="Which is scaled: that with the largest share of the calls.")]
+    state: Annotated[str, Meta(description="scaling, or why not.")]
+    wanted: int
+    serving: int
+    min: int
+    max: int
+    rate: Annotated[float | None, Meta(description="Calls a second, smoothed; null is not known.")]
+    rate_per_instance: Annotated[float, Meta(description="That one instance carries at most; 0 is not known yet.")]
+    latency_p95_ms: float | None
+    decision: Annotated[int, Meta(description="Instances that would be decided now.")]
+    because: tuple[str, ...]
+    path: Annotated[tuple[str, ...], Meta(description="The rules' questions and answers.")]
+    trouble: Annotated[str, Meta(description="Why its figures cannot be used.")]
+    pin: Pin | None
+    config: Annotated[dict[str, Json], Meta(description="Members that are not the default.")]
+
+
+class ControllerPage(Page, frozen=True, kw_only=True):
+    """`leader` decides; the others see the same load, and do not remember what was needed lately."""
+
+    items: tuple[ControllerRow, ...]
+    leader: str
+
+
+class DecisionListRequest(PageRequest, frozen=True, kw_only=True):
+    """Newest first."""
+
+    limit: PageLimit = 100
+    slice: Annotated[SliceField, Meta(description="Only about this slice.")] = ""
+    id: Annotated[str, Meta(max_length=40, description="Only this one.")] = ""
+
+
+class DecisionPage(Page, frozen=True, kw_only=True):
+    items: tuple[DecisionRecord, ...]
+
+
+class RulesRequest(Request, frozen=True, kw_only=True):
+    pass
+
+
+class RulesShown(Result, frozen=True, kw_only=True):
+    name: str
+    features: tuple[str, ...]
+    rules: Annotated[str, Meta(description="Indented questions and answers.")]
+
+
+QUERIES: Final = (
+    read(
+        "controller.status",
+        "How each slice is scaled, and what would be decided now.",
+        ControllerStatusRequest,
+        ControllerPage,
+        "/v1/controller",
+    ),
+    read(
+        "controller.decisions",
+        "What was decided about scaling, and what came of it; newest first.",
+        DecisionListRequest,
+        DecisionPage,
+        "/v1/controller/decisions",
+    ),
+    read("controller.rules", "The rules that are in force.", RulesRequest, RulesShown, "/v1/controller/rules"),
+)

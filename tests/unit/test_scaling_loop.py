@@ -1,0 +1,322 @@
+"""The live loop on a gate in memory: load in, instances through the gate out, and records of why."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+import anyio
+import msgspec
+import pytest
+
+from controllers.journal.decisions import KEPT_PER_SLICE, read_records
+from controllers.scaling.decide import decide
+from controllers.scaling.loop import ScalingLoop
+from controllers.scaling.model import Because, Choice, Opinion
+from controllers.scaling.records import DecisionRecord
+from controllers.scaling.tree import default_tree
+from runtime.consensus.store import Delete, Put
+from runtime.names import NodeId, SliceName, Version
+from runtime.operations.actor import ActorKind
+from runtime.operations.dispatch import Applied, Outcome, Refused, Submission
+from runtime.operations.plan import Json
+from runtime.state import keys
+from runtime.state.values import Endpoint, InstanceAssignment, SliceTarget, decode
+from runtime.telemetry.desk import ClosedSecond
+from runtime.telemetry.figures import NodeFigures, SliceFigures, VersionFigures
+from tests.unit.gate_parts import GateOnHand, person, target
+from tests.unit.scaling_parts import scaling_on_hand
+
+pytestmark = pytest.mark.anyio
+HOLD_S = 30
+
+
+class Live:
+    """One slice, orders: instances that are wanted serve at once. It carries 100 calls a second each."""
+
+    def __init__(self, hand: GateOnHand) -> None:
+        self.hand = hand
+        self.loop: ScalingLoop = scaling_on_hand(hand, hand.state)
+        self.heard = ("n1", "n2", "n3")
+
+    async def begin(self, *, wanted: int = 2, least: int = 1, most: int = 20, available: int = 1) -> None:
+        await self.hand.populate(wanted=wanted, least=least, most=most)
+        settings = target("orders", wanted, least, most).settings
+        changed = msgspec.structs.replace(
+            target("orders", wanted, least, most), settings=msgspec.structs.replace(settings, min_available=available)
+        )
+        await self.hand.put(keys.target(SliceName("orders"), Version("1")), changed)
+        await self.configure(hold_s=HOLD_S, rate_per_instance=100.0, utilisation=0.5)
+        await self.settle()
+        await self.loop._journal.open()
+
+    async def configure(self, **members: Json) -> None:
+        outcome = await self.submit("controller.configure", slice="orders", set=members)
+        assert isinstance(outcome, Applied), outcome
+
+    async def submit(self, operation: str, **request: Json) -> Outcome:
+        return await self.hand.gate.submit(Submission(operation=operation, request=dict(request), actor=person("anna")))
+
+    async def settle(self) -> None:
+        """As many instances serve as are wanted."""
+        wanted = self.hand.wanted()
+        item = self.hand.state.get(keys.target(SliceName("orders"), Version("1")))
+        assert item is not None
+        now = decode(item.value, SliceTarget)
+        for number in range(25):
+            node = NodeId(f"n{number % 3 + 1}")
+            at = keys.instance(node, SliceName("orders"), number)
+            there = self.hand.state.get(at) is not None
+            if number < wanted and not there:
+                await self.hand.put(at, assignment(now, number))
+                await self.hand.put(keys.endpoint(SliceName("orders"), node, number), endpoint(node, number))
+            elif number >= wanted and there:
+                gone = (at, keys.endpoint(SliceName("orders"), node, number))
+                await self.hand.store.txn((), [Delete(key=key) for key in gone])
+
+    async def seconds(self, count: int, calls: int | None, **members: object) -> None:
+        """calls: of each second; None is a second without figures."""
+        for _ in range(count):
+            self.hand.pass_time(1_000)
+            figures = {} if calls is None else {"orders": self.figures(calls, **members)}
+            await self.second(figures)
+
+    def figures(self, calls: int, **members: object) -> SliceFigures:
+        instances = self.hand.wanted()
+        return msgspec.structs.replace(
+            SliceFigures(
+                calls=calls,
+                instances=instances,
+                versions={"1": VersionFigures(calls=calls, instances=instances, slots=10 * instances)},
+            ),
+            **members,
+        )
+
+    async def second(self, figures: Mapping[str, SliceFigures]) -> None:
+        nodes = tuple(NodeFigures(node=name, at_s=0) for name in self.heard)
+        self.loop.hear(ClosedSecond(at_s=0, slices=figures, nodes=nodes))
+        fence = self.hand.fence()
+        assert fence is not None
+        async with anyio.create_task_group() as tasks:
+            await self.loop.tick(fence, tasks)
+        await self.settle()
+
+    async def records(self) -> list[DecisionRecord]:
+        return [each async for each in read_records(self.hand.store)]
+
+
+def assignment(of: SliceTarget, number: int) -> InstanceAssignment:
+    return InstanceAssignment(
+        slice=of.settings.slice,
+        number=number,
+        version=of.settings.version,
+        artifact_sha256=of.artifact_sha256,
+        settings=of.settings,
+        generation=1,
+        restarts=of.restarts,
+    )
+
+
+def endpoint(node: NodeId, number: int) -> Endpoint:
+    return Endpoint(slice=SliceName("orders"), version=Version("1"), node=node, number=number)
+
+
+@asynccontextmanager
+async def live(**members: int) -> AsyncIterator[Live]:
+    found = Live(GateOnHand())
+    await found.begin(**members)
+    yield found
+
+
+async def test_instances_come_with_the_load_and_go_with_it_through_the_gate() -> None:
+    async with live() as orders:
+        await orders.seconds(40, 300)
+        assert orders.hand.wanted() == 6
+        await orders.seconds(150, 0)
+        assert orders.hand.wanted() == 1
+        await orders.hand.chain_all()
+        applied = [each async for each in orders.hand.audit.links() if each.record["kind"] == "applied"]
+        actors = [each.record["actor"]["kind"] for each in applied if each.record["operation"] == "slice.scale"]
+        assert set(actors) == {ActorKind.CONTROLLER}
+
+
+async def test_bounds_that_leave_no_choice_leave_the_slice_alone() -> None:
+    async with live(wanted=2, least=2, most=2) as orders:
+        await orders.seconds(60, 900)
+        assert orders.hand.wanted() == 2
+        assert await orders.records() == []
+
+
+async def test_missing_figures_hold_everything_and_are_told_until_they_are_back() -> None:
+    async with live() as orders:
+        await orders.seconds(40, 300)
+        await orders.seconds(200, None)
+        assert orders.hand.wanted() == 6
+        assert orders.hand.state.get(keys.scaling_trouble("orders")) is not None
+        assert (await orders.records())[-1].decision.because == (Because.NO_METRICS,)
+        await orders.seconds(1, 300)
+        assert orders.hand.state.get(keys.scaling_trouble("orders")) is None
+
+
+async def test_figures_of_a_part_of_the_nodes_take_nothing_away() -> None:
+    """Else a leader that is cut off from a busy node would scale in under full load."""
+    async with live() as orders:
+        await orders.seconds(40, 300)
+        orders.heard = ("n1", "n2")
+        await orders.seconds(100, 50)
+        assert orders.hand.wanted() == 6
+
+
+@pytest.mark.parametrize("calls", [300_000, -5])
+async def test_absurd_figures_are_not_believed(calls: int) -> None:
+    async with live() as orders:
+        await orders.seconds(40, 300, busy_us=300 * 100_000)
+        await orders.seconds(2, calls)
+        await orders.seconds(40, 300, busy_us=300 * 100_000)
+        assert orders.hand.wanted() == 6
+
+
+async def test_while_a_deployment_is_under_way_nothing_goes() -> None:
+    async with live() as orders:
+        await orders.seconds(40, 300)
+        outcome = await orders.submit("slice.restart", slice="orders")
+        assert isinstance(outcome, Applied)
+        await orders.seconds(100, 0)
+        assert orders.hand.wanted() == 6
+        await orders.seconds(10, 900)
+        assert orders.hand.wanted() > 6
+
+
+async def test_a_number_that_a_person_set_is_left_alone_for_a_while() -> None:
+    async with live() as orders:
+        await orders.seconds(40, 300)
+        await orders.submit("slice.scale", slice="orders", instances=12)
+        await orders.seconds(100, 300)
+        assert orders.hand.wanted() == 12
+        await orders.seconds(540, 300)
+        assert orders.hand.wanted() < 12
+
+
+async def test_a_pin_holds_until_it_expires_or_is_taken_away() -> None:
+    async with live() as orders:
+        await orders.seconds(40, 300)
+        await orders.submit(
+            "controller.pin", slice="orders", instances=3, minutes=1, created_unix_ms=orders.hand.clock.unix_ms()
+        )
+        await orders.seconds(55, 300)
+        assert orders.hand.wanted() == 3
+        await orders.configure(override_s=0)
+        await orders.seconds(10, 300)
+        assert orders.hand.wanted() == 6
+
+
+async def test_a_freeze_holds_and_asks_nobody() -> None:
+    """Else every second of a freeze would make a proposal."""
+    async with live() as orders:
+        await orders.submit("freeze.set", subject="cluster", why="sale")
+        await orders.seconds(60, 900)
+        assert orders.hand.wanted() == 2
+        assert not orders.hand.state.items(keys.PROPOSALS)
+
+
+async def test_a_clock_that_jumps_changes_nothing() -> None:
+    async with live() as orders:
+        await orders.seconds(40, 300)
+        for jump_ms in (3_600_000, -7_200_000, 3_600_000):
+            orders.hand.clock.now_ms += jump_ms
+            await orders.seconds(20, 300)
+            assert orders.hand.wanted() == 6
+
+
+async def test_a_slice_without_calls_goes_to_none_where_it_may_and_comes_back() -> None:
+    async with live(wanted=1, least=0, available=0) as orders:
+        await orders.configure(idle_s=20, hold_s=HOLD_S)
+        await orders.seconds(5, 20)
+        await orders.seconds(200, 0)
+        assert orders.hand.wanted() == 0
+        await orders.seconds(1, 0, waiting=3)
+        assert orders.hand.wanted() == 1
+
+
+async def test_a_new_leader_takes_nothing_away_before_it_has_seen_enough() -> None:
+    async with live() as orders:
+        await orders.seconds(40, 300)
+        orders.loop = scaling_on_hand(orders.hand, orders.hand.state)
+        await orders.loop._journal.open()
+        await orders.seconds(HOLD_S - 1, 30)
+        assert orders.hand.wanted() == 6
+
+
+async def test_a_refused_change_is_not_tried_each_second() -> None:
+    async with live() as orders:
+        tried = 0
+
+        class Refusing:
+            async def submit(self, submission: Submission) -> Outcome:
+                nonlocal tried
+                tried += 1
+                return Refused(code="refused_by_policy", detail="no")
+
+        orders.loop._dispatcher = Refusing()
+        await orders.seconds(60, 300)
+        assert 2 <= tried <= 4
+        assert {each.gate.outcome for each in await orders.records()} == {"refused"}
+
+
+async def test_a_record_decides_again_as_it_did() -> None:
+    """What replay stands on: a record holds everything that was decided on."""
+    async with live() as orders:
+        await orders.seconds(40, 300)
+        await orders.seconds(60, 0)
+        found = await orders.records()
+        assert {each.kind for each in found} == {"change", "near_miss"}
+        for record in found:
+            again = decide(
+                record.config, default_tree(), record.seen, record.around, opinion=record.opinion, explain=True
+            )
+            assert again == record.decision
+            assert msgspec.json.decode(msgspec.json.encode(record), type=DecisionRecord) == record
+
+
+async def test_what_came_of_a_decision_is_added_to_it_after_5_15_and_60_minutes() -> None:
+    async with live() as orders:
+        await orders.seconds(40, 300)
+        first = (await orders.records())[0]
+        for _ in range(60):
+            await orders.seconds(1, 300)
+            orders.hand.clock.now_ms += 60_000
+        await orders.seconds(1, 300)
+        changed = next(each for each in await orders.records() if each.id == first.id)
+        assert [each.after_min for each in changed.outcomes] == [5, 15, 60]
+        assert changed.outcomes[0].serving == 6
+
+
+async def test_decisions_join_the_audits_chain() -> None:
+    async with live() as orders:
+        await orders.seconds(40, 300)
+        record = (await orders.records())[0]
+        await orders.hand.chain_all()
+        await orders.hand.audit.verify()
+        kept = [each.record async for each in orders.hand.audit.links() if each.record["kind"] == "decision"]
+        assert kept[0]["id"] == record.id
+        assert kept[0]["detail"]["decision"]["wanted"] == record.decision.wanted
+
+
+async def test_records_are_bounded() -> None:
+    async with live() as orders:
+        for number in range(3 * KEPT_PER_SLICE):
+            await orders.hand.store.txn((), [Put(key="x", value=b"")])
+            await orders.configure(override_s=0)
+            await orders.seconds(3, 100 + 300 * (number % 2))
+        assert len(await orders.records()) <= KEPT_PER_SLICE
+
+
+async def test_the_reasoning_layers_own_number_waits_for_an_approval() -> None:
+    async with live() as orders:
+        await orders.seconds(40, 300)
+        memory = orders.loop._memories["orders"]
+        memory.opinion = Opinion(choice=Choice.CUSTOM, reason="sale at noon", instances=12)
+        memory.asked_at_s = orders.hand.clock.monotonic_s()
+        await orders.seconds(1, 300)
+        assert orders.hand.wanted() == 6
+        assert len(orders.hand.state.items(keys.PROPOSALS_OPEN)) == 1
