@@ -23,6 +23,11 @@ class ExportUnusable(RuntimeFault):
     remedy = "Name a file that `aether audit export` wrote."
 
 
+class ExportUnwritable(RuntimeFault):
+    code = "export_unwritable"
+    remedy = "Name a file in a folder that you may write to, or none for the standard output."
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     check = actions.add_parser("verify", help="prove that the audit is whole")
@@ -87,7 +92,7 @@ def _export(arguments: argparse.Namespace) -> int:
     try:
         arguments.file.write_bytes(lines)
     except OSError as error:
-        raise ExportUnusable(f"{arguments.file} cannot be written: {error.strerror}") from error
+        raise ExportUnwritable(f"{arguments.file} cannot be written: {error.strerror}") from error
     count = lines.count(b"\n")
     print(f"{arguments.file} holds {count} records; check it: aether audit verify {arguments.file}")
     return 0

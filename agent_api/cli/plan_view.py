@@ -66,7 +66,8 @@ def _show_blast(blast: Row) -> None:
     if blast.get("dependants"):
         words.append(f"required by {cell(blast['dependants'])}")
     if blast.get("budget_left") is not None:
-        words.append(f"{blast['budget_left']} instances above min_available")
+        left = cast(int, blast["budget_left"])
+        words.append(f"{left} instance{'' if left == 1 else 's'} above min_available")
     if words:
         print(f"  touches   {', '.join(words)}")
 

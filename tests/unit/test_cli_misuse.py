@@ -179,7 +179,7 @@ def leaves(parser: argparse.ArgumentParser, name: str) -> Iterator[tuple[str, ar
 
 
 def test_every_command_has_an_output_for_programs() -> None:
-    """Save those whose output is a text of its own kind: a script, a session, files, rules, and JSON lines anyway."""
+    """Save those whose output is of its own kind: a script, a session, files, rules, a table, JSON lines anyway."""
     without = {
         name
         for word in (*COMMANDS, *VERBS)
@@ -187,7 +187,7 @@ def test_every_command_has_an_output_for_programs() -> None:
         if "--json" not in leaf._option_string_actions
     }
     without |= {each.name for each in make_catalogue() if "--json" not in parser_of(each)._option_string_actions}
-    assert without == {"completion", "shell", "docs", "eval rules", "audit export"}
+    assert without == {"completion", "shell", "docs", "eval rules", "controller training-data", "audit export"}
 
 
 def test_a_failure_is_one_line_of_json_for_programs(capsys: Capture) -> None:
