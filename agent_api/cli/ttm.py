@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     train = actions.add_parser("train", help="make a model from traces and synthetic patterns (needs the extra train)")
     _training(train)
+    train.add_argument("--minutes", type=Path, metavar="FILE", help="CSV that `aether controller training-data` wrote")
     train.add_argument("--out", type=Path, required=True, metavar="DIR", help="where model.onnx and model.json go")
     export = actions.add_parser("export", help="copy a model and its card, once both are sound, to a directory")
     export.add_argument("--out", type=Path, required=True, metavar="DIR")
@@ -44,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _training(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--traces", type=Path, required=True, metavar="DIR", help="CSV: timestamp,value in even steps")
+    parser.add_argument("--traces", type=Path, metavar="DIR", help="CSV files: timestamp,value in even steps")
     parser.add_argument("--quick", action="store_true", help="a few steps: shows that training runs, not a good model")
     parser.add_argument("--steps", type=int, metavar="N", help="of learning, instead of the usual number")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="default 1")
@@ -52,6 +53,9 @@ def _training(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Exit codes: 0 done, 1 refused or a model that must not be used, 2 wrong usage."""
+    if "traces" in arguments and arguments.traces is None and getattr(arguments, "minutes", None) is None:
+        print(f"aether ttm {arguments.action}: name --traces DIR", file=sys.stderr)
+        return 2
     action = {"train": _train, "export": _export, "validate": _validate, "backtest": _backtest}[arguments.action]
     try:
         return action(arguments)
@@ -68,7 +72,7 @@ def _train(arguments: argparse.Namespace) -> int:
     from controllers.ttm.training.making import make
 
     recipe = _recipe(arguments)
-    traces = [_series(each) for each in _read(arguments.traces)]
+    traces = _learnt_from(arguments)
     with StatusLine(shown=True) as status:
         made = make(traces, recipe, command=_command(arguments), told=_learning(status, recipe.steps))
     write_model(arguments.out, made.graph, made.card)
@@ -174,6 +178,13 @@ def _left_out(
     return rows, missing
 
 
+def _learnt_from(arguments: argparse.Namespace) -> list[Series]:
+    from controllers.ttm.minutes import read_minutes
+
+    own = [] if arguments.minutes is None else read_minutes(arguments.minutes)
+    return own if arguments.traces is None else [_series(each) for each in _read(arguments.traces)] + own
+
+
 def _can_train() -> bool:
     from importlib.util import find_spec
 
@@ -194,7 +205,10 @@ def _recipe(arguments: argparse.Namespace) -> Recipe:
 
 def _command(arguments: argparse.Namespace) -> str:
     """What makes the same model again, but for where things lie."""
-    words = ["./aether ttm train --traces DIR --out DIR"]
+    words = ["./aether ttm train"]
+    words += ["--traces DIR"] if arguments.traces is not None else []
+    words += ["--minutes FILE"] if arguments.minutes is not None else []
+    words += ["--out DIR"]
     words += ["--quick"] if arguments.quick else []
     words += [f"--steps {arguments.steps}"] if arguments.steps is not None else []
     return " ".join([*words, f"--seed {arguments.seed}"])

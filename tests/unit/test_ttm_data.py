@@ -13,6 +13,7 @@ from agent_api.cli.main import main
 from controllers.ttm.corpus import Corpus, Series
 from controllers.ttm.errors import TrainingDataUnusable
 from controllers.ttm.forecaster import load_forecaster
+from controllers.ttm.minutes import read_minutes
 from controllers.ttm.schema import ALIGNED, HISTORY, HORIZONS, QUANTILES, WEEK_DAYS
 from controllers.ttm.training.sampling import Sampler, Span, evenly, spans_of
 from controllers.ttm.training.synthetic import PATTERNS, synthetic
@@ -147,6 +148,32 @@ def test_the_backtest_command_reads_traces_and_prints_figures(
     assert losses["ttm"] < losses["naive"]
     assert main(words) == 0
     assert "IN 90 %" in capsys.readouterr().out
+
+
+def test_minutes_of_a_cluster_become_a_series_for_each_slice_with_its_gaps(tmp_path: Path) -> None:
+    file = tmp_path / "data.csv"
+    file.write_text(
+        "slice,version,minute,schema_version,cpu_usage,invocations\n"
+        "b,1,100,1,0.1,5\nb,1,101,1,0.1,\nb,1,103,1,0.1,7\nb,2,103,1,0.1,2\na,1,100,1,0.1,1\n"
+    )
+    a, b = read_minutes(file)
+    assert (a.name, b.name, b.season) == ("a", "b", 1440)
+    assert np.array_equal(b.load, [5, np.nan, np.nan, 9], equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("slice,minute\na,1\n", "no column invocations"),
+        ("slice,minute,invocations\na,1,5\na,x,5\n", "line 3"),
+        ("slice,minute,invocations\na,1,-5\n", "no load"),
+        ("slice,minute,invocations\na,1,5\na,99999999,5\n", "years apart"),
+    ],
+)
+def test_minutes_that_are_none_are_refused_with_their_line(tmp_path: Path, text: str, why: str) -> None:
+    (tmp_path / "data.csv").write_text(text)
+    with pytest.raises(TrainingDataUnusable, match=why):
+        read_minutes(tmp_path / "data.csv")
 
 
 def test_training_without_its_packages_says_which_extra_brings_them(

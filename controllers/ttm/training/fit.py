@@ -96,11 +96,14 @@ def judge(model: Mixer, windows: Windows) -> Figures:
     with torch.no_grad():
         quantiles, _, normalisation = model(recent, day_ago, week_ago)
         loads = loads_of(quantiles, normalisation)
-        levels, error = _LEVELS[_SCORED], target[..., None] - loads[..., _SCORED]
+        loss = pinball(quantiles, normalise(target, normalisation))
+        known = ~torch.isnan(target)
+        came, said = target[known], loads[known]
+        levels, error = _LEVELS[_SCORED], came[:, None] - said[:, _SCORED]
         losses = 2 * torch.maximum(levels * error, (levels - 1) * error).mean(-1)
-        inside = (target >= loads[..., _BAND[0]]) & (target <= loads[..., _BAND[1]])
-        return Figures(
-            pinball=float(pinball(quantiles, normalise(target, normalisation))),
-            weighted=float(losses.sum() / target.abs().sum()),
-            coverage=float(inside.to(torch.float32).mean()),
-        )
+        inside = (came >= said[:, _BAND[0]]) & (came <= said[:, _BAND[1]])
+    return Figures(
+        pinball=float(loss),
+        weighted=float(losses.sum() / came.abs().sum().clamp(min=1e-9)),
+        coverage=float(inside.to(torch.float32).mean()),
+    )

@@ -75,11 +75,12 @@ def make(traces: Sequence[Series], recipe: Recipe, *, command: str, told: Told) 
 
 def prepared(traces: Sequence[Series], recipe: Recipe) -> tuple[Corpus, list[Span], list[Span]]:
     """All series, what to learn from, and what to judge with: the traces' last parts. Raises TrainingDataUnusable."""
+    if not traces:
+        raise TrainingDataUnusable("there is nothing to learn from")
     for each in traces:
-        if len(each.load) < DAYS_MIN * each.season:
-            raise TrainingDataUnusable(
-                f"{each.name} has {len(each.load) / each.season:.1f} days; {DAYS_MIN} is the least"
-            )
+        known = int(np.isfinite(each.load).sum())
+        if known < DAYS_MIN * each.season:
+            raise TrainingDataUnusable(f"{each.name} has {known / each.season:.1f} days; {DAYS_MIN} is the least")
     made = synthetic(recipe.seed, recipe.rounds)
     corpus = Corpus([*traces, *made])
     learn, held = spans_of(corpus, HELD_BACK)

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from controllers.ttm.corpus import Corpus, Indices, Windows
-from controllers.ttm.history import Floats
+from controllers.ttm.history import KNOWN_MIN, Floats
 from controllers.ttm.schema import HISTORY, HORIZONS
 
 YOUNG_SHARE: Final = 0.25  # of windows: of a slice that is younger than a week, half of them younger than a day
@@ -72,6 +72,7 @@ class Sampler:
         rate = np.where(self._chance.random(count) < GAPS_SHARE, self._chance.random(count) * GAPS_MAX, 0.0)
         for part in (windows.recent, windows.day_ago, windows.week_ago):
             part[self._chance.random(part.shape) < rate[:, None]] = np.nan
+        windows.target[np.isfinite(windows.recent).sum(axis=1) < KNOWN_MIN] = np.nan  # nobody will ask for these
         return windows
 
 
