@@ -84,7 +84,8 @@ class Door:
         assert endpoint.role is not None
         if endpoint.subjectless and at_least(actor.role, endpoint.role):
             return
-        if not endpoint.gated and not actor.may(endpoint.role, subject_of(request)):
+        subject = (endpoint.subject or subject_of)(request)
+        if not endpoint.gated and not actor.may(endpoint.role, subject):
             raise Forbidden(f"{endpoint.name} needs the role {endpoint.role}, and {actor.id} is {_role_of(actor)}")
 
     async def _caller(self, request: Request) -> Caller:

@@ -60,6 +60,8 @@ class Endpoint:
     role: Role | None = Role.VIEWER
     open_because: str = ""
     gated: bool = False
+    subject: Callable[[Request], str] | None = None
+    """What it is about, where the path does not name that itself."""
     subjectless: bool = False
     """It says nothing of any slice, node or blueprint: a role that holds for some of these alone is enough."""
     words: type[msgspec.Struct] = NoWords

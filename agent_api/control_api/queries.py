@@ -16,9 +16,11 @@ from agent_api.control_api.door import caller_of
 from agent_api.control_api.endpoint import EVENTS, JSON, Answered, Endpoint, Handler, NoWords, Told
 from agent_api.control_api.ports import ApiParts
 from agent_api.control_api.streams import place_of
+from controllers.gate.proposals import read_proposal
 from runtime.consensus.cache import StoreCache
 from runtime.operations.operation import AnyQuery
 from runtime.operations.operation import Request as OperationRequest
+from runtime.state import keys
 
 OF_STATE: Final = frozenset(
     {
@@ -47,6 +49,7 @@ OF_STATE: Final = frozenset(
 Wait = Callable[[Any, float], Awaitable[None]]
 """Of the query's request, for so many seconds at most."""
 
+OF_A_PROPOSAL: Final = frozenset({"proposal.show", "proposal.diff"})
 OF_SOFTWARE: Final = frozenset({"operation.list", "operation.show"})
 """Which tell what can be done at all, and nothing of the cluster."""
 KEPT_MAX: Final = 16  # answers
@@ -149,6 +152,7 @@ class Queries:
             path=query.route.path,
             handle=handle,
             role=query.role,
+            subject=self._subject_of_proposal if query.name in OF_A_PROPOSAL else None,
             subjectless=query.name in OF_SOFTWARE,
             words=NoWords if posted else query.request,
             body=query.request if posted else None,
@@ -156,6 +160,12 @@ class Queries:
             answers=(told, Told(status=304, says="As it was.", media=())) if of_state else (told,),
             errors=(*query.errors, *self._more_errors(query.name)),
         )
+
+    def _subject_of_proposal(self, request: Request) -> str:
+        """So that who may vote on it may see it. Empty where there is none."""
+        item = self._parts.view.cache.get(keys.proposal(request.path_params["id"]))
+        proposal = read_proposal(item.value) if item is not None else None
+        return proposal.subject if proposal is not None else ""
 
     def _more_errors(self, name: str) -> tuple[str, ...]:
         """What explaining a change finds wrong is what making it would."""

@@ -135,6 +135,19 @@ PLANS: dict[str, dict[str, object]] = {
 }
 
 
+async def test_who_may_vote_on_a_proposal_may_see_it(api: ApiOnHand) -> None:
+    """What is approved unseen is not approved."""
+    told = await api.ask("anna", "PUT", "/v1/slices/orders/scale?propose=true", json={"instances": 6})
+    path = told.headers["location"]
+    for only, status in (("slice:orders", 200), ("slice:tea", 403)):
+        await api.hand.principal(PrincipalRecord(id="ben", kind="person", role=Role.OPERATOR, only=(only,)))
+        await api.seen()
+        assert (await api.ask("ben", "GET", path)).status_code == status
+        assert (await api.ask("ben", "GET", f"{path}/diff")).status_code == status
+    assert (await api.ask("ben", "POST", f"{path}/approve")).status_code == 403
+    assert (await api.ask("ben", "GET", "/v1/proposals/none")).status_code == 403
+
+
 async def test_who_may_look_at_some_subjects_alone_learns_who_they_are_and_what_there_is_to_do(api: ApiOnHand) -> None:
     """A key for one slice must be able to begin a session and to find its operations, as any other."""
     await api.hand.principal(PrincipalRecord(id="vic", kind="person", role=Role.VIEWER, only=("slice:orders",)))
