@@ -27,7 +27,7 @@ from runtime.security.principals import KeyRecord, PrincipalRecord, hash_of
 from runtime.state import keys
 from runtime.state.values import ArtifactRecord, ClusterRecord
 from runtime.telemetry.fact_log import FactLog
-from tests.unit.answer_parts import HandTelemetry
+from tests.unit.answer_parts import HandHistory, HandTelemetry
 from tests.unit.gate_parts import START_UNIX_MS, GateOnHand
 from tests.unit.scaling_parts import scaling_on_hand
 
@@ -96,7 +96,7 @@ class ApiOnHand:
             shelf=HandShelf(),
             dispatcher=MakingGate(link, self.hand.clock),
             catalogue=make_catalogue(),
-            training_data=TrainingData(None),
+            training_data=TrainingData(HandHistory()),  # type: ignore[arg-type]  # asks alike
             telemetry=FactTelemetry(self.facts),
             scaling=scaling_on_hand(self.hand, cache),
             audit=self.hand.audit,
