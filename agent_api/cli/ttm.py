@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from evals.forecasts.backtest import Row
     from evals.scaling.traces import Trace
 
+FOLDER_MAX: Final = 40  # letters of an origin that name a directory
 MODEL_HELP: Final = "a directory with model.onnx and model.json; default: the model that comes with the package"
 
 
@@ -26,18 +27,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     train = actions.add_parser("train", help="make a model from traces and synthetic patterns (needs the extra train)")
     _training(train)
-    train.add_argument("--minutes", type=Path, metavar="FILE", help="CSV that `aether controller training-data` wrote")
     train.add_argument("--out", type=Path, required=True, metavar="DIR", help="where model.onnx and model.json go")
     export = actions.add_parser("export", help="copy a model and its card, once both are sound, to a directory")
     export.add_argument("--out", type=Path, required=True, metavar="DIR")
     validate = actions.add_parser("validate", help="ask a model about loads that are hard for models, and measure it")
     backtest = actions.add_parser("backtest", help="forecasts at many moments of traces beside those of other methods")
     _training(backtest)
+    backtest.add_argument("--held-back", action="store_true", help="only the last part, which training does not learn")
     backtest.add_argument("--methods", default="", metavar="NAMES", help="with commas between; default all there are")
     backtest.add_argument("--moments", type=int, default=60, metavar="N", help="of each trace (default 60)")
     backtest.add_argument(
         "--leave-one-out", action="store_true", help="judge each origin's traces with a model made without that origin"
     )
+    backtest.add_argument("--keep", type=Path, metavar="DIR", help="where the models of --leave-one-out go, by origin")
     for each in (export, validate, backtest):
         each.add_argument("--model", type=Path, metavar="DIR", help=MODEL_HELP)
     for each in (train, validate, backtest):
@@ -46,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _training(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--traces", type=Path, metavar="DIR", help="CSV files: timestamp,value in even steps")
+    parser.add_argument("--minutes", type=Path, metavar="FILE", help="CSV that `aether controller training-data` wrote")
     parser.add_argument("--quick", action="store_true", help="a few steps: shows that training runs, not a good model")
     parser.add_argument("--steps", type=int, metavar="N", help="of learning, instead of the usual number")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="default 1")
@@ -53,8 +56,8 @@ def _training(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Exit codes: 0 done, 1 refused or a model that must not be used, 2 wrong usage."""
-    if "traces" in arguments and arguments.traces is None and getattr(arguments, "minutes", None) is None:
-        print(f"aether ttm {arguments.action}: name --traces DIR", file=sys.stderr)
+    if "traces" in arguments and arguments.traces is None and arguments.minutes is None:
+        print(f"aether ttm {arguments.action}: name --traces DIR or --minutes FILE, or both", file=sys.stderr)
         return 2
     action = {"train": _train, "export": _export, "validate": _validate, "backtest": _backtest}[arguments.action]
     try:
@@ -72,7 +75,7 @@ def _train(arguments: argparse.Namespace) -> int:
     from controllers.ttm.training.making import make
 
     recipe = _recipe(arguments)
-    traces = _learnt_from(arguments)
+    traces = _loads(arguments)
     with StatusLine(shown=True) as status:
         made = make(traces, recipe, command=_command(arguments), told=_learning(status, recipe.steps))
     write_model(arguments.out, made.graph, made.card)
@@ -121,6 +124,9 @@ def _validate(arguments: argparse.Namespace) -> int:
 
 
 def _backtest(arguments: argparse.Namespace) -> int:
+    if arguments.leave_one_out and arguments.traces is None:
+        print("aether ttm backtest: --leave-one-out needs --traces DIR", file=sys.stderr)
+        return 2
     if arguments.leave_one_out and not _can_train():
         return 2
     rows, missing = _judged(arguments)
@@ -142,24 +148,30 @@ def _backtest(arguments: argparse.Namespace) -> int:
 
 def _judged(arguments: argparse.Namespace) -> tuple[list[Row], tuple[str, ...]]:
     from controllers.ttm.card import SHIPPED
+    from controllers.ttm.corpus import HELD_BACK
     from controllers.ttm.forecaster import load_forecaster
     from evals.forecasts.backtest import backtest
     from evals.forecasts.contestants import contestants
 
-    traces = _read(arguments.traces)
     with StatusLine(shown=True) as status:
-        told = _judging(status)
-        if not arguments.leave_one_out:
-            asked = contestants(load_forecaster(arguments.model or SHIPPED), arguments.methods)
-            series = [_series(each) for each in traces]
-            return backtest(series, dict(asked.methods), moments=arguments.moments, told=told), asked.missing
-        return _left_out(arguments, traces, status)
+        if arguments.leave_one_out:
+            return _left_out(arguments, _read(arguments.traces), status)
+        asked = contestants(load_forecaster(arguments.model or SHIPPED), arguments.methods)
+        rows = backtest(
+            _loads(arguments),
+            dict(asked.methods),
+            moments=arguments.moments,
+            last_share=HELD_BACK if arguments.held_back else 1.0,
+            told=_judging(status),
+        )
+        return rows, asked.missing
 
 
 def _left_out(
     arguments: argparse.Namespace, traces: Sequence[Trace], status: StatusLine
 ) -> tuple[list[Row], tuple[str, ...]]:
     """Each origin's traces under a model that never saw that origin."""
+    from controllers.ttm.card import write_model
     from controllers.ttm.forecaster import forecaster_of
     from controllers.ttm.training.making import make
     from evals.forecasts.backtest import backtest
@@ -171,14 +183,26 @@ def _left_out(
     for origin in sorted({each.origin for each in traces}):
         others = [_series(each) for each in traces if each.origin != origin]
         theirs = [_series(each) for each in traces if each.origin == origin]
-        made = make(others, recipe, command="", told=_learning(status, recipe.steps, f"without {origin}: "))
+        made = make(
+            others,
+            recipe,
+            command=f"{_command(arguments)}, without {origin}",
+            told=_learning(status, recipe.steps, f"without {origin}: "),
+        )
+        if arguments.keep is not None:
+            write_model(arguments.keep / folder_of(origin), made.graph, made.card)
         asked = contestants(forecaster_of(made.graph, made.card), arguments.methods)
         rows += backtest(theirs, dict(asked.methods), moments=arguments.moments, told=_judging(status))
         missing = asked.missing
     return rows, missing
 
 
-def _learnt_from(arguments: argparse.Namespace) -> list[Series]:
+def folder_of(origin: str) -> str:
+    """Of the model that never saw this origin: letters, digits and dashes."""
+    return "".join(each if each.isalnum() else "-" for each in origin.lower())[:FOLDER_MAX].strip("-")
+
+
+def _loads(arguments: argparse.Namespace) -> list[Series]:
     from controllers.ttm.minutes import read_minutes
 
     own = [] if arguments.minutes is None else read_minutes(arguments.minutes)

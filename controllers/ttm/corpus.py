@@ -15,6 +15,8 @@ from controllers.ttm.schema import ALIGNED, HISTORY, HORIZONS, WEEK_DAYS
 
 Indices = NDArray[np.int64]
 
+HELD_BACK: Final = 0.15  # of each series, its last part: to judge a model with, not to learn
+
 _RECENT: Final = np.arange(1 - HISTORY, 1)
 _AHEAD: Final = np.arange(1, HORIZONS + 1)
 _ALIGNED: Final = np.arange(1 - HISTORY, HORIZONS + 1)

@@ -11,9 +11,10 @@ import msgspec
 import numpy as np
 
 from controllers.ttm.corpus import Corpus, Indices, Series
-from controllers.ttm.schema import HORIZONS
+from controllers.ttm.schema import ALIGNED, HORIZONS
 from evals.forecasts.contestants import STATISTICAL, Method
 from evals.forecasts.metrics import Floats, coverage, mase, weighted_quantile_loss
+from evals.scaling.errors import TracesUnusable
 
 OURS: Final = "ttm"
 MOMENTS: Final = 60  # of each trace
@@ -43,12 +44,14 @@ def backtest(
     methods: dict[str, Method],
     *,
     moments: int = MOMENTS,
+    last_share: float = 1.0,
     told: Callable[[Row], None] = lambda _row: None,
 ) -> list[Row]:
-    """The first day of a trace is only looked at."""
+    """The first day of a trace is only looked at. last_share: of each trace, at the end, that moments come from. Raises
+    TracesUnusable."""
     rows = []
     for series in traces:
-        newest = moments_of(series, moments)
+        newest = moments_of(series, moments, last_share)
         actual = Corpus([series]).windows(np.zeros_like(newest), newest).target.astype(np.float64)
         for name, method in methods.items():
             row = _judged(series, newest, actual, name, method)
@@ -57,10 +60,17 @@ def backtest(
     return rows
 
 
-def moments_of(series: Series, count: int) -> Indices:
-    """The newest minute seen at each of them, evenly over all but the first day."""
-    found: Indices = np.linspace(series.season, len(series.load) - HORIZONS - 1, count).astype(np.int64)
-    return np.unique(found)
+def moments_of(series: Series, count: int, last_share: float = 1.0) -> Indices:
+    """The newest minute seen at each of them, evenly over all but the first day, where what came is known. Raises
+    TracesUnusable."""
+    first = max(series.season, int(len(series.load) * (1 - last_share)))
+    unknown = np.cumsum(np.isnan(np.concatenate([[0.0], series.load])))
+    newest = np.arange(first, len(series.load) - HORIZONS)
+    newest = newest[unknown[newest + HORIZONS + 1] == unknown[newest - ALIGNED + HORIZONS + 1]]
+    if not len(newest):
+        raise TracesUnusable(f"{series.name} has no hour and ten minutes after its first day of which all is known")
+    found: Indices = newest[np.unique(np.linspace(0, len(newest) - 1, count).astype(np.int64))]
+    return found
 
 
 def _judged(series: Series, newest: Indices, actual: Floats, name: str, method: Method) -> Row:
@@ -70,7 +80,7 @@ def _judged(series: Series, newest: Indices, actual: Floats, name: str, method: 
     return Row(
         trace=series.name,
         method=name,
-        mase=mase(quantiles, actual, float(np.abs(np.diff(series.load)).mean())),
+        mase=mase(quantiles, actual, float(np.nanmean(np.abs(np.diff(series.load))))),
         weighted_quantile_loss=weighted_quantile_loss(quantiles, actual),
         coverage_90=coverage(quantiles, actual),
         ms_per_series=took_ms,

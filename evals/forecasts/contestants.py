@@ -69,7 +69,7 @@ def seasonal_naive(series: Series, newest: Indices) -> Floats:
 
 
 def _of_errors(series: Series, newest: Indices, *, lag: int) -> Floats:
-    load, found = series.load, np.empty((len(newest), HORIZONS, len(QUANTILES)))
+    load, found = filled(series.load), np.empty((len(newest), HORIZONS, len(QUANTILES)))
     for row, now in enumerate(newest.tolist()):
         for ahead in range(1, HORIZONS + 1):
             back = max(ahead, lag)
@@ -80,6 +80,13 @@ def _of_errors(series: Series, newest: Indices, *, lag: int) -> Floats:
     return np.maximum(found, 0.0)
 
 
+def filled(load: Floats) -> Floats:
+    """Each minute that nobody measured as the one before it: these methods take no gaps."""
+    known = np.isfinite(load)
+    at = np.maximum.accumulate(np.where(known, np.arange(len(load)), int(np.argmax(known))))
+    return load[at]
+
+
 def statistical(name: str) -> Method:
     """statsforecast's automatic model on the last CONTEXT minutes; quantiles from its normal intervals."""
 
@@ -87,9 +94,9 @@ def statistical(name: str) -> Method:
         from statsforecast import models
 
         kind = {"ets": models.AutoETS, "theta": models.DynamicOptimizedTheta, "arima": models.AutoARIMA}[name]
-        found = np.empty((len(newest), HORIZONS, len(QUANTILES)))
+        load, found = filled(series.load), np.empty((len(newest), HORIZONS, len(QUANTILES)))
         for row, now in enumerate(newest.tolist()):
-            recent = series.load[max(0, now + 1 - CONTEXT) : now + 1]
+            recent = load[max(0, now + 1 - CONTEXT) : now + 1]
             answer = kind(season_length=1).forecast(y=recent, h=HORIZONS, level=LEVELS)
             found[row] = np.stack([answer[key] for key in COLUMNS], axis=-1)
             found[row][~np.isfinite(found[row])] = recent[-1]  # a load that never changes has no errors to go by

@@ -21,6 +21,7 @@ from evals.forecasts.backtest import Row, backtest, moments_of, summary
 from evals.forecasts.contestants import contestants
 from evals.forecasts.errors import MethodUnknown
 from evals.forecasts.metrics import coverage, mase, weighted_quantile_loss
+from evals.scaling.errors import TracesUnusable
 
 SEASON = 100
 
@@ -123,6 +124,20 @@ def test_a_backtest_has_a_row_for_each_trace_and_method_and_knows_who_did_well()
     assert summary(rows).mean is None
     with pytest.raises(MethodUnknown, match="prophet"):
         contestants(load_forecaster(), "ttm,prophet")
+
+
+def test_a_backtest_asks_only_where_all_is_known_and_in_the_part_that_is_wanted() -> None:
+    series = noisy()
+    series.load[300:320] = np.nan
+    newest = moments_of(series, 1000)
+    assert not {*range(290, 379)} & set(newest.tolist())
+    assert {SEASON, 289, 379, len(series.load) - HORIZONS - 1} <= set(newest.tolist())
+    assert moments_of(series, 5, 0.15)[0] >= 0.85 * len(series.load)
+    rows = backtest([series], dict(contestants(load_forecaster(), "ttm,naive,seasonal-naive").methods), moments=9)
+    assert all(np.isfinite([row.mase, row.weighted_quantile_loss, row.coverage_90]).all() for row in rows)
+    series.load[1::2] = np.nan
+    with pytest.raises(TracesUnusable, match="all is known"):
+        moments_of(series, 5)
 
 
 def test_the_summary_compares_with_the_best_of_the_statistical_methods() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from controllers.ttm.card import Lineage, ModelCard, Quality
-from controllers.ttm.corpus import Corpus, Series
+from controllers.ttm.corpus import HELD_BACK, Corpus, Series
 from controllers.ttm.errors import TrainingDataUnusable
 from controllers.ttm.schema import (
     ALIGNED,
@@ -37,7 +37,6 @@ from controllers.ttm.training.sampling import Sampler, Span, evenly, spans_of
 from controllers.ttm.training.synthetic import PATTERNS, synthetic
 
 DAYS_MIN: Final = 2
-HELD_BACK: Final = 0.15  # of each trace, its last part
 SYNTHETIC_SHARE: Final = 0.3  # of the windows
 JUDGED: Final = 300  # windows of each trace
 PACKAGES: Final = ("torch", "numpy", "onnx")
