@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import resources
 from itertools import pairwise
 from typing import Annotated, Final
 
@@ -79,6 +78,8 @@ def parse_tree(raw: bytes) -> RuleTree:
 
 def default_tree() -> RuleTree:
     """The tree that comes with the package: distilled from clairvoyant decisions on real traces."""
+    from importlib import resources  # here: it takes the command line longer to load than all of the tree
+
     return parse_tree(resources.files(__package__).joinpath("rules.json").read_bytes())
 
 

@@ -57,6 +57,7 @@ LATER: Final = {  # file: what its functions import, and in which process that h
     "agent_api/assemble/store.py": {"agent_api.assemble.etcd_store"},  # a store that is a door to etcd: gRPC
     "agent_api/assemble/zygote.py": {"importlib.import_module(name)"},  # what a dependency set preloads
     "controllers/gate/policy.py": {"importlib"},
+    "controllers/scaling/tree.py": {"importlib"},
     "infra/artifacts/building.py": {"build", "build.env", "pyproject_hooks"},  # the build command
     "infra/artifacts/wheel.py": {"runtime.names"},
     "runtime/cluster/admission.py": {"runtime.security.authority"},  # control, when a node joins: cryptography
