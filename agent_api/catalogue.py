@@ -7,6 +7,8 @@ from controllers.gate.operations import OPERATIONS as GATE_OPERATIONS
 from controllers.gate.queries import QUERIES as GATE_QUERIES
 from controllers.scaling.operations import OPERATIONS as SCALING_OPERATIONS
 from controllers.scaling.queries import QUERIES as SCALING_QUERIES
+from controllers.ttm.operations import OPERATIONS as TTM_OPERATIONS
+from controllers.ttm.queries import QUERIES as TTM_QUERIES
 from infra.artifacts.operations import OPERATIONS as ARTIFACT_OPERATIONS
 from runtime.operations import blueprints, nodes, principals, settings, slices, store
 from runtime.operations.catalogue import Catalogue
@@ -24,9 +26,11 @@ def make_catalogue() -> Catalogue:
         store.OPERATIONS,
         ARTIFACT_OPERATIONS,
         GATE_OPERATIONS,
+        TTM_OPERATIONS,
         QUERIES,
         GATE_QUERIES,
         CONTEXT_QUERIES,
         SCALING_OPERATIONS,
         SCALING_QUERIES,
+        TTM_QUERIES,
     )

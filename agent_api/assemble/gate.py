@@ -62,6 +62,10 @@ PREFIXES: Final = (
     keys.SCALING_CONFIGS,
     keys.SCALING_PINS,
     keys.SCALING_TROUBLES,
+    keys.FORECAST_MODELS,
+    keys.FORECAST_ACTIVE,
+    keys.FORECAST_STATE,
+    keys.FORECAST_BANDS,
 )
 """What the gate and the API read, beside what deployment reads."""
 AUDIT_OWNER: Final = "audit"

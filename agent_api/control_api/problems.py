@@ -48,6 +48,8 @@ STATUS: Final = {
     "nowhere_to_go": 409,
     "quorum_lost": 409,
     "snapshot_in_progress": 409,
+    "ttm_model_not_found": 404,
+    "ttm_nothing_before": 409,
     "node_up": 409,
     "instance_not_found": 404,
     "slice_not_found": 404,

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from controllers.ttm.due import Floats
+from controllers.ttm.records import Standing
 
 BLOCK: Final = 60  # minutes: losses of neighbouring minutes are alike, those of neighbouring hours much less
 SPREAD_TIMES: Final = 1.0  # standard errors of the mean over blocks that a difference must exceed
@@ -94,12 +95,6 @@ def _ruling(policy: ContestPolicy, blocks: Floats, *, recent: float, longer: flo
     if older > 1 + policy.worse_max:
         return Ruling.WORSE_OLDER
     return Ruling.CROWNED
-
-
-class Standing(StrEnum):
-    ON_PROBATION = "on_probation"
-    KEPT = "kept"
-    BACK = "back"
 
 
 class Probation:

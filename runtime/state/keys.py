@@ -55,6 +55,10 @@ SCALING_CONFIGS: Final = "scaling-config/"
 SCALING_PINS: Final = "scaling-pin/"
 SCALING_TROUBLES: Final = "scaling-trouble/"
 DECISIONS: Final = "decision/"
+FORECAST_MODELS: Final = "forecast-model/"
+FORECAST_ACTIVE: Final = "forecast-active"
+FORECAST_STATE: Final = "forecast-state"
+FORECAST_BANDS: Final = "forecast-bands/"
 
 
 def node(node_id: NodeId) -> str:
@@ -250,6 +254,16 @@ def decision(slice_name: str, identity: str) -> str:
 
 def decisions_of(slice_name: str) -> str:
     return f"{DECISIONS}{slice_name}/"
+
+
+def forecast_model(number: int) -> str:
+    """ForecastModel: a head that was fitted to this cluster's load, and what became of it."""
+    return f"{FORECAST_MODELS}{number:06}"
+
+
+def forecast_bands(part: int) -> str:
+    """BandFactors of some slices: how the leader has calibrated their forecasts, for the next leader."""
+    return f"{FORECAST_BANDS}{part:03}"
 
 
 def parts(key: str) -> tuple[str, ...]:

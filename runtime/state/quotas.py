@@ -76,6 +76,10 @@ KINDS: Final[Mapping[str, Kind]] = {
     "scaling-pin": Kind("numbers of instances that people set for a while", "until they are taken away or set anew"),
     "scaling-trouble": Kind("slices whose figures cannot be used", "until they can"),
     "decision": Kind("controllers' decisions", "the newest 20 of each slice, 1,000 in all"),
+    "forecast-model": Kind("models that were fitted to this cluster's load", "the newest 50, and the one in force"),
+    "forecast-active": Kind("which model forecasts", "always"),
+    "forecast-state": Kind("whether forecasts are made, and why not", "always"),
+    "forecast-bands": Kind("how forecasts are calibrated", "as long as their slices"),
     "store-backup": Kind("snapshots of the store", "the newest 10"),
 }
 

@@ -224,6 +224,33 @@ def _trouble(parts: tuple[str, ...], after: Values, _before: Values) -> Made:
     return ("ScalingResumed", data) if after is None else ("ScalingHeld", {**data, "why": after.get("why")})
 
 
+def _forecast_model(parts: tuple[str, ...], after: Values, before: Values) -> Made:
+    if after is None or before is not None:
+        return None  # the oldest go
+    told = ("ruling", "parent", "cause", "recent", "sha256")
+    return "ForecastModelTrained", {"model": int(parts[0]), **{name: after.get(name) for name in told}}
+
+
+def _forecast_active(_parts: tuple[str, ...], after: Values, before: Values) -> Made:
+    now, earlier = after or {}, before or {}
+    return "ForecastModelChosen", {
+        "model": now.get("number", 0),
+        "before": earlier.get("number", 0),
+        "probation": now.get("probation", False),
+        "why": now.get("why", ""),
+    }
+
+
+def _forecast_state(_parts: tuple[str, ...], after: Values, before: Values) -> Made:
+    now, earlier = after or {}, before or {}
+    data: dict[str, object] = {name: now.get(name) for name in ("code", "reason", "model")}
+    if now.get("state") == "degraded":
+        return "ForecastsDegraded", data
+    if now.get("code"):
+        return "ForecastModelRefused", data
+    return ("ForecastsRestored", data) if earlier.get("state") == "degraded" else None
+
+
 _TEXTS: Final = {keys.FREEZES: ("FreezeSet", "FreezeLifted"), keys.INCIDENTS: ("IncidentOpened", "IncidentClosed")}
 """Kinds whose values are words, not records: the events of their coming and going."""
 
@@ -255,6 +282,9 @@ _BY_KIND: Final[dict[str, Callable[[tuple[str, ...], Values, Values], Made]]] = 
     keys.SCALING_CONFIGS: _scaling_config,
     keys.SCALING_PINS: _pin,
     keys.SCALING_TROUBLES: _trouble,
+    keys.FORECAST_MODELS: _forecast_model,
+    f"{keys.FORECAST_ACTIVE}/": _forecast_active,
+    f"{keys.FORECAST_STATE}/": _forecast_state,
 }
 
 TOLD: Final = (
@@ -270,5 +300,8 @@ TOLD: Final = (
     keys.SCALING_CONFIGS,
     keys.SCALING_PINS,
     keys.SCALING_TROUBLES,
+    keys.FORECAST_MODELS,
+    keys.FORECAST_ACTIVE,
+    keys.FORECAST_STATE,
 )
 """What facts are made from beside what deployment reads."""

@@ -19,6 +19,7 @@ from runtime.operations.state import PlanState
 from runtime.security.principals import hash_of
 from runtime.state import keys
 from runtime.state.values import ArtifactRecord, InstanceAssignment, NodeRecord
+from tests.unit.forecast_records import forecast_model
 from tests.unit.gate_parts import NOWHERE, GateOnHand, person, target
 from tests.unit.test_blueprint_changes import contract, row
 
@@ -76,6 +77,8 @@ SAMPLES: dict[str, tuple[dict[str, Any], tuple[Call, ...]]] = {  # request, and 
     "slice.set-bounds": ({**ORDERS, "min": 1, "max": 9}, ()),
     "slice.set-routing-weights": ({**ORDERS, "weights": {"1": 50}}, ()),
     "store.snapshot": ({}, ()),
+    "ttm.activate": ({"number": 3}, ()),
+    "ttm.rollback": ({}, (("ttm.activate", {"number": 3, "beside": 3}),)),
 }
 ALONE = (keys.CONTENT_PINS,)  # comes and goes with a record that is compared
 
@@ -85,6 +88,7 @@ async def hand_with(*before: Call) -> GateOnHand:
     await hand.populate()
     await hand.put(keys.node(NodeId("gone")), NodeRecord(node=NodeId("gone"), role="worker", addresses=NOWHERE))
     await hand.put(keys.artifact("base", "1.0.0"), UPLOADED)
+    await hand.put(keys.forecast_model(3), forecast_model(3))
     assignment = InstanceAssignment(
         slice=SliceName("orders"),
         number=0,

@@ -56,8 +56,16 @@ LATER: Final = {  # file: what its functions import, and in which process that h
     "agent_api/assemble/api.py": {"pydantic", "agent_api.control_api.app", "agent_api.control_api.front"},  # control
     "agent_api/assemble/store.py": {"agent_api.assemble.etcd_store"},  # a store that is a door to etcd: gRPC
     "agent_api/assemble/zygote.py": {"importlib.import_module(name)"},  # what a dependency set preloads
+    "agent_api/assemble/trainer.py": {  # the trainer itself, behind a job that it could read
+        "controllers.ttm.card",
+        "controllers.ttm.errors",
+        "controllers.ttm.forecaster",
+        "controllers.ttm.graph_tensors",
+        "controllers.ttm.retraining",
+    },
     "controllers/gate/policy.py": {"importlib"},
     "controllers/scaling/tree.py": {"importlib"},
+    "controllers/ttm/live.py": {"controllers.ttm.engine", "controllers.ttm.forecaster"},  # control, once it leads
     "infra/artifacts/building.py": {"build", "build.env", "pyproject_hooks"},  # the build command
     "infra/artifacts/wheel.py": {"runtime.names"},
     "runtime/cluster/admission.py": {"runtime.security.authority"},  # control, when a node joins: cryptography

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from controllers.ttm.contest import BLOCK, ContestPolicy, Losses, Probation, Ruling, Standing, judge, pinball
+from controllers.ttm.contest import BLOCK, ContestPolicy, Losses, Probation, Ruling, judge, pinball
+from controllers.ttm.records import Standing
 
 POLICY = ContestPolicy()
 HOURS = 24

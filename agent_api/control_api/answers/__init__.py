@@ -13,6 +13,7 @@ from agent_api.control_api.answers.scaling import ScalingAnswers
 from agent_api.control_api.answers.settings import SettingAnswers
 from agent_api.control_api.answers.slices import SliceAnswers
 from agent_api.control_api.answers.telemetry import TelemetryAnswers
+from agent_api.control_api.answers.ttm import TtmAnswers
 from agent_api.control_api.ports import ApiParts
 from runtime.operations.operation import Result
 
@@ -25,6 +26,7 @@ def answers(parts: ApiParts) -> dict[str, Answer]:
     cluster, slices, blueprints = ClusterAnswers(parts), SliceAnswers(parts), BlueprintAnswers(parts)
     telemetry, settings, operations = TelemetryAnswers(parts), SettingAnswers(parts), OperationAnswers(parts)
     gate, scaling = GateAnswers(parts), ScalingAnswers(parts)
+    gate, ttm = GateAnswers(parts), TtmAnswers(parts)
     return {
         "cluster.status": cluster.status,
         "topology.show": cluster.topology,
@@ -62,4 +64,6 @@ def answers(parts: ApiParts) -> dict[str, Answer]:
         "controller.status": scaling.status,
         "controller.decisions": scaling.decisions,
         "controller.rules": scaling.rules,
+        "ttm.status": ttm.status,
+        "ttm.models": ttm.models,
     }
