@@ -21,7 +21,7 @@ from agent_api.assemble.api import serve_api
 from agent_api.assemble.context import ContextParts
 from agent_api.assemble.gate import PREFIXES as GATE_PREFIXES
 from agent_api.assemble.gate import GateParts
-from agent_api.assemble.scaling import make_scaling
+from agent_api.assemble.scaling import ScalingParts
 from agent_api.control_api.ports import ApiParts, ApiSettings
 from controllers.context.training_data import TrainingData
 from controllers.gate.making import MakingGate
@@ -141,8 +141,15 @@ class Parts:
         self.config = self._config()
         self.gate = self._gate()
         self.context = self._context() if identity.role == "core" else None
-        self.scaling = make_scaling(
-            store=self.store, view=self.view, gate=self.gate, telemetry=self.telemetry, clock=self.clock, log=log
+        self.scaling = ScalingParts(
+            context=self.context,
+            content=self.content,
+            store=self.store,
+            view=self.view,
+            gate=self.gate,
+            telemetry=self.telemetry,
+            clock=self.clock,
+            log=log,
         )
         self.leaving = Leaving(
             node=identity.node,
@@ -311,7 +318,7 @@ class Parts:
             catalogue=self.gate.catalogue,
             telemetry=self.telemetry,
             training_data=TrainingData(self.context.history if self.context is not None else None),
-            scaling=self.scaling,
+            scaling=self.scaling.loop,
             join=join,
             is_leader=lambda: self.leadership.leader == self.identity.node,
             leader=lambda: self.leadership.leader,
@@ -371,7 +378,7 @@ async def _lead(parts: Parts) -> None:
         parts.leadership = leadership
 
     await parts.cache.ready()
-    services = (parts.deployer.run, *parts.gate.services, parts.scaling.run)
+    services = (parts.deployer.run, *parts.gate.services, *parts.scaling.services)
     await run_leader_services(
         store=parts.store, node=parts.identity.node, services=services, log=parts.log, noted=noted
     )

@@ -10,9 +10,11 @@ from typing import Final
 import anyio
 import msgspec
 
+from controllers.context.history import MinuteHistory
+from controllers.context.history_file import Span as HistorySpan
 from controllers.ttm.coach import Coach
 from controllers.ttm.errors import TrainerFailed
-from controllers.ttm.live import LiveForecasts, Minutes, start_engine
+from controllers.ttm.live import LiveForecasts, Minutes, Span, start_engine
 from controllers.ttm.registry import ModelRegistry
 from controllers.ttm.training_job import TrainingJob, TrainingResult, decode_result, encode
 from runtime.clock import Clock
@@ -21,6 +23,7 @@ from runtime.cluster.membership import Lines
 from runtime.consensus.cache import StoreCache
 from runtime.consensus.store import Store
 from runtime.content.port import ContentStore
+from runtime.deployment.view import StateView
 from runtime.operations.actor import Actor, ActorKind, Role
 from runtime.operations.dispatch import Applied, Dispatcher, Submission
 
@@ -28,6 +31,20 @@ FORECASTER: Final = Actor(kind=ActorKind.CONTROLLER, id="controller:forecasts", 
 TRAINING_S_MAX: Final = 900.0  # a fit takes half a minute on a busy core
 ERRORS_CHARS_MAX: Final = 500
 ONE_THREAD: Final = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+
+
+class HistoryMinutes:
+    """Implements Minutes: of what is deployed, from this node's history."""
+
+    def __init__(self, history: MinuteHistory, view: StateView) -> None:
+        self._history = history
+        self._view = view
+
+    def slices(self) -> list[str]:
+        return sorted({str(each.settings.slice) for each in self._view.targets()})
+
+    async def loads(self, spans: Sequence[Span]) -> Sequence[Sequence[float]]:
+        return await self._history.load([HistorySpan(*span) for span in spans])
 
 
 class ForecastParts:

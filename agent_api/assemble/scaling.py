@@ -4,34 +4,65 @@ from __future__ import annotations
 
 import functools
 
+from agent_api.assemble.context import ContextParts
+from agent_api.assemble.forecasting import ForecastParts
 from agent_api.assemble.gate import GateParts
 from controllers.journal.decisions import StoreJournal
 from controllers.scaling.loop import ScalingLoop
 from controllers.scaling.tree import default_tree
-from controllers.scaling.watch import NoOutlook
+from controllers.scaling.watch import NoOutlook, Outlook
+from controllers.ttm.outlook import LiveOutlook
 from runtime.clock import Clock
+from runtime.cluster.leader_services import LeaderService
 from runtime.cluster.membership import Lines
 from runtime.consensus.store import Store
+from runtime.content.port import ContentStore
 from runtime.deployment.view import StateView
 from runtime.operations.identity import new_id
 from runtime.telemetry.desk import TelemetryDesk
 
 
-def make_scaling(
-    *, store: Store, view: StateView, gate: GateParts, telemetry: TelemetryDesk, clock: Clock, log: Lines
-) -> ScalingLoop:
-    """It hears each second from now on; `run` is for the leader."""
-    identify = functools.partial(new_id, clock)
-    loop = ScalingLoop(
-        state=view.cache,
-        records=view,
-        tree=default_tree(),
-        outlook=NoOutlook(),
-        dispatcher=gate.link,
-        journal=StoreJournal(store=store, audit=gate.audit_log, new_id=identify, log=log),
-        clock=clock,
-        new_id=identify,
-        log=log,
-    )
-    telemetry.on_second(loop.hear)
-    return loop
+class ScalingParts:
+    """`loop` hears each second from now on; `services` run while this node leads."""
+
+    def __init__(
+        self,
+        *,
+        context: ContextParts | None,
+        content: ContentStore,
+        store: Store,
+        view: StateView,
+        gate: GateParts,
+        telemetry: TelemetryDesk,
+        clock: Clock,
+        log: Lines,
+    ) -> None:
+        """context: None on a node that keeps no history, and so never leads."""
+        outlook: Outlook = NoOutlook()
+        services: tuple[LeaderService, ...] = ()
+        if context is not None:
+            forecasting = ForecastParts(
+                history=context.history,
+                view=view,
+                store=store,
+                content=content,
+                dispatcher=gate.link,
+                clock=clock,
+                log=log,
+            )
+            outlook = LiveOutlook(forecasting.forecasts, context.context.day_ago)
+            services = forecasting.services
+        identify = functools.partial(new_id, clock)
+        self.loop = ScalingLoop(
+            state=view.cache,
+            records=view,
+            tree=default_tree(),
+            outlook=outlook,
+            dispatcher=gate.link,
+            journal=StoreJournal(store=store, audit=gate.audit_log, new_id=identify, log=log),
+            clock=clock,
+            new_id=identify,
+            log=log,
+        )
+        telemetry.on_second(self.loop.hear)
+        self.services: tuple[LeaderService, ...] = (self.loop.run, *services)

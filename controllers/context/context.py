@@ -170,6 +170,10 @@ class ControlContext:
 
     # -- what controllers read -----------------------------------------------------------------------------------------
 
+    def day_ago(self, slice_name: str) -> float | None:
+        """How the load went on in these minutes a day ago, as a part of what it was then."""
+        return self._day_ago.get(slice_name)
+
     def snapshot(self) -> ContextSnapshot:
         """As of the newest second."""
         topology = self._now()

@@ -25,8 +25,7 @@ def answers(parts: ApiParts) -> dict[str, Answer]:
     """By the query's name."""
     cluster, slices, blueprints = ClusterAnswers(parts), SliceAnswers(parts), BlueprintAnswers(parts)
     telemetry, settings, operations = TelemetryAnswers(parts), SettingAnswers(parts), OperationAnswers(parts)
-    gate, scaling = GateAnswers(parts), ScalingAnswers(parts)
-    gate, ttm = GateAnswers(parts), TtmAnswers(parts)
+    gate, scaling, ttm = GateAnswers(parts), ScalingAnswers(parts), TtmAnswers(parts)
     return {
         "cluster.status": cluster.status,
         "topology.show": cluster.topology,
