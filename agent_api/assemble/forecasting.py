@@ -14,13 +14,12 @@ from controllers.context.history import MinuteHistory
 from controllers.context.history_file import Span as HistorySpan
 from controllers.ttm.coach import Coach
 from controllers.ttm.errors import TrainerFailed
-from controllers.ttm.live import LiveForecasts, Minutes, Span, start_engine
+from controllers.ttm.live import Forecasts, LiveForecasts, NoForecasts, Span, start_engine
 from controllers.ttm.registry import ModelRegistry
 from controllers.ttm.training_job import TrainingJob, TrainingResult, decode_result, encode
 from runtime.clock import Clock
 from runtime.cluster.leader_services import LeaderService
 from runtime.cluster.membership import Lines
-from runtime.consensus.cache import StoreCache
 from runtime.consensus.store import Store
 from runtime.content.port import ContentStore
 from runtime.deployment.view import StateView
@@ -48,32 +47,31 @@ class HistoryMinutes:
 
 
 class ForecastParts:
-    """`forecasts` answers on any node, with something on the leader; `services` run while it leads."""
+    """`forecasts` answers with something while this node leads; `services` run then. A node without a history, which
+    never leads, has none."""
 
     def __init__(
         self,
         *,
+        history: MinuteHistory | None,
+        view: StateView,
         store: Store,
-        cache: StoreCache,
         content: ContentStore,
-        minutes: Minutes,
         dispatcher: Dispatcher,
         clock: Clock,
         log: Lines,
     ) -> None:
-        registry = ModelRegistry(store=store, state=cache, content=content)
-        coach = Coach(
-            minutes=minutes,
-            registry=registry,
-            train=train_in_process,
-            choose=chooser(dispatcher, log),
-            clock=clock,
-            log=log,
-        )
-        self.forecasts = LiveForecasts(
+        self.forecasts: Forecasts = NoForecasts()
+        self.services: tuple[LeaderService, ...] = ()
+        if history is None:
+            return
+        minutes, registry = HistoryMinutes(history, view), ModelRegistry(store=store, state=view.cache, content=content)
+        choose = chooser(dispatcher, log)
+        coach = Coach(minutes=minutes, registry=registry, train=train_in_process, choose=choose, clock=clock, log=log)
+        live = LiveForecasts(
             minutes=minutes, registry=registry, start=start_engine, drifted=coach.hear, clock=clock, log=log
         )
-        self.services: tuple[LeaderService, ...] = (self.forecasts.run, coach.run)
+        self.forecasts, self.services = live, (live.run, coach.run)
 
 
 def chooser(dispatcher: Dispatcher, log: Lines) -> Callable[[int, int, str], Awaitable[None]]:

@@ -10,7 +10,6 @@ from agent_api.assemble.gate import GateParts
 from controllers.journal.decisions import StoreJournal
 from controllers.scaling.loop import ScalingLoop
 from controllers.scaling.tree import default_tree
-from controllers.scaling.watch import NoOutlook, Outlook
 from controllers.ttm.outlook import LiveOutlook
 from runtime.clock import Clock
 from runtime.cluster.leader_services import LeaderService
@@ -38,26 +37,22 @@ class ScalingParts:
         log: Lines,
     ) -> None:
         """context: None on a node that keeps no history, and so never leads."""
-        outlook: Outlook = NoOutlook()
-        services: tuple[LeaderService, ...] = ()
-        if context is not None:
-            forecasting = ForecastParts(
-                history=context.history,
-                view=view,
-                store=store,
-                content=content,
-                dispatcher=gate.link,
-                clock=clock,
-                log=log,
-            )
-            outlook = LiveOutlook(forecasting.forecasts, context.context.day_ago)
-            services = forecasting.services
+        day_ago = context.context.day_ago if context is not None else lambda _slice: None
+        forecasting = ForecastParts(
+            history=context.history if context is not None else None,
+            view=view,
+            store=store,
+            content=content,
+            dispatcher=gate.link,
+            clock=clock,
+            log=log,
+        )
         identify = functools.partial(new_id, clock)
         self.loop = ScalingLoop(
             state=view.cache,
             records=view,
             tree=default_tree(),
-            outlook=outlook,
+            outlook=LiveOutlook(forecasting.forecasts, day_ago),
             dispatcher=gate.link,
             journal=StoreJournal(store=store, audit=gate.audit_log, new_id=identify, log=log),
             clock=clock,
@@ -65,4 +60,4 @@ class ScalingParts:
             log=log,
         )
         telemetry.on_second(self.loop.hear)
-        self.services: tuple[LeaderService, ...] = (self.loop.run, *services)
+        self.services: tuple[LeaderService, ...] = (self.loop.run, *forecasting.services)

@@ -40,3 +40,24 @@ class HistoryInvalid(TtmFault):
 class TrainingDataUnusable(TtmFault):
     code = "ttm_training_data_unusable"
     remedy = "Give more or longer traces: docs/guides/train-a-model.md says how long they must be."
+
+
+class TrainingDataTooShort(TtmFault):
+    """So few minutes were seen that a new head would learn them by heart."""
+
+    code = "ttm_training_data_too_short"
+    retryable = True
+    remedy = "Wait: two days of minutes are the least. The model in force goes on forecasting meanwhile."
+
+    def __init__(self, minutes: int, needed: int) -> None:
+        super().__init__(f"there are {minutes} minutes to learn from; {needed} is the least")
+        self.minutes = minutes
+        self.needed = needed
+
+
+class TrainerFailed(TtmFault):
+    """The trainer's process did not come to an answer."""
+
+    code = "ttm_trainer_failed"
+    retryable = True
+    remedy = "Nothing to do: the model in force goes on, and the next drift trains again."

@@ -11,6 +11,7 @@ import onnxruntime
 
 from controllers.ttm.card import SHIPPED, ModelCard, read_model
 from controllers.ttm.errors import ForecastUnusable, ModelSchemaWrong, ModelUnreadable
+from controllers.ttm.head import Head
 from controllers.ttm.history import Floats, Histories, LoadForecast
 from controllers.ttm.schema import (
     ALIGNED,
@@ -38,14 +39,6 @@ class Forecaster(Protocol):
     def forecast(self, histories: Histories) -> list[LoadForecast]:
         """Of those slices of which enough is known. Raises TtmFault."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Head:
-    """weight [80, features], bias [80]: the last step of the model, which may be exchanged alone."""
-
-    weight: Floats
-    bias: Floats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

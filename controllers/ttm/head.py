@@ -3,12 +3,25 @@ taught with. The graph does the same; a challenger's head is fitted with these."
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from controllers.ttm.history import Floats
 from controllers.ttm.schema import HORIZONS, MEDIAN, QUANTILES
 
 CLIP = 25.0  # spreads from the location beyond which a load is no further away
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """weight [80, features], bias [80]: the last step of the model, which may be exchanged alone."""
+
+    weight: Floats
+    bias: Floats
+
+    def is_finite(self) -> bool:
+        return bool(np.isfinite(self.weight).all() and np.isfinite(self.bias).all())
 
 
 def normalised(load: Floats, normalisation: Floats) -> Floats:

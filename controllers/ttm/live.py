@@ -65,6 +65,14 @@ class Forecasts(Protocol):
         ...
 
 
+class NoForecasts:
+    """Implements Forecasts where there are none."""
+
+    def latest(self, slice_name: str) -> LoadForecast | None:
+        del slice_name
+        return None
+
+
 class Told(NamedTuple):
     """What one minute said, and when it was said."""
 
@@ -129,10 +137,14 @@ class LiveForecasts:
 
     async def tick(self, minute: int, fence: Revision) -> None:
         """Never raises: without a quorum forecasts are made as ever, and what there is to record waits."""
+        slices = tuple(self._minutes.slices())[:SLICES_MAX]
+        if not slices:  # and so nothing to load a model for
+            self._told = NOTHING
+            return
         tick, trouble = None, None
         try:
             with anyio.fail_after(TICK_S):
-                tick = await self._forecast(minute)
+                tick = await self._forecast(minute, slices)
         except Exception as error:  # the outermost frame of layer 2: layer 1 goes on whatever is wrong here
             trouble = error
         self._told = Told(self._clock.monotonic_s(), tick.forecasts) if tick is not None else NOTHING
@@ -151,14 +163,13 @@ class LiveForecasts:
         if minute % KEEP_EVERY == 0 and self._engine is not None:
             await self._registry.keep_factors(self._engine.cycle.factors(), fence)
 
-    async def _forecast(self, minute: int) -> Tick:
+    async def _forecast(self, minute: int, slices: tuple[str, ...]) -> Tick:
         if self._engine is None:
             engine = await self._in_thread(self._start)
             engine.start_from(self._registry.factors())
             self._using, self._engine = ForecastActive(), engine
         engine = self._engine
         await self._follow(engine)
-        slices = tuple(self._minutes.slices())[:SLICES_MAX]
         loads = await self._minutes.loads([span for name in slices for span in spans_of(name, minute)])
         return await self._in_thread(functools.partial(engine.minute, minute, slices, loads))
 

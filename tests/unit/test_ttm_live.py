@@ -127,6 +127,18 @@ async def test_each_minute_all_slices_are_forecast_in_one_batch(tmp_path: Path) 
     assert world.state().state == "working"
 
 
+async def test_without_a_slice_no_model_is_loaded(tmp_path: Path) -> None:
+    """It is most of what a leader's memory grows by."""
+    world = World(tmp_path, minutes=GivenMinutes())
+    started: list[int] = []
+    world.live = world.leader(lambda: started.append(1) or Engine(cast(OnnxForecaster, world.shipped)))
+    await world.tick()
+    assert not started
+    world.minutes.known["orders"] = 600.0
+    await world.tick(first=MINUTE + 1)
+    assert (started, world.median()) == ([1], 600.0)
+
+
 async def test_a_forecast_that_nobody_made_anew_is_not_trusted(tmp_path: Path) -> None:
     world = World(tmp_path)
     await world.tick()
