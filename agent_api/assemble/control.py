@@ -142,14 +142,7 @@ class Parts:
         self.gate = self._gate()
         self.context = self._context() if identity.role == "core" else None
         self.scaling = ScalingParts(
-            context=self.context,
-            content=self.content,
-            store=self.store,
-            view=self.view,
-            gate=self.gate,
-            telemetry=self.telemetry,
-            clock=self.clock,
-            log=log,
+            context=self.context, content=self.content, view=self.view, gate=self.gate, telemetry=self.telemetry
         )
         self.leaving = Leaving(
             node=identity.node,

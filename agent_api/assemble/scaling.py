@@ -11,10 +11,7 @@ from controllers.journal.decisions import StoreJournal
 from controllers.scaling.loop import ScalingLoop
 from controllers.scaling.tree import default_tree
 from controllers.ttm.outlook import LiveOutlook
-from runtime.clock import Clock
 from runtime.cluster.leader_services import LeaderService
-from runtime.cluster.membership import Lines
-from runtime.consensus.store import Store
 from runtime.content.port import ContentStore
 from runtime.deployment.view import StateView
 from runtime.operations.identity import new_id
@@ -29,14 +26,12 @@ class ScalingParts:
         *,
         context: ContextParts | None,
         content: ContentStore,
-        store: Store,
         view: StateView,
         gate: GateParts,
         telemetry: TelemetryDesk,
-        clock: Clock,
-        log: Lines,
     ) -> None:
         """context: None on a node that keeps no history, and so never leads."""
+        store, clock, log = gate.desk.store, gate.desk.clock, gate.desk.log
         day_ago = context.context.day_ago if context is not None else lambda _slice: None
         forecasting = ForecastParts(
             history=context.history if context is not None else None,
