@@ -9,6 +9,7 @@ from controllers.context.queries import TrainingDataPage
 from controllers.gate.proposals import ProposalState
 from controllers.gate.queries import AuditPage, FreezePage, GateExplained, IncidentPage, KeyPage, PolicyShown, PrincipalPage, ProposalDiff, ProposalPage, ProposalShown
 from controllers.scaling.queries import ControllerPage, DecisionPage, RulesShown
+from controllers.ttm.queries import TtmModelPage, TtmStatus
 from runtime.operations.actor import Role
 from runtime.operations.dispatch import Planned
 from runtime.operations.queries.blueprints import ArtifactPage, BlueprintPage, BlueprintShown, BlueprintValidated
@@ -155,6 +156,12 @@ class TopologyVerbs:
 class TraceVerbs:
     def list(self, *, limit: int = ..., since_ms: int = ..., until_ms: int = ..., text: str = ..., level: Literal['', 'debug', 'error', 'info', 'warning'] = ..., process: str = ..., event: str = ..., instance: str = ..., request_id: str = ..., trace_id: str = ...) -> TraceLines: ...
 
+class TtmVerbs:
+    def activate(self, *, number: int, beside: int | None = ..., **options: Unpack[Options]) -> AppliedChange | Planned | PendingChange: ...
+    def models(self, *, cursor: str = ..., limit: int = ...) -> TtmModelPage: ...
+    def rollback(self, **options: Unpack[Options]) -> AppliedChange | Planned | PendingChange: ...
+    def status(self) -> TtmStatus: ...
+
 class AsyncAlertVerbs:
     async def clear_threshold(self, *, slice: str, metric: Literal['errors_share', 'p50_ms', 'p95_ms', 'p99_ms', 'rejected'], **options: Unpack[Options]) -> AppliedChange | Planned | AsyncPendingChange: ...
     async def list(self, *, cursor: str = ..., limit: int = ..., slice: str = ...) -> AlertPage: ...
@@ -278,6 +285,12 @@ class AsyncTopologyVerbs:
 class AsyncTraceVerbs:
     async def list(self, *, limit: int = ..., since_ms: int = ..., until_ms: int = ..., text: str = ..., level: Literal['', 'debug', 'error', 'info', 'warning'] = ..., process: str = ..., event: str = ..., instance: str = ..., request_id: str = ..., trace_id: str = ...) -> TraceLines: ...
 
+class AsyncTtmVerbs:
+    async def activate(self, *, number: int, beside: int | None = ..., **options: Unpack[Options]) -> AppliedChange | Planned | AsyncPendingChange: ...
+    async def models(self, *, cursor: str = ..., limit: int = ...) -> TtmModelPage: ...
+    async def rollback(self, **options: Unpack[Options]) -> AppliedChange | Planned | AsyncPendingChange: ...
+    async def status(self) -> TtmStatus: ...
+
 class Operations:
     alert: AlertVerbs
     artifact: ArtifactVerbs
@@ -306,6 +319,7 @@ class Operations:
     store: StoreVerbs
     topology: TopologyVerbs
     trace: TraceVerbs
+    ttm: TtmVerbs
 
 class AsyncOperations:
     alert: AsyncAlertVerbs
@@ -335,3 +349,4 @@ class AsyncOperations:
     store: AsyncStoreVerbs
     topology: AsyncTopologyVerbs
     trace: AsyncTraceVerbs
+    ttm: AsyncTtmVerbs
