@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import msgspec
 import numpy as np
@@ -36,12 +36,14 @@ def wave(at_s: int) -> float:
     return 0.4 + 0.25 * math.sin(at_s / 100)
 
 
-def seconds(truth: float, load: Load, count: int, *, noise: float = 0.03, idle: float = 0.01, seed: int = 0):
+def seconds(
+    truth: float, load: Load, count: int, *, noise: float = 0.03, idle: float = 0.01, seed: int = 0
+) -> Iterator[CapacitySeen]:
     """A service in which a call takes one part in `truth` of an instance, measured with noise."""
     chance = random.Random(seed)
     for at in range(count):
         due = load(at) * truth * INSTANCES
-        calls = max(0.0, chance.gauss(due, math.sqrt(due)))
+        calls = min(max(0.0, chance.gauss(due, math.sqrt(due))), truth * INSTANCES)
         busy = idle + (1 - idle) * calls / INSTANCES / truth + chance.gauss(0.0, noise)
         yield CapacitySeen(calls=calls, instances=INSTANCES, busy=min(1.0, max(0.0, busy)))
 
@@ -53,21 +55,26 @@ def learnt(truth: float, load: Load, count: int, into: CapacityEstimator | None 
     return estimator.capacity
 
 
-rates = st.floats(math.log(2.0), math.log(20_000.0)).map(math.exp)
+def trials(count: int) -> Iterator[tuple[random.Random, float]]:
+    """Capacities over four orders of magnitude, the same ones each time: what is claimed holds 19 times of 20."""
+    for trial in range(count):
+        chance = random.Random(trial)
+        yield chance, math.exp(chance.uniform(math.log(2.0), math.log(20_000.0)))
 
 
-@given(rates, st.floats(0.1, 0.9), st.integers(0, 1_000))
-def test_five_minutes_of_any_steady_load_tell_the_capacity(truth: float, busy: float, seed: int) -> None:
-    found = learnt(truth, steady(busy), 300, seed=seed, idle=0.0)
-    if busy > 1 / 3:
+def test_five_minutes_of_any_steady_load_tell_the_capacity() -> None:
+    for chance, truth in trials(50):
+        busy = chance.uniform(0.1, 0.8)
+        found = learnt(truth, steady(busy), 300, seed=chance.randrange(1_000), idle=0.0)
+        if busy > 1 / 3:
+            assert found.rate_per_instance == pytest.approx(truth, rel=ERROR_MAX)
+        assert found.low <= truth <= found.high
+
+
+def test_a_load_that_varies_tells_it_whatever_an_idle_instance_uses() -> None:
+    for chance, truth in trials(30):
+        found = learnt(truth, wave, 600, seed=chance.randrange(1_000), idle=chance.uniform(0.0, 0.15))
         assert found.rate_per_instance == pytest.approx(truth, rel=ERROR_MAX)
-    assert found.low <= truth <= found.high
-
-
-@given(rates, st.integers(0, 1_000), st.floats(0.0, 0.15))
-def test_a_load_that_varies_tells_it_whatever_an_idle_instance_uses(truth: float, seed: int, idle: float) -> None:
-    found = learnt(truth, wave, 600, seed=seed, idle=idle)
-    assert found.rate_per_instance == pytest.approx(truth, rel=ERROR_MAX)
 
 
 def test_intervals_hold_what_they_promise() -> None:
@@ -175,6 +182,15 @@ def test_calls_that_wait_tell_the_capacity_when_cpu_does_not() -> None:
         seen = CapacitySeen(calls=300.0, instances=INSTANCES, busy=0.05, waiting=50.0)
         estimator.observe(seen, slo_p95_ms=SLO_MS)
     assert estimator.capacity.rate_per_instance == pytest.approx(30.0, rel=ERROR_MAX)
+
+
+def test_seconds_in_which_instances_came_or_went_are_not_counted_together() -> None:
+    """Calls of ten over the time of twenty would make each look half as good."""
+    estimator = CapacityEstimator()
+    for at in range(60):
+        instances = 10 if at // 3 % 2 else 20
+        estimator.observe(CapacitySeen(calls=50.0 * instances, instances=instances, busy=0.5), slo_p95_ms=SLO_MS)
+    assert estimator.capacity.samples == 0
 
 
 def test_calls_alone_tell_nothing() -> None:
