@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -68,6 +69,9 @@ class MemoryState:
 
     def items(self, prefix: str) -> list[KeyValue]:
         return [item for item in self._machine.keys.below(prefix) if item.key != LEADER_KEY]
+
+    def changed_among(self, _prefixes: Sequence[str]) -> Revision:
+        return self.revision
 
     async def confirmed(self) -> Revision:
         return self.revision

@@ -249,7 +249,7 @@ async def test_proposals_are_told_newest_first_and_by_state() -> None:
     hand, asked = await answers_on_hand()
     made = [await hand.scale(instances, person("anna"), propose=True) for instances in (4, 5, 6)]
     identities = [each.proposal for each in made if isinstance(each, Proposed)]
-    await hand.votes.cast(identities[0], person("ben"), approve=False, reason="no", trace_id="")
+    await hand.votes.cast(identities[0], person("ben"), approve=False, reason="no")
     page = await asked.ask("proposal.list", ADMIN, state="pending")
     shown = await asked.ask("proposal.show", ADMIN, id=identities[0])
     assert isinstance(page, ProposalPage)
