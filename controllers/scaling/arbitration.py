@@ -109,14 +109,23 @@ def _within(
     chosen: Decision,
 ) -> tuple[int, list[Because]]:
     """The number inside all rails, and those that moved it. Bounds come last: nothing else may lead out of them."""
-    wanted = chosen.wanted
-    why: list[Because] = []
+    wanted, why = _in_shortage(layers, chosen)
     if wanted < seen.current:
-        wanted, why = _fewer(policy, seen, around, layers, wanted)
+        wanted, limits = _fewer(policy, seen, around, layers, wanted)
+        why += limits
     elif wanted > seen.current:
-        wanted, why = _more(policy, seen, around, wanted)
+        wanted, limits = _more(policy, seen, around, wanted)
+        why += limits
     bounded = min(max(wanted, seen.least), seen.most)
     return bounded, [*why, Because.BOUNDS] if bounded != wanted else why
+
+
+def _in_shortage(layers: Sequence[LayerDecision], chosen: Decision) -> tuple[int, list[Because]]:
+    """More than is needed in the end, while too few serve; not where the reasoning layer said a number."""
+    urgent = max(each.urgent for each in layers)
+    if chosen.layer is Layer.REASONING or urgent <= chosen.wanted:
+        return chosen.wanted, []
+    return urgent, [Because.SHORT]
 
 
 def _fewer(

@@ -65,10 +65,18 @@ def by_rules(policy: ScalingPolicy, tree: RuleTree, seen: SliceSeen, *, explain:
         layer=Layer.TREE,
         wanted=wanted,
         because=because,
+        urgent=_urgent(policy, seen, queued),
         multiple=multiple,
         path=tree.path(seen.features) if explain and seen.features else (),
         rate=rate,
     )
+
+
+def _urgent(policy: ScalingPolicy, seen: SliceSeen, queued: int) -> int:
+    """What is started while there is a shortage; 0 without one, and where none serves, as one start is enough to begin.
+    queued: instances that the present load needs."""
+    missing = queued - seen.serving
+    return queued + math.floor(missing * policy.spare_starts) if missing > 0 and seen.serving else 0
 
 
 def _at_rest(policy: ScalingPolicy, seen: SliceSeen) -> tuple[int, Because]:

@@ -25,6 +25,9 @@ class ScalingPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """What a missing instance costs, in idle ones: it chooses the quantile of the forecast that is planned for."""
     hold_s: Annotated[int, Meta(ge=0, le=HOLD_S_MAX)] = 60
     """For how long a need is remembered before instances go."""
+    spare_starts: Annotated[float, Meta(ge=0.0, le=10.0)] = 4.0
+    """While fewer serve than the load needs at once, so many more are started for each that is
+    missing: starts take unlike long, the first to be ready end the shortage, and the others are taken back."""
     cool_down_out_s: Annotated[int, Meta(ge=0, le=HOLD_S_MAX)] = 0
     """Between a change and the next that adds instances."""
     cool_down_in_s: Annotated[int, Meta(ge=0, le=HOLD_S_MAX)] = 0
@@ -134,6 +137,7 @@ class Because(StrEnum):
     NO_METRICS = "no_metrics"
     RULES = "rules"
     LATENCY = "latency"
+    SHORT = "short"
     WAITING = "waiting"
     IDLE = "idle"
     FORECAST = "forecast"
@@ -163,6 +167,8 @@ class LayerDecision(msgspec.Struct, frozen=True, kw_only=True):
     wanted: int
     keep: int = 0
     because: Because
+    urgent: int = 0
+    """To have on their way while fewer serve than the load needs at once; not a need that is held."""
     multiple: float = 1.0
     path: tuple[str, ...] = ()
     """The rules' questions and answers."""

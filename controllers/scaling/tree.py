@@ -33,7 +33,7 @@ class RuleTree(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     name: str
     features: tuple[str, ...]
     quantile: float
-    """Of the multiples that would have been right, in what each leaf was made from."""
+    """The part of the moments that it was made from at which its multiple was enough."""
     nodes: Annotated[tuple[Node, ...], Meta(min_length=1, max_length=NODES_MAX)]
 
     def multiple(self, features: Sequence[float]) -> float:

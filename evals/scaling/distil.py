@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import multiprocessing
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -10,51 +12,103 @@ from sklearn.tree import DecisionTreeRegressor
 
 from controllers.scaling.signals import FEATURES, LoadSignals
 from controllers.scaling.tree import LEAF, MULTIPLE_MAX, Node, RuleTree
-from evals.scaling.arrivals import MINUTE_S, Generator, arrivals, scaled
-from evals.scaling.run import smooth
+from evals.scaling.arrivals import Generator, arrivals
+from evals.scaling.days import day_ago_ratio, minute_means
+from evals.scaling.run import oracle, smooth
 from evals.scaling.service import ServiceModel
+from evals.scaling.synthetic import synthetic
 from evals.scaling.traces import Floats, Trace
 
-LAYER_1: Final = 8  # of FEATURES: those that need no forecast
-AHEAD_S: Final = 75  # until an instance that is ordered now serves, and a little more
+LAYER_1: Final = 17  # of FEATURES: those that need no forecast
+AHEAD_S: Final = 60  # until an instance that is ordered now serves
 EACH_S: Final = 30
-SAMPLES_PER_TRACE: Final = 12_000
+SAMPLES_PER_TRACE: Final = 6_000
 LEAF_SAMPLES_MIN: Final = 300
 MULTIPLE_LEARNT_MAX: Final = 6.0
+SYNTHETIC_SEED: Final = 7
+ROWS: Final = 11_520  # of each trace: its last, eight days of minutes
+MISS_PRICE: Final = 2.15  # where the shipped rules lie between cost and violations
+SEVERE: Final = 0.3  # log of the multiple that was missing: it counts as one miss, twice as much as two at most
+MISSES_MAX: Final = 2.0
+LEVELS: Final = np.exp(np.arange(0.0, np.log(MULTIPLE_LEARNT_MAX) + 0.005, 0.01))  # that a leaf may choose among
 
 
-def samples(trace: Trace, service: ServiceModel, generator: Generator, seed: int) -> tuple[Floats, Floats]:
-    """Features at every half minute, and which multiple of the rate then the next 75 seconds needed."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Samples:
+    """Moments of one trace: features [n, LAYER_1], the multiple of the rate that the next minute needed [n], and what
+    one more multiple costs then [n], as a part of the oracle's mean cost."""
+
+    features: Floats
+    multiples: Floats
+    prices: Floats
+
+
+def samples(trace: Trace, service: ServiceModel, generator: Generator, seed: int) -> Samples:
+    """At every half minute, SAMPLES_PER_TRACE of them at most."""
     incoming = arrivals(trace, service, generator, seed)
-    rates, minutes = smooth(incoming), scaled(trace, service)
-    signals, features, multiples = LoadSignals(), [], []
+    rates, minutes = smooth(incoming), minute_means(incoming)
+    dear = float(oracle(rates, service).mean()) * service.rate_per_instance * service.utilisation_max
+    signals, features, multiples, prices = LoadSignals(), [], [], []
     for at, requests in enumerate(incoming.tolist()):
         signals.take(requests)
         if at % EACH_S or not signals.is_warm or at + AHEAD_S >= len(rates):
             continue
-        features.append(signals.features(day_ago_ratio=_day_ago(minutes, trace.season, at)))
-        multiples.append(float(rates[at : at + AHEAD_S + 1].max()) / (signals.rate + 1e-6))
+        features.append(signals.features(day_ago_ratio=day_ago_ratio(minutes, trace.season, at))[:LAYER_1])
+        multiples.append((float(rates[at : at + AHEAD_S + 1].max()) + 1.0) / (signals.rate + 1.0))
+        prices.append(signals.rate / dear)
     kept = np.random.default_rng(seed).permutation(len(features))[:SAMPLES_PER_TRACE]
-    found = np.clip(np.array(multiples), 1.0, MULTIPLE_LEARNT_MAX)
-    return np.array(features)[kept], found[kept]
+    return Samples(
+        features=np.array(features)[kept],
+        multiples=np.clip(np.array(multiples), 1.0, MULTIPLE_LEARNT_MAX)[kept],
+        prices=np.array(prices)[kept],
+    )
 
 
-def distil(parts: Iterable[tuple[Floats, Floats]], *, leaves: int, quantile: float, columns: int) -> RuleTree:
-    """A leaf's multiple is a high quantile of those that were right there, not their mean: too few instances cost more
-    than too many. columns: how many of FEATURES it may look at."""
-    gathered = list(parts)
-    features = np.concatenate([each for each, _ in gathered])[:, :columns]
-    multiples = np.concatenate([each for _, each in gathered])
+def gathered(traces: Sequence[Trace], *, jobs: int) -> list[tuple[str, Samples]]:
+    """Of those traces and of synthetic ones, with their origins, under both generators, on so many cores at a time."""
+    work = [(each, generator) for each in (*traces, *synthetic(SYNTHETIC_SEED)) for generator in Generator]
+    if jobs <= 1:
+        return [(each[0].origin, _samples(each)) for each in work]
+    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
+        found = pool.map(_samples, work, chunksize=1)
+    return [(each[0].origin, part) for each, part in zip(work, found, strict=True)]
+
+
+def _samples(work: tuple[Trace, Generator]) -> Samples:
+    trace, generator = work
+    return samples(trace, ServiceModel(), generator, 1)
+
+
+def distil(parts: Iterable[Samples], *, leaves: int, miss_price: float) -> RuleTree:
+    """Splits tell apart what was needed; a leaf's multiple is where one more costs as much as the shortages it spares.
+    miss_price: of a shortage of SEVERE, as a part of the oracle's mean cost: it moves along cost against violations."""
+    known = list(parts)
+    features = np.concatenate([each.features for each in known])
+    multiples = np.concatenate([each.multiples for each in known])
+    prices = np.concatenate([each.prices for each in known])
     model = DecisionTreeRegressor(max_leaf_nodes=leaves, min_samples_leaf=LEAF_SAMPLES_MIN, random_state=0)
     model.fit(features, np.log(multiples))
     where = model.apply(features)
-    values = {int(leaf): float(np.quantile(multiples[where == leaf], quantile)) for leaf in np.unique(where)}
+    values = {
+        int(leaf): _cheapest(multiples[where == leaf], float(prices[where == leaf].mean()), miss_price)
+        for leaf in np.unique(where)
+    }
+    enough = multiples <= np.vectorize(values.__getitem__)(where) + 0.005
     return RuleTree(
-        name=f"distilled, {leaves} leaves at most",
-        features=FEATURES[:columns],
-        quantile=quantile,
+        name=f"distilled, {leaves} leaves at most, shortages at {miss_price:g}",
+        features=FEATURES[:LAYER_1],
+        quantile=round(float(enough.mean()), 3),
         nodes=_nodes(model, values),
     )
+
+
+def _cheapest(multiples: Floats, price: float, miss_price: float) -> float:
+    """The level with the least expected cost, by the newsvendor's reasoning. Instances count where load is high, so a
+    multiple is dear there and cheap where little runs."""
+    edges = np.append(np.log(LEVELS) - 0.005, np.inf)
+    shares = np.histogram(np.log(multiples), bins=edges)[0] / len(multiples)
+    missing = np.clip((np.log(LEVELS)[:, None] - np.log(LEVELS)[None, :]) / SEVERE, 0.0, MISSES_MAX)
+    return float(LEVELS[np.argmin(price * LEVELS + miss_price * (shares[:, None] * missing).sum(axis=0))])
 
 
 def _nodes(model: DecisionTreeRegressor, values: dict[int, float]) -> tuple[Node, ...]:
@@ -70,10 +124,3 @@ def _nodes(model: DecisionTreeRegressor, values: dict[int, float]) -> tuple[Node
         )
         for at in range(tree.node_count)
     )
-
-
-def _day_ago(minutes: Floats, season: int, at_s: int) -> float | None:
-    at = at_s // MINUTE_S - season
-    if at < 1:
-        return None
-    return float(minutes[at : at + 3].max()) / (float(minutes[at - 1]) + 1e-6)

@@ -21,3 +21,8 @@ class TracesUnusable(EvalFault):
 class PolicyUnknown(EvalFault):
     code = "policy_unknown"
     remedy = "`./aether eval scaling --list` names all policies."
+
+
+class ScenarioUnknown(EvalFault):
+    code = "scenario_unknown"
+    remedy = "`./aether eval scaling --list` names all scenarios."

@@ -21,7 +21,7 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     violation_pct: float
     """Seconds with a 95th percentile above the SLO."""
     bad_request_pct: float
-    """Requests that came in such seconds, and those turned away."""
+    """Requests that came in such seconds, and those turned away in others."""
     cost_vs_oracle: float
     """Instance seconds, from the moment of starting, over the oracle's."""
     theta_under: float
@@ -38,7 +38,7 @@ def score(history: History, slo_s: float) -> Score:
     violated = history.latency_p95_s[judged] > slo_s
     arrivals = history.arrivals[judged]
     existing, serving, needed = history.existing[judged], history.serving[judged], history.needed[judged]
-    bad = float(arrivals[violated].sum()) + history.turned_away
+    bad = float(arrivals[violated].sum()) + float(history.turned_away[judged][~violated].sum())
     under, over = np.maximum(needed - serving, 0.0), np.maximum(serving - needed, 0.0)
     moves = np.sign(np.diff(existing))
     return Score(

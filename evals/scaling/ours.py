@@ -2,40 +2,52 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 
 from controllers.scaling.decide import decide
-from controllers.scaling.model import ScalingPolicy, SliceSeen
+from controllers.scaling.model import ScalingPolicy, SliceSeen, Surroundings
 from controllers.scaling.signals import LoadSignals
 from controllers.scaling.tree import RuleTree
+from evals.scaling.arrivals import MINUTE_S
+from evals.scaling.days import day_ago_ratio
 from evals.scaling.policy import Past, Seen
-
-RULES_EACH_S = 5
 
 
 class Aether:
-    """Layer 1: signals, the tree of rules, the decision."""
+    """Layer 1, each second: signals, the tree of rules, the decision."""
 
     def __init__(self, past: Past, *, tree: RuleTree, policy: ScalingPolicy) -> None:
         self._past = past
         self._tree, self._policy = tree, policy
         self._signals = LoadSignals()
-        self._features: tuple[float, ...] = ()
-        self._needs: deque[int] = deque(maxlen=max(1, policy.hold_s // RULES_EACH_S))
+        self._minutes = past.minutes.copy()
+        self._minutes[:] = math.nan
+        self._arrived = 0.0
+        self._day_ago: float | None = None
+        self._needs: deque[int] = deque(maxlen=max(1, policy.hold_s))
 
     def wanted(self, seen: Seen) -> int:
-        self._signals.take(seen.arrived)
-        if seen.at_s % RULES_EACH_S:
-            return seen.current
-        decision = decide(self._policy, self._tree, self._seen(seen))
+        self._take(seen)
+        decision = decide(self._policy, self._tree, self._seen(seen), Surroundings(room=seen.room))
         self._needs.append(decision.need)
         return decision.wanted
+
+    def _take(self, seen: Seen) -> None:
+        """What history is for in production: minutes that are over."""
+        self._signals.take(seen.arrived)
+        self._arrived += seen.arrived
+        after = seen.at_s + 1
+        if after % MINUTE_S == 0:
+            self._minutes[seen.at_s // MINUTE_S] = self._arrived / MINUTE_S
+            self._arrived = 0.0
+            self._day_ago = day_ago_ratio(self._minutes, self._past.season, after)
 
     def _seen(self, seen: Seen) -> SliceSeen:
         signals = self._signals
         return SliceSeen(
             rate=signals.rate,
-            features=signals.features(day_ago_ratio=self._day_ago(seen.at_s)) if signals.is_warm else (),
+            features=signals.features(day_ago_ratio=self._day_ago) if signals.is_warm else (),
             serving=seen.serving,
             starting=seen.starting,
             rate_per_instance=self._past.service.rate_per_instance,
@@ -43,10 +55,3 @@ class Aether:
             waiting=seen.backlog,
             held=max(self._needs, default=0),
         )
-
-    def _day_ago(self, at_s: int) -> float | None:
-        """How the rate went on a day ago: the highest of this minute and two more, over that of the one before."""
-        minutes, at = self._past.minutes, at_s // 60 - self._past.season
-        if at < 1:
-            return None
-        return float(minutes[at : at + 3].max()) / (float(minutes[at - 1]) + 1e-6)

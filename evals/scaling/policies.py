@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from controllers.scaling.model import ScalingPolicy
-from controllers.scaling.tree import default_tree
+from controllers.scaling.tree import RuleTree, default_tree
 from evals.scaling.errors import PolicyUnknown
 from evals.scaling.ours import Aether
 from evals.scaling.peers.aws import TargetTracking
 from evals.scaling.peers.hpa import Hpa
+from evals.scaling.peers.keda import Keda
 from evals.scaling.peers.knative import Knative
 from evals.scaling.peers.simple import Oracle, Perfect, SeasonalNaive, Static, Thresholds
 from evals.scaling.policy import MakePolicy
@@ -27,14 +28,19 @@ class Contestant:
     make: MakePolicy
 
 
+def ours(tree: RuleTree) -> MakePolicy:
+    """Our rules with that tree."""
+    return functools.partial(Aether, tree=tree, policy=ScalingPolicy())
+
+
 def contestants() -> Mapping[str, Contestant]:
     return {
-        OURS: Contestant(
-            summary="our rules, as they ship",
-            make=functools.partial(Aether, tree=default_tree(), policy=ScalingPolicy()),
-        ),
+        OURS: Contestant(summary="our rules, as they ship", make=ours(default_tree())),
         "hpa50": Contestant(summary="Kubernetes HPA v2, CPU at 50 %", make=functools.partial(Hpa, target=0.5)),
         "hpa70": Contestant(summary="Kubernetes HPA v2, CPU at 70 %", make=functools.partial(Hpa, target=0.7)),
+        "keda70": Contestant(
+            summary="KEDA, requests a second at 70 % of an instance", make=functools.partial(Keda, target=0.7)
+        ),
         "knative": Contestant(summary="Knative KPA with its defaults", make=Knative),
         "aws50": Contestant(
             summary="AWS target tracking, CPU at 50 %", make=functools.partial(TargetTracking, target=0.5)

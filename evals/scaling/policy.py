@@ -28,6 +28,8 @@ class Seen:
     """Of the serving instances in each second so far, 0 to 1."""
     concurrency: Floats
     """Requests in progress or waiting in each second so far."""
+    room: int | None = None
+    """Instances that still fit on the nodes; None is without limit."""
 
     @property
     def current(self) -> int:

@@ -1,17 +1,20 @@
-"""One run: a trace's arrivals meet a service that a policy scales, second by second."""
+"""One run: the arrivals of traces meet services that a policy each scales, second by second."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from evals.scaling.arrivals import MINUTE_S, Generator, arrivals, scaled
-from evals.scaling.policy import MakePolicy, Past, Seen
-from evals.scaling.service import BACKLOG_S_MAX, ServiceModel
+from evals.scaling.measured import Measured
+from evals.scaling.policy import MakePolicy, Past
+from evals.scaling.service import ServiceModel
 from evals.scaling.traces import Floats, Trace
+from evals.scaling.world import Nodes, World
 
 SMOOTH_TAU_S: Final = 10.0
 
@@ -26,35 +29,74 @@ class History:
     serving: Floats
     existing: Floats
     latency_p95_s: Floats
-    turned_away: float
+    turned_away: Floats
     judged_from: int
     needed: Floats
     """Fewest instances that would have held the SLO throughout that minute, known in hindsight."""
 
 
 def run(trace: Trace, service: ServiceModel, make: MakePolicy, generator: Generator, seed: int) -> History:
-    """The same arguments give the same history."""
-    incoming = arrivals(trace, service, generator, seed)
-    smoothed = smooth(incoming)
-    needed = oracle(smoothed, service)
-    past = Past(service=service, minutes=scaled(trace, service), season=trace.season, seconds=smoothed)
-    world = _World(service, first=int(needed[0]), count=len(incoming), seed=seed)
-    policy = make(past)
-    serving, existing, latency = (np.empty(len(incoming)) for _ in range(3))
-    for at, (arriving, rate) in enumerate(zip(incoming.tolist(), smoothed.tolist(), strict=True)):
-        seen = world.second(at, arriving, rate)
-        serving[at], existing[at], latency[at] = seen.serving, seen.current, seen.latency_p95_s
-        world.scale(at, policy.wanted(seen))
-    return History(
-        arrivals=incoming,
-        smoothed=smoothed,
-        serving=serving,
-        existing=existing,
-        latency_p95_s=latency,
-        turned_away=world.turned_away,
-        judged_from=trace.season * MINUTE_S,
-        needed=needed,
-    )
+    """One slice alone. The same arguments give the same history."""
+    return run_shared([trace], service, make, generator, seed)[0]
+
+
+def run_shared(
+    traces: Sequence[Trace], service: ServiceModel, make: MakePolicy, generator: Generator, seed: int
+) -> list[History]:
+    """Slices that share nodes, a policy each, as long as the shortest trace. Whoever comes first in a second takes what
+    still fits; the order turns with the seconds."""
+    nodes = Nodes(service.conditions, seed)
+    count = min(len(trace.load) for trace in traces) * MINUTE_S
+    slices = [_Slice(trace, service, nodes, make, generator, seed + at, count) for at, trace in enumerate(traces)]
+    for at in range(count):
+        lost = nodes.second(at)
+        first = at % len(slices)
+        for each in (*slices[first:], *slices[:first]) if first else slices:
+            each.second(at, lost)
+    return [each.history() for each in slices]
+
+
+class _Slice:
+    """A trace, its service and the policy that scales it."""
+
+    def __init__(
+        self,
+        trace: Trace,
+        service: ServiceModel,
+        nodes: Nodes,
+        make: MakePolicy,
+        generator: Generator,
+        seed: int,
+        count: int,
+    ) -> None:
+        incoming = arrivals(trace, service, generator, seed)[:count]
+        self._incoming, self._smoothed = incoming, smooth(incoming)
+        self._needed = oracle(self._smoothed, service)
+        self._judged_from = trace.season * MINUTE_S
+        self._world = World(service, nodes, first=int(self._needed[0]), count=count, seed=seed)
+        self._measured = Measured(service.conditions, count=count, seed=seed)
+        past = Past(service=service, minutes=scaled(trace, service), season=trace.season, seconds=self._smoothed)
+        self._policy = make(past)
+        self._serving, self._existing, self._latency = (np.empty(count) for _ in range(3))
+        self._rates = (incoming.tolist(), self._smoothed.tolist())
+
+    def second(self, at: int, lost: float) -> None:
+        now = self._world.second(at, self._rates[0][at], self._rates[1][at], lost)
+        self._serving[at], self._existing[at] = now.serving, now.serving + now.starting
+        self._latency[at] = now.latency_p95_s
+        self._world.scale(at, self._policy.wanted(self._measured.seen(now)))
+
+    def history(self) -> History:
+        return History(
+            arrivals=self._incoming,
+            smoothed=self._smoothed,
+            serving=self._serving,
+            existing=self._existing,
+            latency_p95_s=self._latency,
+            turned_away=self._world.turned_away,
+            judged_from=self._judged_from,
+            needed=self._needed,
+        )
 
 
 def smooth(values: Floats) -> Floats:
@@ -72,68 +114,3 @@ def oracle(smoothed: Floats, service: ServiceModel) -> Floats:
     """Instances that hold the SLO in each minute, with perfect knowledge and started in time."""
     worst = smoothed.reshape(-1, MINUTE_S).max(axis=1)
     return np.repeat([float(service.needed(rate)) for rate in worst], MINUTE_S)
-
-
-class _World:
-    """The service: instances that serve and that start, and the work that waits."""
-
-    def __init__(self, service: ServiceModel, *, first: int, count: int, seed: int) -> None:
-        self._service = service
-        self._serving = first
-        self._arriving: dict[int, int] = {}  # second: instances that begin to serve then
-        self._starting = 0
-        self._backlog = 0.0
-        self._utilisation, self._concurrency = np.zeros(count), np.zeros(count)
-        self._chance = np.random.default_rng([seed, 1])
-        self.turned_away = 0.0
-
-    def second(self, at: int, arriving: float, rate: float) -> Seen:
-        """Lets one second pass."""
-        ready = self._arriving.pop(at, 0)
-        self._serving += ready
-        self._starting -= ready
-        service = self._service
-        capacity = self._serving * service.rate_per_instance
-        waiting = self._backlog + arriving
-        done = min(waiting, capacity)
-        self._backlog = min(waiting - done, BACKLOG_S_MAX * capacity)
-        self.turned_away += waiting - done - self._backlog
-        self._utilisation[at] = done / capacity if capacity else 1.0
-        most = BACKLOG_S_MAX * service.workers * self._serving
-        self._concurrency[at] = done * service.mean_s + min(self._backlog, most)
-        return Seen(
-            at_s=at,
-            serving=self._serving,
-            starting=self._starting,
-            arrived=arriving,
-            rate=rate,
-            backlog=self._backlog,
-            latency_p95_s=service.latency_p95_s(min(1.0, rate / capacity), self._backlog, capacity),
-            utilisation=self._utilisation,
-            concurrency=self._concurrency,
-        )
-
-    def scale(self, at: int, wanted: int) -> None:
-        """New instances take a while; those to go are first the ones that do not serve yet."""
-        wanted = max(1, min(wanted, self._service.instances_max))
-        change = wanted - self._serving - self._starting
-        for _ in range(change):
-            delay = self._chance.uniform(self._service.start_s_min, self._service.start_s_max)
-            second = at + max(1, int(delay))
-            self._arriving[second] = self._arriving.get(second, 0) + 1
-            self._starting += 1
-        if change < 0:
-            self._serving -= self._cancel(-change)
-
-    def _cancel(self, count: int) -> int:
-        """Takes back starts, the latest first; how many more must go."""
-        for second in sorted(self._arriving, reverse=True):
-            taken = min(count, self._arriving[second])
-            self._arriving[second] -= taken
-            if not self._arriving[second]:
-                del self._arriving[second]
-            self._starting -= taken
-            count -= taken
-            if not count:
-                break
-        return count

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
+
+from evals.scaling.conditions import Conditions
 
 SATURATED: Final = 0.999
 SATURATED_WAIT_S: Final = 2.0
@@ -21,9 +23,8 @@ class ServiceModel:
     mean_s: float = 0.1
     p95_s: float = 0.3
     slo_s: float = 0.5
-    start_s_min: float = 15.0
-    start_s_max: float = 60.0
     instances_max: int = 600
+    conditions: Conditions = field(default_factory=Conditions)
 
     @cached_property
     def rate_per_instance(self) -> float:

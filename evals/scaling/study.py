@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Final
 
 import msgspec
 
+from controllers.scaling.tree import LEAVES_MAX, RuleTree
 from evals.scaling.arrivals import Generator
+from evals.scaling.distil import distil, gathered
+from evals.scaling.drawing import Drawing, drawing
 from evals.scaling.metrics import Score, score
-from evals.scaling.policies import OURS, chosen
-from evals.scaling.run import run
+from evals.scaling.policies import OURS, chosen, ours
+from evals.scaling.run import run_shared
 from evals.scaling.service import ServiceModel
+from evals.scaling.synthetic import ORIGIN as SYNTHETIC
 from evals.scaling.traces import Trace
 
 BASE: Final = "hpa70"
@@ -23,11 +27,16 @@ VIOLATIONS_LEAST: Final = 0.001  # percent: what a ratio of violations counts a 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    trace: Trace
+    """`traces` are slices that share nodes; mostly it is one alone. `tree`: ours uses it instead of the shipped one."""
+
+    traces: tuple[Trace, ...]
     policy: str
     generator: Generator
     seed: int
     service: ServiceModel
+    tree: RuleTree | None = None
+    drawn: bool = False
+    """Whether rows carry what a plot needs."""
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,45 +44,87 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     policy: str
     generator: str
     score: Score
+    drawing: Drawing | None = None
 
 
-def tasks(traces: Sequence[Trace], policies: Sequence[str], *, seed: int, service: ServiceModel) -> list[Task]:
-    """The longest first, so that no core is left with one at the end."""
+def tasks(
+    traces: Sequence[Trace],
+    policies: Sequence[str],
+    *,
+    seed: int,
+    service: ServiceModel,
+    shared_by: int = 1,
+    trees: Mapping[str, RuleTree] = {},
+    drawn: bool = False,
+) -> list[Task]:
+    """The longest first, so that no core is left with one at the end. shared_by: so many slices share the nodes; trees:
+    by origin, for ours."""
+    groups = [tuple(traces[at : at + shared_by]) for at in range(0, len(traces), shared_by)]
     found = [
-        Task(trace=trace, policy=policy, generator=generator, seed=seed, service=service)
-        for trace in traces
+        Task(
+            traces=group,
+            policy=policy,
+            generator=generator,
+            seed=seed,
+            service=service,
+            tree=trees.get(group[0].origin),
+            drawn=drawn,
+        )
+        for group in groups
         for generator in Generator
         for policy in policies
     ]
-    return sorted(found, key=lambda each: -len(each.trace.load))
+    return sorted(found, key=lambda each: -sum(len(trace.load) for trace in each.traces))
 
 
-def study(work: Sequence[Task], *, jobs: int, told: Callable[[Row], None] = lambda _row: None) -> list[Row]:
-    """In the order of trace, generator and policy; `told` hears of each as it is done."""
+def study(work: Sequence[Task], *, jobs: int, told: Callable[[Task], None] = lambda _task: None) -> list[Row]:
+    """In the order of trace, generator and policy; `told` hears of each task as it is done."""
     found = []
-    for row in _rows(work, jobs):
-        told(row)
-        found.append(row)
+    for task, rows in _judged(work, jobs):
+        told(task)
+        found += rows
     return sorted(found, key=lambda row: (row.trace, row.generator, row.policy))
 
 
-def _rows(work: Sequence[Task], jobs: int) -> Iterator[Row]:
+def _judged(work: Sequence[Task], jobs: int) -> Iterator[tuple[Task, list[Row]]]:
     if jobs <= 1:
-        yield from map(judge, work)
+        yield from ((task, judge(task)) for task in work)
         return
     with multiprocessing.get_context("spawn").Pool(jobs) as pool:
-        yield from pool.imap_unordered(judge, work)
+        for at, rows in pool.imap_unordered(_judge_numbered, enumerate(work)):
+            yield work[at], rows
 
 
-def judge(task: Task) -> Row:
+def _judge_numbered(numbered: tuple[int, Task]) -> tuple[int, list[Row]]:
+    at, task = numbered
+    return at, judge(task)
+
+
+def judge(task: Task) -> list[Row]:
+    """One row a slice."""
     make = chosen(task.policy)[task.policy].make
-    history = run(task.trace, task.service, make, task.generator, task.seed)
-    return Row(
-        trace=task.trace.name,
-        policy=task.policy,
-        generator=task.generator,
-        score=score(history, task.service.slo_s),
-    )
+    if task.policy == OURS and task.tree is not None:
+        make = ours(task.tree)
+    histories = run_shared(task.traces, task.service, make, task.generator, task.seed)
+    return [
+        Row(
+            trace=trace.name,
+            policy=task.policy,
+            generator=task.generator,
+            score=score(history, task.service.slo_s),
+            drawing=drawing(history, task.service) if task.drawn else None,
+        )
+        for trace, history in zip(task.traces, histories, strict=True)
+    ]
+
+
+def unseen_trees(traces: Sequence[Trace], *, miss_price: float, jobs: int) -> dict[str, RuleTree]:
+    """By origin a tree that was distilled without any trace of it."""
+    known = gathered(traces, jobs=jobs)
+    return {
+        out: distil((each for origin, each in known if origin != out), leaves=LEAVES_MAX, miss_price=miss_price)
+        for out in sorted({origin for origin, _ in known} - {SYNTHETIC})
+    }
 
 
 class Means(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -33,12 +33,12 @@ class Trace:
 
     def newest(self, days: float) -> Trace:
         """Its last days, the first of which is not judged."""
-        rows = int(days * self.season)
-        return (
-            self
-            if rows >= len(self.load)
-            else Trace(name=self.name, origin=self.origin, load=self.load[-rows:], season=self.season)
-        )
+        return self.last(int(days * self.season))
+
+    def last(self, rows: int) -> Trace:
+        """Its last rows, two days of them at least."""
+        rows = max(rows, DAYS_MIN * self.season)
+        return replace(self, load=self.load[-rows:]) if rows < len(self.load) else self
 
 
 def read_traces(directory: Path) -> tuple[Trace, ...]:

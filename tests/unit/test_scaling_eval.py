@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from controllers.scaling.tree import LEAF, Node, RuleTree
 from evals.scaling.arrivals import Generator, arrivals
+from evals.scaling.conditions import Conditions, scenario
 from evals.scaling.distil import LAYER_1, distil, samples
-from evals.scaling.errors import PolicyUnknown, TracesUnusable
+from evals.scaling.errors import PolicyUnknown, ScenarioUnknown, TracesUnusable
+from evals.scaling.measured import Measured, Moment
 from evals.scaling.metrics import score
 from evals.scaling.peers.hpa import Hpa
+from evals.scaling.peers.keda import Keda
 from evals.scaling.peers.simple import Oracle, Static
 from evals.scaling.policies import chosen, contestants
 from evals.scaling.policy import Past, Seen
-from evals.scaling.run import History, run
+from evals.scaling.report import page
+from evals.scaling.run import History, run, run_shared
 from evals.scaling.service import ServiceModel
 from evals.scaling.study import means, ratios, study, tasks
 from evals.scaling.traces import Trace, read_traces
+from evals.scaling.world import Nodes, World
 
 SERVICE = ServiceModel()
+TREE = RuleTree(name="one leaf", features=(), quantile=0.5, nodes=(Node(LEAF, 1.0),))
 
 
 def trace(days: int = 3, season: int = 40) -> Trace:
@@ -65,7 +73,7 @@ def test_scores_are_what_a_hand_would_calculate() -> None:
         serving=np.array([1.0, 1.0, 2.0, 4.0]),
         existing=np.array([1.0, 2.0, 2.0, 4.0]),
         latency_p95_s=np.array([0.1, 0.9, 0.1, 0.1]),
-        turned_away=2.0,
+        turned_away=np.array([7.0, 1.0, 2.0, 0.0]),
         judged_from=1,
         needed=np.array([1.0, 2.0, 2.0, 2.0]),
     )
@@ -107,7 +115,7 @@ def test_hpa_follows_the_documented_rule(utilisation: float, serving: int, start
 
 
 def test_a_study_names_every_run_and_its_means() -> None:
-    rows = study(tasks([trace()], ["aether", "hpa70"], seed=1, service=SERVICE), jobs=1)
+    rows = study(tasks([trace(2, 20)], ["aether", "hpa70"], seed=1, service=SERVICE), jobs=1)
     assert [(row.policy, row.generator) for row in rows] == [
         ("aether", "ramp"),
         ("hpa70", "ramp"),
@@ -118,8 +126,10 @@ def test_a_study_names_every_run_and_its_means() -> None:
 
 
 def test_rules_can_be_distilled_from_any_trace() -> None:
-    tree = distil([samples(trace(), SERVICE, Generator.RAMP, 1)], leaves=4, quantile=0.9, columns=LAYER_1)
-    assert tree.multiple([0.0] * LAYER_1) >= 1.0
+    known = samples(trace(), SERVICE, Generator.RAMP, 1)
+    cheap, dear = (distil([known], leaves=4, miss_price=price) for price in (0.2, 20.0))
+    assert 1.0 <= cheap.multiple([0.0] * LAYER_1) < dear.multiple([0.0] * LAYER_1)
+    assert cheap.quantile < dear.quantile
 
 
 def test_an_unknown_policy_is_named_with_the_nearest() -> None:
@@ -143,3 +153,101 @@ def test_a_trace_that_makes_no_sense_is_refused_with_its_line(tmp_path: Path, te
     (tmp_path / "bad.csv").write_text(text)
     with pytest.raises(TracesUnusable, match=why):
         read_traces(tmp_path)
+
+
+def moment(at: int, arrived: float) -> Moment:
+    return Moment(
+        at_s=at,
+        serving=at,
+        starting=0,
+        arrived=arrived,
+        rate=arrived,
+        backlog=0.0,
+        latency_p95_s=0.1,
+        utilisation=arrived / 100,
+        concurrency=1.0,
+        room=None,
+    )
+
+
+def test_late_metrics_are_those_of_a_while_ago_but_instances_are_known_at_once() -> None:
+    measured = Measured(Conditions(metric_delay_s=2), count=4, seed=1)
+    seen = [measured.seen(moment(at, 10.0 * at)) for at in range(4)]
+    assert [(each.arrived, each.serving) for each in seen] == [(0.0, 0), (0.0, 1), (0.0, 2), (10.0, 3)]
+    assert seen[-1].utilisation.tolist() == [0.0, 0.0, 0.0, 0.1]
+
+
+def test_metrics_that_never_come_leave_the_last_ones() -> None:
+    measured = Measured(Conditions(metric_gap=1.0), count=3, seed=1)
+    assert [measured.seen(moment(at, 5.0 + at)).arrived for at in range(3)] == [5.0, 5.0, 5.0]
+
+
+def world(conditions: Conditions, first: int = 4) -> World:
+    service = ServiceModel(conditions=conditions)
+    return World(service, Nodes(conditions, 1), first=first, count=400, seed=1)
+
+
+def test_full_nodes_take_no_more() -> None:
+    full = world(Conditions(nodes=1, instances_per_node=6))
+    full.scale(0, 20)
+    assert [(now.serving, now.starting, now.room) for now in [full.second(1, 0.0, 0.0)]] == [(4, 2, 0)]
+    full.scale(1, 4)
+    assert full.second(2, 0.0, 0.0).room == 2
+
+
+def test_slices_on_the_same_nodes_leave_each_other_less() -> None:
+    alone = ServiceModel(conditions=Conditions(nodes=6))
+    histories = run_shared([trace(2, 20), trace(2, 20)], alone, Oracle, Generator.RAMP, 1)
+    together = histories[0].existing + histories[1].existing
+    assert together.max() == 60
+    assert max(each.existing.max() for each in histories) > 30
+
+
+def test_a_node_that_fails_takes_its_part_and_comes_back() -> None:
+    conditions = Conditions(nodes=2, instances_per_node=4, node_fails_each_s=1.0, node_back_s=5)
+    nodes = Nodes(conditions, 1)
+    assert [nodes.second(at) for at in range(4)] == [0.5, 0.0, 0.0, 0.0]  # the last one never fails
+    assert nodes.free == 4
+    nodes.second(5)
+    assert world(Conditions()).second(0, 100.0, 100.0, lost=0.5).serving == 2
+
+
+def test_instances_may_differ_and_start_in_their_own_time() -> None:
+    uneven = world(Conditions(capacity_spread=0.2), first=40)
+    assert uneven.second(0, 4_000.0, 4_000.0).backlog > 0 or uneven.second(1, 8_000.0, 4_000.0).utilisation == 1.0
+    slow = world(Conditions(start_s=(20.0, 120.0), start="lognormal"))
+    slow.scale(0, 204)
+    begun = [slow.second(at, 0.0, 0.0).serving for at in range(1, 400)]
+    assert 80 < begun[20] < 130
+    assert begun[118] < 204 == begun[-1]
+
+
+def test_keda_asks_for_the_rate_over_its_threshold() -> None:
+    past = Past(service=SERVICE, minutes=np.ones(2), season=1, seconds=np.ones(120))
+    keda = Keda(past, target=0.7)
+    wanted = [keda.wanted(replace(hpa_seen(0.5, serving=10), at_s=at, arrived=1_400.0)) for at in range(76)]
+    assert wanted[-2:] == [10, 20]  # ceil(1400 / 70) at the first whole quarter minute with a minute of metrics
+
+
+def test_the_report_shows_every_policy_and_draws_each_run() -> None:
+    rows = study(tasks([trace(2, 20)], ["hpa70", "static"], seed=1, service=SERVICE, drawn=True), jobs=1)
+    document = page(rows, means(rows), ratios(means(rows)), conditions="one trace <made>")
+    assert "one trace &lt;made&gt;" in document
+    assert document.count("<svg") == 2
+    assert all(f"<td>{name}</td>" in document for name in ("hpa70", "static"))
+    assert "http" not in document
+
+
+def test_an_unknown_scenario_is_named_with_the_nearest() -> None:
+    with pytest.raises(ScenarioUnknown, match="failures"):
+        scenario("failure")
+    assert scenario("default") == Conditions()
+
+
+def test_rules_for_an_origin_know_no_trace_of_it() -> None:
+    one, other = (replace(trace(2, 20), name=name, origin=name) for name in ("one", "other"))
+    found = {
+        task.traces[0].origin: task.tree
+        for task in tasks([one, other], ["aether"], seed=1, service=SERVICE, trees={"one": TREE})
+    }
+    assert found == {"one": TREE, "other": None}

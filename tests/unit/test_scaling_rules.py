@@ -30,12 +30,18 @@ def test_signals_are_what_a_plain_calculation_gives() -> None:
     signals, rates = LoadSignals(), []
     for load in loads.tolist():
         signals.take(load)
-        rates.append(signals.rate)
+        rates.append(signals.smoothed)
     now, past = rates[-1], np.array(rates)
     found = dict(zip(FEATURES, signals.features(), strict=True))
     assert found["slope_30s"] == pytest.approx(now / past[-40:-20].mean() - 1, rel=1e-6)
     assert found["slope_120s"] == pytest.approx(now / past[-150:-90].mean() - 1, rel=1e-6)
     assert found["slope_600s"] == pytest.approx(now / past[-600:-480].mean() - 1, rel=1e-6)
+    assert signals.rate == pytest.approx(max(now, loads[-3:].mean()))
+    assert found["slope_10s"] == pytest.approx(now / past[-20:-10].mean() - 1, rel=1e-6)
+    assert found["jump_1s"] == pytest.approx(loads[-1] / now, rel=1e-6)
+    assert found["jump_3s"] == pytest.approx(loads[-3:].mean() / now, rel=1e-6)
+    assert found["rate_vs_60min_mean"] == pytest.approx(now / past.mean(), rel=1e-6)
+    assert found["rate_vs_day_mean"] == pytest.approx(now / past.mean(), rel=0.01)  # what is older counts a little less
     assert found["noise_60s"] == pytest.approx(past[-60:].std() / now, rel=1e-5)
     whole = past[: len(past) // 60 * 60].reshape(-1, 60).max(axis=1)
     assert found["rate_vs_10min_max"] == pytest.approx(now / whole[-10:].max(), rel=1e-6)
@@ -87,7 +93,7 @@ def test_a_steep_slope_is_answered_before_the_load_is_there() -> None:
     calm = decide(policy, TREE, seen(500.0, features=(0.1,)))
     steep = decide(policy, TREE, seen(500.0, features=(0.9,)), explain=True)
     assert (calm.wanted, steep.wanted) == (10, 20)
-    assert steep.path == ("slope_30s 0.9 > 0.5",)
+    assert steep.path == ("slope_10s 0.9 > 0.5",)
 
 
 def test_what_was_needed_lately_and_what_is_forecast_hold_instances() -> None:
@@ -95,3 +101,12 @@ def test_what_was_needed_lately_and_what_is_forecast_hold_instances() -> None:
     assert decide(policy, TREE, seen(100.0, held=8)).wanted == 8
     later = Forecast(soon=(100.0,) * 8, later=(300.0,) * 8)
     assert decide(policy, TREE, seen(100.0, forecast=later)).wanted == 6
+
+
+def test_while_too_few_serve_more_are_started_than_are_missing_and_then_taken_back() -> None:
+    policy = ScalingPolicy(utilisation=0.5, spare_starts=2.0)
+    short = decide(policy, TREE, seen(1_000.0, serving=10))
+    assert (short.wanted, short.need, short.because) == (40, 20, (Because.RULES, Because.SHORT))
+    enough = decide(policy, TREE, seen(1_000.0, serving=20, starting=20))
+    assert (enough.wanted, enough.need) == (20, 20)
+    assert decide(policy, TREE, seen(1_000.0, serving=0)).wanted <= 20

@@ -1,4 +1,4 @@
-"""Kubernetes' horizontal pod autoscaler v2 on CPU, and KEDA, which hands one to many to it."""
+"""Kubernetes' horizontal pod autoscaler v2 on CPU."""
 
 from __future__ import annotations
 
@@ -17,25 +17,35 @@ UP_FACTOR: Final = 2  # of the defaults: 100 % or four pods each 15 s, whichever
 UP_COUNT: Final = 4
 
 
+class Behaviour:
+    """The default scaling behaviour: up by 100 % or four pods each 15 s, whichever is more; down to the highest
+    recommendation of the last five minutes."""
+
+    def __init__(self) -> None:
+        self._recent: deque[int] = deque(maxlen=DOWN_WINDOW_S // SYNC_S)
+
+    def limited(self, recommended: int, current: int) -> int:
+        self._recent.append(recommended)
+        if recommended > current:
+            return min(recommended, max(current * UP_FACTOR, current + UP_COUNT))
+        return min(current, max(self._recent))
+
+
 class Hpa:
     """desired = ceil(current x utilisation / target), within a tolerance; pods that are not ready count as idle when it
-    would grow and not at all when it would shrink; the highest recommendation of five minutes holds it up."""
+    would grow and not at all when it would shrink."""
 
     def __init__(self, past: Past, *, target: float) -> None:
         """target: of the mean utilisation, 0 to 1."""
         self._target = target
-        self._recent: deque[int] = deque(maxlen=DOWN_WINDOW_S // SYNC_S)
+        self._behaviour = Behaviour()
 
     def wanted(self, seen: Seen) -> int:
         at = seen.at_s
         if at % SYNC_S or at < METRIC_S + METRIC_DELAY_S:
             return seen.current
         measured = seen.utilisation[at - METRIC_DELAY_S - METRIC_S : at - METRIC_DELAY_S]
-        raw = self._raw(seen, float(measured.mean()))
-        self._recent.append(raw)
-        if raw > seen.current:
-            return min(raw, max(seen.current * UP_FACTOR, seen.current + UP_COUNT))
-        return min(seen.current, max(self._recent))
+        return self._behaviour.limited(self._raw(seen, float(measured.mean())), seen.current)
 
     def _raw(self, seen: Seen, utilisation: float) -> int:
         ratio = utilisation / self._target

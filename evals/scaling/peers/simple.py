@@ -34,7 +34,7 @@ class Oracle:
     def __init__(self, past: Past) -> None:
         worst = past.seconds.reshape(-1, MINUTE_S).max(axis=1)
         self._needed = [past.service.needed(rate) for rate in worst]
-        self._ahead_s = math.ceil(past.service.start_s_max)
+        self._ahead_s = math.ceil(max(past.service.conditions.start_s))
 
     def wanted(self, seen: Seen) -> int:
         last = len(self._needed) - 1
