@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Final
 
 import anyio
@@ -17,6 +17,7 @@ from controllers.context.seconds import Elapsed
 from controllers.context.slice_load import SliceLoad
 from controllers.context.snapshot import ContextSnapshot, SliceContext
 from controllers.context.topology import Topology
+from controllers.scaling.signals import AHEAD_MINUTES, BEFORE_MINUTES, day_ago_ratio
 from runtime.cluster.membership import Lines
 from runtime.deployment.records import Records
 from runtime.telemetry.desk import ClosedSecond
@@ -27,8 +28,6 @@ SLICES_MAX: Final = 1_000  # about 22 kB each; more than that are not scaled by 
 FORGOTTEN_S: Final = 7_200  # a slice that was neither wanted nor on a node for so long is gone
 EVENTS_MAX: Final = 100
 DAY_MINUTES: Final = 1_440
-AHEAD_MINUTES: Final = 3  # of a day ago, that are compared with the one before them
-TINY: Final = 1e-6
 
 
 class ControlContext:
@@ -158,10 +157,10 @@ class ControlContext:
         while True:
             await self._minute_began.wait()
             self._minute_began = anyio.Event()
-            first = self._minute - DAY_MINUTES - 1
+            first = self._minute - DAY_MINUTES - BEFORE_MINUTES
             names = list(self._loads)
             try:
-                found = await self._history.load([Span(name, first, 1 + AHEAD_MINUTES) for name in names])
+                found = await self._history.load([Span(name, first, BEFORE_MINUTES + AHEAD_MINUTES) for name in names])
             except HistoryAway:
                 self._day_ago = {}
                 continue
@@ -210,14 +209,6 @@ class ControlContext:
             day_ago_ratio=self._day_ago.get(name),
             missing="" if load.is_known else self._reasons.get(name, "nothing was told of it yet"),
         )
-
-
-def day_ago_ratio(values: Sequence[float]) -> float | None:
-    """The highest of these minutes behind the first, over that one; None where it or all of them are missing."""
-    before, ahead = values[0], [value for value in values[1:] if not math.isnan(value)]
-    if math.isnan(before) or not ahead:
-        return None
-    return max(ahead) / (before + TINY)
 
 
 def _hosts(nodes: tuple[NodeFigures, ...]) -> dict[str, Counter[str]]:

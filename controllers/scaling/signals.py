@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Sequence
 from typing import Final
 
 SMOOTH_TAU_S: Final = 10.0
 SURGE_S: Final = 3  # a load that has risen this long is not chance
 WINDOW_S: Final = 600
 MINUTES: Final = 60
+BEFORE_MINUTES: Final = 10  # a day ago, that are compared with
+AHEAD_MINUTES: Final = 3  # these after them
 DAY_TAU_S: Final = 86_400.0
 TINY: Final = 1e-6
 FEATURES: Final = (
@@ -149,3 +152,15 @@ class LoadSignals:
         size, at = WINDOW_S + 1, self._seconds
         first = max(0, at - since_s)
         return (self._squares[at % size] - self._squares[first % size]) / max(1, at - first)
+
+
+def day_ago_ratio(minutes: Sequence[float]) -> float | None:
+    """How the load went on a day ago: the highest of AHEAD_MINUTES over the mean of the BEFORE_MINUTES before them.
+
+    minutes: [BEFORE_MINUTES + AHEAD_MINUTES], NaN where one is missing. None where all before or all ahead are, or none
+    of those before had any load."""
+    before = [value for value in minutes[:BEFORE_MINUTES] if not math.isnan(value)]
+    ahead = [value for value in minutes[BEFORE_MINUTES:] if not math.isnan(value)]
+    if not ahead or sum(before) <= 0.0:
+        return None
+    return max(ahead) * len(before) / sum(before)

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
-
+from controllers.scaling.signals import AHEAD_MINUTES, BEFORE_MINUTES, day_ago_ratio
 from evals.scaling.arrivals import MINUTE_S
 from evals.scaling.traces import Floats
-
-AHEAD_MINUTES: Final = 3
-BEFORE_MINUTES: Final = 10
-TINY: Final = 1e-6
 
 
 def minute_means(arrivals: Floats) -> Floats:
@@ -18,10 +13,7 @@ def minute_means(arrivals: Floats) -> Floats:
     return means
 
 
-def day_ago_ratio(minutes: Floats, season: int, at_s: int) -> float | None:
-    """The highest of this minute and two more a day ago, over the mean of the ten before; None on the first day."""
-    at = at_s // MINUTE_S - season
-    if at < 1:
-        return None
-    before = minutes[max(0, at - BEFORE_MINUTES) : at]
-    return float(minutes[at : at + AHEAD_MINUTES].max()) / (float(before.mean()) + TINY)
+def a_day_ago(minutes: Floats, season: int, at_s: int) -> float | None:
+    """The production function on the minutes around this one a day ago; None on the first day."""
+    first = at_s // MINUTE_S - season - BEFORE_MINUTES
+    return day_ago_ratio(minutes[first : first + BEFORE_MINUTES + AHEAD_MINUTES].tolist()) if first >= 0 else None

@@ -13,7 +13,7 @@ from sklearn.tree import DecisionTreeRegressor
 from controllers.scaling.signals import FEATURES, LoadSignals
 from controllers.scaling.tree import LEAF, MULTIPLE_MAX, Node, RuleTree
 from evals.scaling.arrivals import Generator, arrivals
-from evals.scaling.days import day_ago_ratio, minute_means
+from evals.scaling.days import a_day_ago, minute_means
 from evals.scaling.run import oracle, smooth
 from evals.scaling.service import ServiceModel
 from evals.scaling.synthetic import synthetic
@@ -53,7 +53,7 @@ def samples(trace: Trace, service: ServiceModel, generator: Generator, seed: int
         signals.take(requests)
         if at % EACH_S or not signals.is_warm or at + AHEAD_S >= len(rates):
             continue
-        features.append(signals.features(day_ago_ratio=day_ago_ratio(minutes, trace.season, at))[:LAYER_1])
+        features.append(signals.features(day_ago_ratio=a_day_ago(minutes, trace.season, at))[:LAYER_1])
         multiples.append((float(rates[at : at + AHEAD_S + 1].max()) + 1.0) / (signals.rate + 1.0))
         prices.append(signals.rate / dear)
     kept = np.random.default_rng(seed).permutation(len(features))[:SAMPLES_PER_TRACE]

@@ -10,7 +10,7 @@ from controllers.scaling.model import ScalingPolicy, SliceSeen, Surroundings
 from controllers.scaling.signals import LoadSignals
 from controllers.scaling.tree import RuleTree
 from evals.scaling.arrivals import MINUTE_S
-from evals.scaling.days import day_ago_ratio
+from evals.scaling.days import a_day_ago
 from evals.scaling.policy import Past, Seen
 
 
@@ -41,7 +41,7 @@ class Aether:
         if after % MINUTE_S == 0:
             self._minutes[seen.at_s // MINUTE_S] = self._arrived / MINUTE_S
             self._arrived = 0.0
-            self._day_ago = day_ago_ratio(self._minutes, self._past.season, after)
+            self._day_ago = a_day_ago(self._minutes, self._past.season, after)
 
     def _seen(self, seen: Seen) -> SliceSeen:
         signals = self._signals

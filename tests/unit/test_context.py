@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controllers.context.context import FORGOTTEN_S, ControlContext, day_ago_ratio
+from controllers.context.context import FORGOTTEN_S, ControlContext
 from controllers.context.history import MinuteHistory
 from controllers.context.history_file import Span
 from controllers.context.minute import SliceMinute
@@ -301,7 +301,7 @@ async def test_events_are_counted_to_their_slices_and_shown(world: World) -> Non
 async def test_a_day_ago_is_looked_up_each_minute(world: World) -> None:
     world.state.wants("tea", serving_on=("n1",))
     minute = NOW_S // 60 - 1_440
-    rates = {minute - 1: 60.0, minute: 90.0, minute + 1: 120.0, minute + 2: 30.0}
+    rates = {minute - 2: 80.0, minute - 1: 40.0, minute: 90.0, minute + 1: 120.0, minute + 2: 30.0}
     past = [SliceMinute(slice="tea", version="1", minute=at, invocations=rate) for at, rate in rates.items()]
     await world.history.ask(lambda file: file.append(past))
     async with anyio.create_task_group() as tasks:
@@ -313,13 +313,6 @@ async def test_a_day_ago_is_looked_up_each_minute(world: World) -> None:
         tasks.cancel_scope.cancel()
     assert world.of("tea").day_ago_ratio == pytest.approx(2.0)
     assert (await world.history.load([Span("tea", minute, 1)]))[0][0] == 90.0
-
-
-@given(st.lists(st.floats(0, 1e6, width=32) | st.just(math.nan), min_size=4, max_size=4))
-def test_a_ratio_is_a_number_or_nothing(values: list[float]) -> None:
-    ratio = day_ago_ratio(values)
-    assert (ratio is None) == (math.isnan(values[0]) or all(map(math.isnan, values[1:])))
-    assert ratio is None or (math.isfinite(ratio) and ratio >= 0)
 
 
 # -- seconds -----------------------------------------------------------------------------------------------------------

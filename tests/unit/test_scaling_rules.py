@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from controllers.scaling.decide import decide
 from controllers.scaling.errors import RulesInvalid
 from controllers.scaling.model import Because, Forecast, ScalingPolicy, SliceSeen
-from controllers.scaling.signals import FEATURES, WINDOW_S, LoadSignals
+from controllers.scaling.signals import FEATURES, WINDOW_S, LoadSignals, day_ago_ratio
 from controllers.scaling.tree import LEAF, Node, RuleTree, as_text, default_tree, parse_tree
 
 TREE = RuleTree(
@@ -110,3 +110,14 @@ def test_while_too_few_serve_more_are_started_than_are_missing_and_then_taken_ba
     enough = decide(policy, TREE, seen(1_000.0, serving=20, starting=20))
     assert (enough.wanted, enough.need) == (20, 20)
     assert decide(policy, TREE, seen(1_000.0, serving=0)).wanted <= 20
+
+
+def test_a_day_ago_is_told_by_what_followed_ten_minutes() -> None:
+    assert day_ago_ratio([60.0] * 9 + [math.nan] + [90.0, 120.0, 30.0]) == pytest.approx(2.0)
+    assert day_ago_ratio([math.nan] * 10 + [1.0, 1.0, 1.0]) is None
+
+
+@given(st.lists(st.floats(0, 1e6, width=32) | st.just(math.nan), min_size=13, max_size=13))
+def test_the_ratio_of_a_day_ago_is_a_number_or_nothing(minutes: list[float]) -> None:
+    ratio = day_ago_ratio(minutes)
+    assert ratio is None or (math.isfinite(ratio) and ratio >= 0)
