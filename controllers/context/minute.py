@@ -107,7 +107,7 @@ class MinuteGatherer:
         self._instances_s += figures.instances * covers_s
         self._loop_lag_ms = _worse(self._loop_lag_ms, figures.loop_lag_ms)
         self._gc_pause_ms = _worse(self._gc_pause_ms, figures.gc_pause_ms)
-        self._buckets.merge(Histogram(figures.buckets))
+        self._buckets.add(figures.buckets)
         for version, each in figures.versions.items():
             self._versions[version] = self._versions.get(version, 0) + each.calls + each.instances
 

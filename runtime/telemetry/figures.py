@@ -83,7 +83,7 @@ def together(parts: Sequence[SliceFigures]) -> SliceFigures:
 def _merged_buckets(parts: Sequence[SliceFigures]) -> dict[int, int]:
     merged = Histogram()
     for part in parts:
-        merged.merge(Histogram(part.buckets))
+        merged.add(part.buckets)
     return merged.counts
 
 

@@ -47,9 +47,14 @@ class Histogram:
         return sum(self.counts.values())
 
     def merge(self, other: Histogram) -> None:
-        for bucket, count in other.counts.items():
-            self.counts[bucket] = self.counts.get(bucket, 0) + count
+        self.add(other.counts)
         self.sum += other.sum
+
+    def add(self, counts: Mapping[int, int]) -> None:
+        """Counts by bucket, of values whose sum is kept elsewhere."""
+        own = self.counts
+        for bucket, count in counts.items():
+            own[bucket] = own.get(bucket, 0) + count
 
     def since(self, earlier: Histogram) -> Histogram:
         """What was recorded after `earlier`, an earlier state of this same histogram."""
@@ -68,13 +73,12 @@ class Histogram:
         total, found = self.count, []
         ordered = sorted(self.counts.items())
         for share in shares:
-            left, value = share * total, 0
-            for bucket, count in ordered:
-                value = upper_bound(bucket)
+            left, bucket = share * total, -1
+            for bucket, count in ordered:  # noqa: B007  the one that it ends with
                 left -= count
                 if left <= 1e-9:
                     break
-            found.append(value)
+            found.append(upper_bound(bucket) if bucket >= 0 else 0)
         return tuple(found)
 
     def mean(self) -> float:

@@ -110,7 +110,7 @@ def _share_out(
     for delta in deltas:
         each = gathered.setdefault(delta.slice, _Gathered())
         each.count(delta.version, VersionFigures(delta.ok + delta.errors, delta.errors, delta.sum_us))
-        each.buckets.merge(Histogram(delta.buckets))
+        each.buckets.add(delta.buckets)
         each.rejected += delta.rejected
     for hosted, of_cpu, of_memory in _parts(report.hosted, deltas):
         each = gathered.setdefault(hosted.slice, _Gathered())
