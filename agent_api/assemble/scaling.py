@@ -47,6 +47,7 @@ class ScalingParts:
             state=view.cache,
             records=view,
             tree=default_tree(),
+            loads=lambda: context.context.snapshot().slices if context is not None else {},
             outlook=LiveOutlook(forecasting.forecasts, day_ago),
             dispatcher=gate.link,
             journal=StoreJournal(store=store, audit=gate.audit_log, new_id=identify, log=log),

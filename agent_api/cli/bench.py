@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from agent_api.cli.failure import report
 from agent_api.cli.forge import EXAMPLES, ROOT
 from runtime.errors import RuntimeFault
@@ -40,6 +42,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     api.add_argument("--clients", type=int, default=500, metavar="N", help="of the events (default 500)")
     api.add_argument("--json", action="store_true")
 
+    scaling = subjects.add_parser("scaling", help="one tick of scaling over 200 slices")
+    scaling.add_argument("--ticks", type=int, default=1_000, metavar="N", help="that are timed (default 1000)")
+    scaling.add_argument("--slices", type=int, default=200, metavar="N", help="each with four instances (default 200)")
+    scaling.add_argument("--json", action="store_true")
+
 
 def _add_store(store: argparse.ArgumentParser) -> None:
     store.add_argument("--seconds", type=float, default=2.0, metavar="S", help="of each run (default 2)")
@@ -61,7 +68,18 @@ def _add_store(store: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Exit codes: 0 measured, 1 refused."""
-    return {"store": _run_store, "api": _run_api, "dataplane": _run_dataplane}[arguments.subject](arguments)
+    runs = {"store": _run_store, "api": _run_api, "dataplane": _run_dataplane, "scaling": _run_scaling}
+    return runs[arguments.subject](arguments)
+
+
+def _run_scaling(arguments: argparse.Namespace) -> int:
+    from evals.bench.scaling import measure
+
+    result = measure(ticks=arguments.ticks, slices=arguments.slices)
+    members = msgspec.structs.asdict(result)
+    text = "\n".join(f"{name:14}{value}" for name, value in members.items())
+    print(json.dumps(members, indent=2) if arguments.json else text)
+    return 0
 
 
 def _run_api(arguments: argparse.Namespace) -> int:

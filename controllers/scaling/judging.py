@@ -6,13 +6,16 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
+from controllers.context.snapshot import SliceContext
 from controllers.scaling.decide import decide
-from controllers.scaling.model import Decision, Opinion, SliceSeen, Surroundings, at_quantile
+from controllers.scaling.model import Decision, Forecast, Opinion, SliceSeen, Surroundings, at_quantile
+from controllers.scaling.outlook import Outlook
 from controllers.scaling.standing import Standing, State, surroundings
 from controllers.scaling.tree import RuleTree
-from controllers.scaling.watch import Outlook, SliceWatch
 
-UNKNOWN: Final = SliceWatch()
+NOT_HERE: Final = "this node keeps no figures of it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,35 +58,56 @@ class Needs:
             self._needs.popleft()
 
 
-def seen_of(at: Standing, watch: SliceWatch, outlook: Outlook, held: int) -> SliceSeen:
+def seen_of(at: Standing, load: SliceContext | None, outlook: Outlook, held: int) -> SliceSeen:
     """The load of a slice. Without usable figures its rate is None."""
     serving = min(at.serving, at.wanted)
-    signals = watch.signals
-    forecast = outlook.forecast(at.slice)
-    ahead = forecast.soon if forecast is not None else None
-    quantiles = (at_quantile(ahead, 0.5), at_quantile(ahead, 0.95), at_quantile(ahead, 0.99)) if ahead else None
-    return SliceSeen(
-        rate=None if watch.trouble else signals.rate,
-        features=signals.features(day_ago_ratio=outlook.day_ago_ratio(at.slice), forecast=quantiles)
-        if signals.is_warm and not watch.trouble
-        else (),
+    found = SliceSeen(
+        rate=None,
         serving=serving,
         starting=at.wanted - serving,
         least=at.least,
         most=at.most,
-        rate_per_instance=at.config.rate_per_instance or watch.capacity.rate_per_instance,
-        latency_p95_ms=watch.latency_p95_ms(),
-        waiting=watch.waiting,
-        idle_s=float(watch.idle_s),
-        forecast=forecast,
+        rate_per_instance=carried_by_one(at, load),
         held=held,
     )
+    if load is None or load.rate is None:
+        return found
+    forecast = outlook.forecast(at.slice)
+    return msgspec.structs.replace(
+        found,
+        rate=load.rate,
+        features=_features(load, forecast),
+        latency_p95_ms=load.latency_p95_ms,
+        waiting=load.waiting,
+        idle_s=load.idle_s,
+        forecast=forecast,
+    )
+
+
+def _features(load: SliceContext, forecast: Forecast | None) -> tuple[float, ...]:
+    if not load.signals.is_warm:
+        return ()
+    ahead = forecast.soon if forecast is not None else None
+    quantiles = (at_quantile(ahead, 0.5), at_quantile(ahead, 0.95), at_quantile(ahead, 0.99)) if ahead else None
+    return load.signals.features(day_ago_ratio=load.day_ago_ratio, forecast=quantiles)
+
+
+def carried_by_one(at: Standing, load: SliceContext | None) -> float:
+    """Calls a second of an instance that is always busy; less where the latency was seen to break its bound below the
+    utilisation that is planned. 0 while nothing has been learnt: a guess would move instances for nothing."""
+    if at.config.rate_per_instance is not None:
+        return at.config.rate_per_instance
+    if load is None or load.capacity.samples <= 0:
+        return 0.0
+    capacity = load.capacity
+    busy_max = capacity.busy_max if capacity.busy_max is not None else 1.0
+    return capacity.rate_per_instance * min(1.0, busy_max / at.config.utilisation)
 
 
 def judge(
     state: State,
     at: Standing,
-    watch: SliceWatch | None,
+    load: SliceContext | None,
     *,
     tree: RuleTree,
     outlook: Outlook,
@@ -92,14 +116,13 @@ def judge(
     opinion: Opinion | None = None,
     explain: bool = False,
 ) -> Judgement:
-    watch = watch or UNKNOWN
-    seen = seen_of(at, watch, outlook, held)
+    seen = seen_of(at, load, outlook, held)
     around = surroundings(state, at, now_unix_ms)
     return Judgement(
         at=at,
         seen=seen,
         around=around,
-        trouble=watch.trouble,
+        trouble=load.missing if load is not None else NOT_HERE,
         opinion=opinion,
         decision=decide(at.config, tree, seen, around, opinion=opinion, explain=explain),
     )

@@ -9,21 +9,28 @@ from typing import Final
 import anyio
 from anyio.abc import TaskGroup
 
-from controllers.scaling.judging import Judgement, Needs, explained, judge
+from controllers.context.snapshot import SliceContext
+from controllers.scaling.judging import NOT_HERE, Judgement, Needs, explained, judge
 from controllers.scaling.model import Because, Opinion
+from controllers.scaling.outlook import Outlook
 from controllers.scaling.reasoning import Question, ReasoningLayer, is_conflict
-from controllers.scaling.records import DecisionOutcome, DecisionRecord, Due, GateAnswer, Journal, options_of
+from controllers.scaling.records import (
+    OUTCOME_MINUTES,
+    DecisionOutcome,
+    DecisionRecord,
+    Due,
+    GateAnswer,
+    Journal,
+    options_of,
+)
 from controllers.scaling.standing import ACTOR, Standing, State, standings
 from controllers.scaling.tree import RuleTree
-from controllers.scaling.watch import Outlook, SliceWatch, Watches
 from runtime.clock import Clock
 from runtime.cluster.membership import Lines
 from runtime.deployment.records import Records
 from runtime.errors import RuntimeFault
 from runtime.operations.dispatch import Applied, Dispatcher, Outcome, Proposed, Refused, Submission
 from runtime.state import keys
-from runtime.telemetry.desk import ClosedSecond
-from runtime.telemetry.figures import SliceFigures
 
 SUBMITTED_AT_ONCE: Final = 8
 REFUSED_S: Final = 10.0  # before the same is tried again, twice as long each time
@@ -46,8 +53,17 @@ class _Memory:
     """Near misses that were recorded since the last change."""
     told_at_s: float = -NEAR_MISS_S
     trouble_s: int = 0
+    called_s: int = 0
+    violated_s: int = 0
+    """Seconds with calls, and those of them with a 95th percentile above the SLO."""
     opinion: Opinion | None = None
     asked_at_s: float = -ASK_S
+
+    def count(self, judged: Judgement) -> None:
+        seen = judged.seen
+        if seen.rate is not None and seen.idle_s == 0 and seen.latency_p95_ms is not None:
+            self.called_s += 1
+            self.violated_s += seen.latency_p95_ms > judged.at.config.slo_p95_ms
 
     def heard(self, judged: Judgement, gate: GateAnswer, now_s: float) -> None:
         """What came of a decision, and so when the next may follow."""
@@ -73,6 +89,7 @@ class ScalingLoop:
         state: State,
         records: Records,
         tree: RuleTree,
+        loads: Callable[[], Mapping[str, SliceContext]],
         outlook: Outlook,
         dispatcher: Dispatcher,
         journal: Journal,
@@ -84,6 +101,7 @@ class ScalingLoop:
         self.tree = tree
         self._state = state
         self._records = records
+        self._loads_now = loads
         self._outlook = outlook
         self._dispatcher = dispatcher
         self._journal = journal
@@ -91,7 +109,7 @@ class ScalingLoop:
         self._new_id = new_id
         self._log = log
         self._reasoning = reasoning
-        self._watches = Watches()
+        self._loads: Mapping[str, SliceContext] = {}
         self._second = anyio.Event()
         self._standings: dict[str, Standing] = {}
         self._standings_at = -1
@@ -100,13 +118,8 @@ class ScalingLoop:
 
     # -- every node ----------------------------------------------------------------------------------------------------
 
-    def hear(self, second: ClosedSecond) -> None:
-        known = self.standings()
-        heard = {node.node for node in second.nodes}
-        incomplete = frozenset(name for name, at in known.items() if not at.nodes <= heard)
-        slo = {name: at.config.slo_p95_ms for name, at in known.items()}
-        resting = {name: SliceFigures() for name, at in known.items() if at.wanted == 0}
-        self._watches.take({**resting, **second.slices}, incomplete=incomplete, slo_p95_ms=slo)
+    def hear(self, _second: object) -> None:
+        """A second has ended: its loads can be read."""
         self._second.set()
         self._second = anyio.Event()
 
@@ -118,12 +131,10 @@ class ScalingLoop:
             self._standings = standings(self._state, self._records)
         return self._standings
 
-    def watch(self, slice_name: str) -> SliceWatch | None:
-        return self._watches.of(slice_name)
-
     def look(self, slice_name: str) -> Judgement | None:
         """What would be decided now, with the rules' path: nothing is done or noted."""
         at = self.standings().get(slice_name)
+        self._loads = self._loads_now()
         return self._judge(at, explain=True) if at is not None else None
 
     # -- the leader ----------------------------------------------------------------------------------------------------
@@ -153,6 +164,7 @@ class ScalingLoop:
     def judge_all(self) -> list[Judgement]:
         """Pure but for each slice's memory of what it needed."""
         known = self.standings()
+        self._loads = self._loads_now()
         self._memories = {name: memory for name, memory in self._memories.items() if name in known}
         found = []
         for name, at in known.items():
@@ -160,6 +172,7 @@ class ScalingLoop:
             judged = self._judge(at)
             memory.needs.note(judged.decision.need, at.config.hold_s)
             memory.trouble_s = memory.trouble_s + 1 if judged.trouble else 0
+            memory.count(judged)
             found.append(judged)
         return found
 
@@ -168,7 +181,7 @@ class ScalingLoop:
         return judge(
             self._state,
             at,
-            self._watches.of(at.slice),
+            self._loads.get(at.slice),
             tree=self.tree,
             outlook=self._outlook,
             held=memory.needs.held(at.config.hold_s, at.wanted),
@@ -246,8 +259,8 @@ class ScalingLoop:
         told = {keys.parts(item.key)[0] for item in self._state.items(keys.SCALING_TROUBLES)}
         lasting = {name for name, memory in self._memories.items() if memory.trouble_s >= TROUBLE_S}
         for name in sorted(lasting - told):
-            watch = self._watches.of(name)
-            why = watch.trouble if watch is not None else "nothing is known"
+            load = self._loads.get(name)
+            why = load.missing if load is not None else NOT_HERE
             self._log.warning("scaling_held", slice=name, reason=why)
             await self._journal.hold(name, why, fence)
         for name in sorted(told - {each for each, memory in self._memories.items() if memory.trouble_s}):
@@ -258,31 +271,34 @@ class ScalingLoop:
 
     def _mark(self, record: DecisionRecord) -> None:
         """Where the counts stood, to tell later what came since."""
-        watch = self._watches.of(record.slice)
-        if watch is not None and record.kind == "change":
-            self._marks[record.id] = (watch.called_s, watch.violated_s)
+        memory = self._memories.get(record.slice)
+        if memory is not None and record.kind == "change":
+            self._marks[record.id] = (memory.called_s, memory.violated_s)
 
     def _outcome(self, due: Due) -> DecisionOutcome:
-        at, watch = self.standings().get(due.slice), self._watches.of(due.slice)
-        if at is None or watch is None:
+        at, load = self.standings().get(due.slice), self._loads.get(due.slice)
+        if at is None or load is None:
             return DecisionOutcome(after_min=due.after_min)
+        figures = load.figures
         return DecisionOutcome(
             after_min=due.after_min,
-            rate=None if watch.trouble else round(watch.signals.rate, 3),
+            rate=round(load.rate, 3) if load.rate is not None else None,
             serving=at.serving,
             wanted=at.wanted,
-            latency_p95_ms=watch.latency_p95_ms(),
-            errors_share=round(watch.errors_share, 4),
-            violated_share=self._violated_share(due, watch),
+            latency_p95_ms=load.latency_p95_ms,
+            errors_share=round(figures.errors / figures.calls, 4) if figures is not None and figures.calls else None,
+            violated_share=self._violated_share(due),
         )
 
-    def _violated_share(self, due: Due, watch: SliceWatch) -> float | None:
+    def _violated_share(self, due: Due) -> float | None:
         """None after a change of the leader, or when nobody called."""
         identity = due.key.rpartition("/")[2]
-        last = due.after_min == 60
-        mark = self._marks.pop(identity, None) if last else self._marks.get(identity)
-        called = watch.called_s - mark[0] if mark is not None else 0
-        return round((watch.violated_s - mark[1]) / called, 4) if mark is not None and called > 0 else None
+        is_last = due.after_min == OUTCOME_MINUTES[-1]
+        mark = self._marks.pop(identity, None) if is_last else self._marks.get(identity)
+        memory = self._memories.get(due.slice)
+        if mark is None or memory is None or memory.called_s <= mark[0]:
+            return None
+        return round((memory.violated_s - mark[1]) / (memory.called_s - mark[0]), 4)
 
     # -- the reasoning layer -------------------------------------------------------------------------------------------
 

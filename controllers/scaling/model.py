@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
 from enum import StrEnum
-from itertools import pairwise
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -59,12 +59,13 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
 
 def at_quantile(values: tuple[float, ...], quantile: float) -> float:
     """Between the two of QUANTILES that are nearest, in a straight line; beyond the ends, the end's own."""
-    if quantile <= QUANTILES[0]:
-        return values[0]
-    for (below, low), (above, high) in pairwise(zip(QUANTILES, values, strict=True)):
-        if quantile <= above:
-            return low + (high - low) * (quantile - below) / (above - below)
-    return values[-1]
+    at = bisect.bisect_left(QUANTILES, quantile)
+    if at == len(QUANTILES):
+        return values[-1]
+    if at == 0 or QUANTILES[at] == quantile:
+        return values[at]
+    below, above = QUANTILES[at - 1], QUANTILES[at]
+    return values[at - 1] + (values[at] - values[at - 1]) * (quantile - below) / (above - below)
 
 
 class SliceSeen(msgspec.Struct, frozen=True, kw_only=True):

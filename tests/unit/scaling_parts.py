@@ -4,17 +4,33 @@ from __future__ import annotations
 
 from itertools import count
 
+from controllers.context.context import ControlContext
 from controllers.gate.joining import StoreAuditLog
 from controllers.journal.decisions import StoreJournal
 from controllers.scaling.loop import ScalingLoop
+from controllers.scaling.outlook import NoOutlook
 from controllers.scaling.standing import State
 from controllers.scaling.tree import default_tree
-from controllers.scaling.watch import NoOutlook
 from runtime.deployment.records import Records
 from tests.unit.gate_parts import GateOnHand
 
 
-def scaling_on_hand(hand: GateOnHand, state: State) -> ScalingLoop:
+class NoHistory:
+    def tell(self, minute: int, minutes: object) -> None:
+        """Kept nowhere."""
+
+
+def context_on_hand(hand: GateOnHand, state: State) -> ControlContext:
+    return ControlContext(
+        records=Records(state),
+        revision=lambda: int(state.revision),
+        history=NoHistory(),  # type: ignore[arg-type]  # only told
+        slo_p95_ms=lambda _slice: 500.0,
+        log=hand.log,
+    )
+
+
+def scaling_on_hand(hand: GateOnHand, state: State, context: ControlContext | None = None) -> ScalingLoop:
     numbers = count(1)
 
     def identify() -> str:
@@ -24,6 +40,7 @@ def scaling_on_hand(hand: GateOnHand, state: State) -> ScalingLoop:
         state=state,
         records=Records(state),
         tree=default_tree(),
+        loads=lambda: context.snapshot().slices if context is not None else {},
         outlook=NoOutlook(),
         dispatcher=hand.link,
         journal=StoreJournal(store=hand.store, audit=StoreAuditLog(hand.store), new_id=identify, log=hand.log),

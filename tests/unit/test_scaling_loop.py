@@ -25,7 +25,7 @@ from runtime.state.values import Endpoint, InstanceAssignment, SliceTarget, deco
 from runtime.telemetry.desk import ClosedSecond
 from runtime.telemetry.figures import NodeFigures, SliceFigures, VersionFigures
 from tests.unit.gate_parts import GateOnHand, person, target
-from tests.unit.scaling_parts import scaling_on_hand
+from tests.unit.scaling_parts import context_on_hand, scaling_on_hand
 
 pytestmark = pytest.mark.anyio
 HOLD_S = 30
@@ -36,7 +36,8 @@ class Live:
 
     def __init__(self, hand: GateOnHand) -> None:
         self.hand = hand
-        self.loop: ScalingLoop = scaling_on_hand(hand, hand.state)
+        self.context = context_on_hand(hand, hand.state)
+        self.loop: ScalingLoop = scaling_on_hand(hand, hand.state, self.context)
         self.heard = ("n1", "n2", "n3")
 
     async def begin(self, *, wanted: int = 2, least: int = 1, most: int = 20, available: int = 1) -> None:
@@ -75,7 +76,7 @@ class Live:
                 await self.hand.store.txn((), [Delete(key=key) for key in gone])
 
     async def seconds(self, count: int, calls: int | None, **members: object) -> None:
-        """calls: of each second; None is a second without figures."""
+        """calls: of each second; None is a second in which no node tells anything."""
         for _ in range(count):
             self.hand.pass_time(1_000)
             figures = {} if calls is None else {"orders": self.figures(calls, **members)}
@@ -93,8 +94,8 @@ class Live:
         )
 
     async def second(self, figures: Mapping[str, SliceFigures]) -> None:
-        nodes = tuple(NodeFigures(node=name, at_s=0) for name in self.heard)
-        self.loop.hear(ClosedSecond(at_s=0, slices=figures, nodes=nodes))
+        nodes = tuple(NodeFigures(node=name, at_s=0) for name in self.heard if figures)
+        self.context.take(ClosedSecond(at_s=self.hand.clock.unix_ms() // 1_000, slices=figures, nodes=nodes))
         fence = self.hand.fence()
         assert fence is not None
         async with anyio.create_task_group() as tasks:
@@ -241,7 +242,7 @@ async def test_a_slice_without_calls_goes_to_none_where_it_may_and_comes_back() 
 async def test_a_new_leader_takes_nothing_away_before_it_has_seen_enough() -> None:
     async with live() as orders:
         await orders.seconds(40, 300)
-        orders.loop = scaling_on_hand(orders.hand, orders.hand.state)
+        orders.loop = scaling_on_hand(orders.hand, orders.hand.state, orders.context)
         await orders.loop._journal.open()
         await orders.seconds(HOLD_S - 1, 30)
         assert orders.hand.wanted() == 6
