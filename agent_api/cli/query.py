@@ -10,6 +10,7 @@ from typing import Final, cast
 
 import msgspec
 
+from agent_api.cli.decision_view import show_decisions
 from agent_api.cli.members import as_request, read_members
 from agent_api.cli.paint import plain
 from agent_api.cli.plan_view import show_diff, show_explained
@@ -49,6 +50,8 @@ SPECIAL: Final[dict[str, Callable[[Row], None]]] = {
     "trace.list": show_lines,
     "metric.show": show_figures,
     "policy.show": lambda answer: print(plain(str(answer["policy"])), end=""),
+    "controller.decisions": lambda answer: show_decisions(cast(list[Row], answer["items"])),
+    "controller.rules": lambda answer: print(answer["rules"]),
     "slice.explain": lambda answer: print(plain("\n".join(cast(list[str], answer["sentences"])))),
 }
 

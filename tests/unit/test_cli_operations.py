@@ -329,6 +329,39 @@ def test_why_tells_a_proposal_with_its_history_and_a_change_without_one(serve: S
     assert "aether audit export" in capsys.readouterr().err
 
 
+def decision(identity: str) -> dict[str, object]:
+    return {
+        "id": identity,
+        "kind": "change",
+        "at_unix_ms": 1,
+        "slice": "orders",
+        "decision": {"wanted": 5, "asked": 5, "layer": "tree", "because": ["rules"], "path": ["slope_30s 0.9 > 0.5"]},
+        "gate": {"outcome": "applied", "gate_class": "G0"},
+        "seen": {"serving": 2, "starting": 0, "rate": 300.0},
+        "options": [{"name": "hold", "instances": 2, "score": 9.0}],
+        "outcomes": [{"after_min": 5, "rate": 310.0}],
+    }
+
+
+@pytest.mark.parametrize(("word", "path"), [("orders", "slice=orders"), ("1d2", "id=1d2")])
+def test_why_tells_a_decision_by_its_id_and_a_slices_decisions_by_its_name(
+    word: str, path: str, serve: Serve, capsys: Capture
+) -> None:
+    def answer(asked: Asked) -> Reply:
+        if asked.path.startswith("/v1/proposals/"):
+            return problem("proposal_not_found", status=404)
+        if asked.path.startswith("/v1/controller/decisions"):
+            assert path in asked.path
+            return Reply({"items": [decision("1d2")], "next": ""})
+        return Reply({"items": [], "next": "", "sealed": 0})
+
+    serve(answer=answer)
+    assert main(["why", word]) == 0
+    said = capsys.readouterr().out
+    assert "1d2" in said
+    assert ("slope_30s" in said) == (word == "1d2")
+
+
 @pytest.mark.parametrize(
     "words",
     [
