@@ -8,7 +8,7 @@ from typing import Final
 from controllers.context.context import ControlContext
 from controllers.context.filling import HistoryFiller
 from controllers.context.history import MinuteHistory
-from controllers.scaling.model import ScalingPolicy
+from controllers.scaling.config import config_of
 from runtime.clock import Clock
 from runtime.cluster.layout import NodeLayout
 from runtime.cluster.membership import Lines
@@ -40,7 +40,6 @@ class ContextParts:
         def peers() -> Sequence[NodeId]:
             return [each.node for each in view.live_nodes() if each.role == "core" and each.node != node]
 
-        policy = ScalingPolicy()
         self._telemetry = telemetry
         self.history = MinuteHistory(
             layout.history, days=settings.history_days, bytes_max=settings.history_mib * MIB, log=log
@@ -52,7 +51,7 @@ class ContextParts:
             records=view,
             revision=lambda: view.cache.revision,
             history=self.history,
-            slo_p95_ms=lambda _slice: policy.slo_p95_ms,
+            slo_p95_ms=lambda name: config_of(view.cache, name).slo_p95_ms,
             log=log,
         )
 

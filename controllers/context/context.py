@@ -43,7 +43,7 @@ class ControlContext:
         slo_p95_ms: Callable[[str], float],
         log: Lines,
     ) -> None:
-        """slo_p95_ms: the bound of each slice's latency, to learn how busy its instances may be."""
+        """slo_p95_ms: the bound of each slice's latency as of `revision`, to learn how busy its instances may be."""
         self._records = records
         self._revision = revision
         self._history = history
@@ -58,6 +58,7 @@ class ControlContext:
         self._events: deque[Fact] = deque(maxlen=EVENTS_MAX)
         self._follows_events = False
         self._topology: tuple[int, Topology] | None = None
+        self._slos_ms: dict[str, float] = {}  # of the topology's revision
         self._at_s = 0
         self._nodes: tuple[NodeFigures, ...] = ()
         self._is_over_limit = False
@@ -86,10 +87,16 @@ class ControlContext:
 
     def _take(self, name: str, load: SliceLoad, figures: SliceFigures, covers_s: int, hosts: Mapping[str, int]) -> None:
         load.unseen_s = 0
-        if load.take(figures, covers_s, hosts, self._slo_p95_ms(name)):
+        if load.take(figures, covers_s, hosts, self._slo_ms(name)):
             self._reasons.pop(name, None)
         else:
             self._say_missing(name, f"{figures.calls} calls in {covers_s} s cannot be")
+
+    def _slo_ms(self, name: str) -> float:
+        known = self._slos_ms.get(name)
+        if known is None:
+            known = self._slos_ms[name] = self._slo_p95_ms(name)
+        return known
 
     def _miss(self, name: str, load: SliceLoad, covers_s: int, why: str) -> None:
         load.miss(covers_s)
@@ -135,6 +142,7 @@ class ControlContext:
         revision = self._revision()
         if self._topology is None or self._topology[0] != revision:
             self._topology = (revision, Topology(self._records))
+            self._slos_ms.clear()
         return self._topology[1]
 
     # -- beside it -----------------------------------------------------------------------------------------------------

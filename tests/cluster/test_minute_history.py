@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import shutil
+import sys
 import time
 from pathlib import Path
 
+import anyio
 import pytest
 
 from controllers.context.history import FILE_NAME
@@ -15,6 +18,7 @@ from evals.forge.forge import Forge
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
+ROOT = Path(__file__).resolve().parents[2]
 MINUTES = 600
 FILLED_S = 30.0
 
@@ -46,3 +50,13 @@ async def test_a_node_that_was_away_gets_the_minutes_that_it_missed(tmp_path: Pa
             return found.tolist() == [each.invocations for each in past]
 
         await forge.until("the node that was away has the minutes of both others", filled, timeout_s=FILLED_S)
+        assert await exported(forge, away, tmp_path / "data.csv") == [str(each.invocations) for each in past]
+
+
+async def exported(forge: Forge, node: str, file: Path) -> list[str]:
+    """The invocations of all minutes of `tea`, as the command writes them from that node."""
+    data = forge.nodes[forge.names[0]].data
+    command = f"controller training-data {file} --slice tea --api {forge.nodes[node].addresses.api} --data {data}"
+    await anyio.run_process([sys.executable, "-P", "-m", "agent_api.cli.main", *command.split()], cwd=ROOT)
+    with file.open(newline="") as rows:
+        return [row["invocations"] for row in csv.DictReader(rows)]

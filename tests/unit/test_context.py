@@ -115,12 +115,13 @@ class World:
     def __init__(self, directory: Path) -> None:
         self.log = CollectedLog()
         self.state = State()
+        self.slo_ms = SLO_MS
         self.history = MinuteHistory(directory / "history", days=14, bytes_max=1 << 26, log=self.log)
         self.context = ControlContext(
             records=Records(self.state),
             revision=lambda: self.state.revision,
             history=self.history,
-            slo_p95_ms=lambda _: SLO_MS,
+            slo_p95_ms=lambda _: self.slo_ms,
             log=self.log,
         )
         self.at_s = NOW_S
@@ -275,6 +276,16 @@ def test_a_new_version_begins_with_what_the_old_one_carried_and_learns_its_own(w
     assert world.of("tea").capacity == begins
     world.tell(60, n1={"tea": load_of(10, version="2", cpu_s=0.4)}, n2={})
     assert world.of("tea").capacity.rate_per_instance == pytest.approx(25.0, rel=0.15)
+
+
+def test_a_bound_that_is_changed_counts_from_then_on(world: World) -> None:
+    world.state.wants("tea", serving_on=("n1",))
+    world.tell(60, n1={"tea": load_of(10)}, n2={})
+    assert world.of("tea").capacity.busy_max is None
+    world.slo_ms = 0.001
+    world.state.wants("tea", wanted=3)
+    world.tell(60, n1={"tea": load_of(10)}, n2={})
+    assert world.of("tea").capacity.busy_max is not None
 
 
 async def facts(*slices: str) -> AsyncIterator[Fact]:
