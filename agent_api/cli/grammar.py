@@ -102,6 +102,7 @@ VERBS: Final[Mapping[str, Mapping[str, str]]] = {  # of these nouns, beside thos
         "export": "copy a model and its card to a directory",
         "validate": "ask a model about hard loads, and measure it",
         "backtest": "judge forecasts on traces, beside other methods",
+        "coverage": "how much of traces' load calibrated bands cover",
     },
     "audit": {
         "verify": "prove that the audit is whole, of the cluster or of an exported file",

@@ -40,15 +40,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--leave-one-out", action="store_true", help="judge each origin's traces with a model made without that origin"
     )
     backtest.add_argument("--keep", type=Path, metavar="DIR", help="where the models of --leave-one-out go, by origin")
-    for each in (export, validate, backtest):
+    coverage = actions.add_parser("coverage", help="how much of traces' load calibrated 90 % bands cover, by horizon")
+    _traces(coverage)
+    for each in (export, validate, backtest, coverage):
         each.add_argument("--model", type=Path, metavar="DIR", help=MODEL_HELP)
-    for each in (train, validate, backtest):
+    for each in (train, validate, backtest, coverage):
         each.add_argument("--json", action="store_true")
 
 
-def _training(parser: argparse.ArgumentParser) -> None:
+def _traces(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--traces", type=Path, metavar="DIR", help="CSV files: timestamp,value in even steps")
     parser.add_argument("--minutes", type=Path, metavar="FILE", help="CSV that `aether controller training-data` wrote")
+
+
+def _training(parser: argparse.ArgumentParser) -> None:
+    _traces(parser)
     parser.add_argument("--quick", action="store_true", help="a few steps: shows that training runs, not a good model")
     parser.add_argument("--steps", type=int, metavar="N", help="of learning, instead of the usual number")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="default 1")
@@ -59,7 +65,8 @@ def run(arguments: argparse.Namespace) -> int:
     if "traces" in arguments and arguments.traces is None and arguments.minutes is None:
         print(f"aether ttm {arguments.action}: name --traces DIR or --minutes FILE, or both", file=sys.stderr)
         return 2
-    action = {"train": _train, "export": _export, "validate": _validate, "backtest": _backtest}[arguments.action]
+    actions = {"train": _train, "export": _export, "validate": _validate, "backtest": _backtest, "coverage": _coverage}
+    action = actions[arguments.action]
     try:
         return action(arguments)
     except RuntimeFault as fault:
@@ -144,6 +151,24 @@ def _backtest(arguments: argparse.Namespace) -> int:
     else:
         _table(rows)
     return 0
+
+
+def _coverage(arguments: argparse.Namespace) -> int:
+    """Exit code 1 where a trace's bands do not keep their word."""
+    from agent_api.cli.ttm_coverage import show_coverage
+    from controllers.ttm.card import SHIPPED
+    from controllers.ttm.engine import AskedModel
+    from controllers.ttm.forecaster import load_forecaster
+    from evals.forecasts.coverage import coverage
+
+    model = AskedModel(load_forecaster(arguments.model or SHIPPED))
+    found = []
+    with StatusLine(shown=True) as status:
+        for trace in _loads(arguments):
+            status.say(f"following {trace.name}")
+            found.append(coverage(trace, model))
+    show_coverage(found, as_json=arguments.json)
+    return 0 if all(each.within for each in found) else 1
 
 
 def _judged(arguments: argparse.Namespace) -> tuple[list[Row], tuple[str, ...]]:

@@ -236,7 +236,7 @@ def _forecast_active(_parts: tuple[str, ...], after: Values, before: Values) -> 
     return "ForecastModelChosen", {
         "model": now.get("number", 0),
         "before": earlier.get("number", 0),
-        "probation": now.get("probation", False),
+        "probation": now.get("number", 0) != now.get("before", 0),
         "why": now.get("why", ""),
     }
 

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from controllers.gate.policy import default_text
+from controllers.ttm.records import ForecastState
 from runtime.consensus.store import KeyValue, Revision, WatchBatch, WatchEvent
 from runtime.operations.actor import Role
 from runtime.operations.dispatch import Proposed, Submission
@@ -13,6 +14,7 @@ from runtime.security.principals import hash_of
 from runtime.state import keys
 from runtime.state.values import AlertRecord
 from runtime.telemetry.facts import TOLD, facts_of
+from tests.unit.forecast_records import forecast_model
 from tests.unit.gate_parts import GateOnHand, person
 
 pytestmark = pytest.mark.anyio
@@ -124,3 +126,31 @@ async def test_alerts_and_the_policy_are_told() -> None:
     await at.hand.put(keys.alert("orders", "p99_ms"), AlertRecord(since_unix_ms=1, value=9.0, bound=5.0, for_s=1))
     fired = {"slice": "orders", "metric": "p99_ms", "value": 9.0, "bound": 5.0}
     assert at.new() == [("AlertFired", fired)]
+
+
+async def test_forecasts_that_fail_and_come_back_and_the_models_that_make_them_are_told() -> None:
+    at = await told()
+
+    async def state(kind: str, code: str = "") -> list[tuple[str, dict[str, object]]]:
+        found = ForecastState(state="degraded" if kind == "degraded" else "working", code=code, reason=code, model=0)
+        await at.hand.put(keys.FORECAST_STATE, found)
+        return at.new()
+
+    def data(code: str) -> dict[str, object]:
+        return {"code": code, "reason": code, "model": 0}
+
+    assert await state("working") == []
+    assert await state("degraded", "ttm_model_unreadable") == [("ForecastsDegraded", data("ttm_model_unreadable"))]
+    assert await state("working") == [("ForecastsRestored", data(""))]
+    assert await state("working", "ttm_model_schema_wrong") == [
+        ("ForecastModelRefused", data("ttm_model_schema_wrong"))
+    ]
+    model = forecast_model(1)
+    await at.hand.put(keys.forecast_model(1), model)
+    trained = {name: getattr(model, name) for name in ("ruling", "parent", "cause", "recent", "sha256")}
+    assert at.new() == [("ForecastModelTrained", {"model": 1, **trained})]
+    chosen = {"model": 1, "before": 0, "probation": True, "why": ""}
+    assert await at.ask("ttm.activate", number=1) == [("ForecastModelChosen", chosen)]
+    assert await at.ask("ttm.rollback") == [
+        ("ForecastModelChosen", {**chosen, "model": 0, "before": 1, "probation": False})
+    ]
