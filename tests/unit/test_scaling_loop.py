@@ -15,7 +15,7 @@ from controllers.scaling.loop import ScalingLoop
 from controllers.scaling.model import Because, Choice, Opinion
 from controllers.scaling.records import DecisionRecord
 from controllers.scaling.tree import default_tree
-from runtime.consensus.store import Delete, Put
+from runtime.consensus.store import Delete
 from runtime.names import NodeId, SliceName, Version
 from runtime.operations.actor import ActorKind
 from runtime.operations.dispatch import Applied, Outcome, Refused, Submission
@@ -244,8 +244,12 @@ async def test_a_new_leader_takes_nothing_away_before_it_has_seen_enough() -> No
         await orders.seconds(40, 300)
         orders.loop = scaling_on_hand(orders.hand, orders.hand.state, orders.context)
         await orders.loop._journal.open()
-        await orders.seconds(HOLD_S - 1, 30)
+        await orders.seconds(10, 0)
+        orders.hand.clock.now_ms += 60_000
+        await orders.seconds(HOLD_S - 11, 0)
         assert orders.hand.wanted() == 6
+        await orders.seconds(2 * HOLD_S, 0)
+        assert orders.hand.wanted() == 1
 
 
 async def test_a_refused_change_is_not_tried_each_second() -> None:
@@ -305,11 +309,12 @@ async def test_decisions_join_the_audits_chain() -> None:
 
 async def test_records_are_bounded() -> None:
     async with live() as orders:
-        for number in range(3 * KEPT_PER_SLICE):
-            await orders.hand.store.txn((), [Put(key="x", value=b"")])
-            await orders.configure(override_s=0)
-            await orders.seconds(3, 100 + 300 * (number % 2))
-        assert len(await orders.records()) <= KEPT_PER_SLICE
+        await orders.seconds(40, 300)
+        first = (await orders.records())[0]
+        for number in range(2 * KEPT_PER_SLICE):
+            await orders.loop._journal.write(msgspec.structs.replace(first, id=f"later{number:03}"), 1)
+        kept = [each.id for each in await orders.records()]
+        assert kept == [f"later{number:03}" for number in range(KEPT_PER_SLICE, 2 * KEPT_PER_SLICE)]
 
 
 async def test_the_reasoning_layers_own_number_waits_for_an_approval() -> None:
