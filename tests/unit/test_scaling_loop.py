@@ -242,11 +242,11 @@ async def test_a_slice_without_calls_goes_to_none_where_it_may_and_comes_back() 
 async def test_a_new_leader_takes_nothing_away_before_it_has_seen_enough() -> None:
     async with live() as orders:
         await orders.seconds(40, 300)
+        await orders.seconds(20, 0)
+        assert orders.hand.wanted() == 6
         orders.loop = scaling_on_hand(orders.hand, orders.hand.state, orders.context)
         await orders.loop._journal.open()
-        await orders.seconds(10, 0)
-        orders.hand.clock.now_ms += 60_000
-        await orders.seconds(HOLD_S - 11, 0)
+        await orders.seconds(HOLD_S - 1, 0)
         assert orders.hand.wanted() == 6
         await orders.seconds(2 * HOLD_S, 0)
         assert orders.hand.wanted() == 1
