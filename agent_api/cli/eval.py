@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from agent_api.cli.failure import report
 from agent_api.cli.progress import StatusLine
-from agent_api.cli.table import show
+from agent_api.cli.table import show, show_rows
 from runtime.errors import RuntimeFault
 
 if TYPE_CHECKING:
@@ -48,6 +48,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     rules.add_argument("--miss-price", type=float, metavar="P", help="of a shortage, in mean costs")
     rules.add_argument("--rows", type=int, metavar="N", help="of each trace, the last")
     rules.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="traces at the same time")
+    replay = kinds.add_parser("replay", help="recorded decisions under another policy: what would have changed")
+    replay.add_argument(
+        "--from", type=Path, required=True, dest="source", metavar="FILE", help="of controller decisions"
+    )
+    replay.add_argument("--policy", type=Path, required=True, metavar="FILE", help="TOML: members that shall be others")
+    replay.add_argument("--rules", type=Path, metavar="FILE", help="a tree of rules; default: the shipped one")
+    replay.add_argument("--json", action="store_true")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -55,6 +62,8 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         if arguments.kind == "rules":
             return _rules(arguments)
+        if arguments.kind == "replay":
+            return _replay(arguments)
         return _list() if arguments.list else _scaling(arguments)
     except RuntimeFault as fault:
         return report("eval", fault)
@@ -104,6 +113,28 @@ def _rules(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _replay(arguments: argparse.Namespace) -> int:
+    import msgspec
+
+    from controllers.scaling.tree import default_tree, parse_tree
+    from evals.scaling.replay import read_policy, read_records, replay, summed
+
+    tree = parse_tree(arguments.rules.read_bytes()) if arguments.rules else default_tree()
+    found = replay([*read_records(arguments.source)], tree, read_policy(arguments.policy))
+    summary = summed(found)
+    changed = [msgspec.to_builtins(each) for each in found if each.is_changed]
+    if arguments.json:
+        print(json.dumps({"summary": msgspec.to_builtins(summary), "changed": changed}, indent=2))
+        return 0
+    if changed:
+        show_rows(changed)
+    print(
+        f"{summary.changed} of {summary.records} decisions would have been others: {summary.more} instances more,"
+        f" {summary.fewer} fewer; {summary.reproduced} came out again as they were recorded"
+    )
+    return 0
+
+
 def _scaling(arguments: argparse.Namespace) -> int:
     from evals.scaling.conditions import scenario
     from evals.scaling.policies import chosen
@@ -116,7 +147,8 @@ def _scaling(arguments: argparse.Namespace) -> int:
         print(f"aether eval: name --traces DIR; --jobs is 1 at least, --days {DAYS_MIN}", file=sys.stderr)
         return 2
     names = list(chosen(arguments.policies))
-    traces = [each.newest(arguments.days) if arguments.days else each for each in read_traces(arguments.traces)]
+    whole = read_traces(arguments.traces)
+    traces = [each.newest(arguments.days) if arguments.days else each for each in whole]
     with StatusLine(shown=True) as line:
         work = tasks(
             traces,
@@ -124,7 +156,7 @@ def _scaling(arguments: argparse.Namespace) -> int:
             seed=arguments.seed,
             service=ServiceModel(conditions=scenario(arguments.scenario)),
             shared_by=arguments.share_nodes,
-            trees=_unseen(traces, arguments.jobs, line) if arguments.unseen else {},
+            trees=_unseen(whole, arguments.jobs, line) if arguments.unseen else {},
             drawn=arguments.html is not None,
         )
         rows = study(work, jobs=arguments.jobs, told=_progress(line, len(work)))

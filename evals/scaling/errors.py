@@ -26,3 +26,10 @@ class PolicyUnknown(EvalFault):
 class ScenarioUnknown(EvalFault):
     code = "scenario_unknown"
     remedy = "`./aether eval scaling --list` names all scenarios."
+
+
+class DecisionsUnusable(EvalFault):
+    """Recorded decisions, or the policy to replay them under, that cannot be read; the sentence says where."""
+
+    code = "decisions_unusable"
+    remedy = "`./aether controller decisions --json` writes them; docs/scaling.md names the members of a policy."

@@ -10,11 +10,12 @@ from evals.scaling.drawing import Drawing
 
 WIDTH: Final = 960
 HEIGHT: Final = 220
-LEFT: Final = 40
+LEFT: Final = 52
 TOP: Final = 8
 FOOT: Final = 46
 LANE: Final = 12
 HOUR_S: Final = 3_600.0
+SHORT_S: Final = 12 * HOUR_S  # of which tenths of an hour are worth telling
 TICKS: Final = 4
 
 
@@ -39,6 +40,7 @@ def figure(title: str, drawings: Sequence[tuple[str, Drawing]]) -> str:
 
 def _grid(top: float, length_s: float) -> list[str]:
     found = []
+    digits = 1 if length_s < SHORT_S else 0
     for tick in range(TICKS + 1):
         value = top * tick / TICKS
         y = _y(value, top)
@@ -47,7 +49,7 @@ def _grid(top: float, length_s: float) -> list[str]:
         x = LEFT + (WIDTH - LEFT) * tick / TICKS
         anchor = "start" if tick == 0 else "end" if tick == TICKS else "middle"
         hours = length_s * tick / TICKS / HOUR_S
-        found.append(f'<text x="{x:.0f}" y="{HEIGHT - 18}" text-anchor="{anchor}">{hours:.0f} h</text>')
+        found.append(f'<text x="{x:.0f}" y="{HEIGHT - 18}" text-anchor="{anchor}">{hours:.{digits}f} h</text>')
     return found
 
 

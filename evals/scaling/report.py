@@ -111,6 +111,7 @@ def _one(trace: str, generator: str, rows: Sequence[Row]) -> str:
     title = f"{trace}, {generator}s"
     drawn = [(row.policy, row.drawing) for row in rows if row.drawing is not None]
     said = "; ".join(
-        f"{row.policy}: {row.score.violation_pct:.2f} % violated at {row.score.cost_vs_oracle:.3f}" for row in rows
+        f"{row.policy}: {row.score.violation_pct:.2f} % violated at {row.score.cost_vs_oracle:.3f} of the oracle's cost"
+        for row in rows
     )
     return f"<figure><h3>{escape(title)}</h3>{figure(title, drawn)}<figcaption>{escape(said)}</figcaption></figure>"
