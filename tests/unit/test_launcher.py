@@ -76,6 +76,30 @@ def test_completion_does_not_install(
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize(
+    ("words", "extras"),
+    [
+        ("ttm train --traces DIR", "[train]"),
+        ("ttm backtest --leave-one-out", "[train]"),
+        ("ttm backtest", ""),
+        ("check", "[dev]"),
+    ],
+)
+def test_a_command_brings_the_extra_that_it_needs(
+    launcher: ModuleType, monkeypatch: pytest.MonkeyPatch, words: str, extras: str
+) -> None:
+    """PyTorch comes with training, and with nothing else."""
+    asked: list[str] = []
+
+    def stop(wanted: str) -> None:
+        asked.append(wanted)
+        raise launcher.SetupError("enough seen")
+
+    monkeypatch.setattr(launcher, "ensure_environment", stop)
+    assert launcher.main(words.split()) == 1
+    assert asked == [extras]
+
+
 def test_without_python_the_shell_part_says_what_to_install(tmp_path: Path) -> None:
     done = subprocess.run(
         ["/bin/sh", str(ROOT / "aether"), "forge"],
