@@ -129,11 +129,10 @@ class LiveForecasts:
         """The newest minute that is over. A clock that was set back does not hold forecasts up: only the minute that
         was just seen is waited for."""
         while True:
-            now_s = self._clock.unix_ms() / 1_000 - GRACE_S
-            newest = int(now_s // MINUTE_S) - 1
-            if newest != last:
-                return newest
-            await anyio.sleep(MINUTE_S - now_s % MINUTE_S)
+            now = newest_minute(self._clock.unix_ms())
+            if now.minute != last:
+                return now.minute
+            await anyio.sleep(now.next_in_s)
 
     async def tick(self, minute: int, fence: Revision) -> None:
         """Never raises: without a quorum forecasts are made as ever, and what there is to record waits."""
@@ -230,6 +229,18 @@ class LiveForecasts:
             self._log.warning("forecasts_degraded", code=code, reason=reason)
         await self._registry.tell(now, fence)
         self._said = said
+
+
+class Newest(NamedTuple):
+    """The newest minute that is over and written, and when the next one will be."""
+
+    minute: int
+    next_in_s: float
+
+
+def newest_minute(now_unix_ms: int) -> Newest:
+    now_s = now_unix_ms / 1_000 - GRACE_S
+    return Newest(int(now_s // MINUTE_S) - 1, MINUTE_S - now_s % MINUTE_S)
 
 
 def spans_of(slice_name: str, minute: int) -> tuple[Span, Span, Span]:

@@ -19,7 +19,7 @@ from controllers.ttm.forecaster import Answer, OnnxForecaster
 from controllers.ttm.head import Head
 from controllers.ttm.head_file import ROWS, pack_head
 from controllers.ttm.history import Histories
-from controllers.ttm.live import STALE_S, LiveForecasts, Span, spans_of
+from controllers.ttm.live import STALE_S, LiveForecasts, Span, newest_minute, spans_of
 from controllers.ttm.records import ForecastActive, ForecastModel, ForecastState, Standing
 from controllers.ttm.registry import ModelRegistry
 from controllers.ttm.schema import HISTORY
@@ -317,6 +317,15 @@ async def test_who_does_not_lead_any_more_keeps_and_tells_nothing(tmp_path: Path
         await world.registry.keep(forecast_model(1), b"head", Revision(world.fence + 1))
     await world.live.tick(MINUTE, Revision(world.fence + 1))
     assert (world.registry.models(), world.registry.state()) == ([], None)
+
+
+def test_a_minute_is_over_three_seconds_after_its_end_when_its_last_second_is_written() -> None:
+    minute_ms = 60_000
+    begins = MINUTE * minute_ms
+    assert newest_minute(begins + 2_999).minute == MINUTE - 2
+    assert newest_minute(begins + 3_000) == (MINUTE - 1, 60.0)
+    assert newest_minute(begins + 62_000).minute == MINUTE - 1
+    assert newest_minute(begins + 62_000).next_in_s == pytest.approx(1.0)
 
 
 def test_a_forecast_looks_at_the_last_hour_and_at_the_same_minutes_with_what_followed() -> None:
