@@ -73,11 +73,13 @@ def located(api: str | None = None, data: Path | None = None, context: str | Non
     """Raises ClusterUnknown when nothing names an API, ContextUnusable for a context that is not there."""
     environment = next((key for name in KEY_VARIABLES if (key := os.environ.get(name))), "")
     if api:
-        return Located(_split(api), _context_key(context) or environment or _key(data or Path()))
+        addresses = _split(api)
+        return Located(addresses, _context_key(context) or environment or (_key(data) if data else _own(addresses)))
     if data is not None:
         return Located(_addresses(data), environment or _key(data))
     if context is None and (address := os.environ.get(ADDRESS_VARIABLE)):
-        return Located(_split(address), environment or _key(Path()))
+        addresses = _split(address)
+        return Located(addresses, environment or _own(addresses))
     if context is None and (addresses := tuple(_found(Path()))):
         return Located(addresses, environment or _key(Path()))
     contexts = read_contexts()
@@ -114,6 +116,12 @@ def _key(data: Path) -> str:
     """The admin key, which only the first node's directory has."""
     kept = (layout.admin_key for layout in _layouts(data))
     return next((key_in(path) for path in kept if path.exists()), "")
+
+
+def _own(addresses: tuple[str, ...]) -> str:
+    """The key of the present directory, for its own nodes alone: another cluster's must not be told it."""
+    named = {each.removeprefix("http://").rstrip("/") for each in addresses}
+    return _key(Path()) if named <= set(_found(Path())) else ""
 
 
 def key_in(path: Path) -> str:

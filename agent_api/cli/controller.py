@@ -89,7 +89,7 @@ def rows_of(hour: TrainingHour) -> Iterator[Row]:
 
 @contextmanager
 def table_in(file: Path | None) -> Iterator[Table]:
-    """Raises TableUnwritable, or ParquetMissing."""
+    """Raises TableUnwritable, ParquetMissing or BrokenPipeError."""
     try:
         if file is None:
             yield _Csv(sys.stdout)
@@ -101,6 +101,8 @@ def table_in(file: Path | None) -> Iterator[Table]:
                 yield table
         else:
             raise TableUnwritable(f"{file} ends in neither .csv nor .parquet")
+    except BrokenPipeError:
+        raise  # who reads the output has enough: no failure of this command
     except OSError as error:
         raise TableUnwritable(f"{file} cannot be written: {error.strerror or error}") from error
 

@@ -17,6 +17,9 @@ KEY_REMEDY: Final = (  # the API's own speaks of a header
 )
 
 
+DOCUMENT: Final = "/v1/openapi.json"
+"""What the API's remedies name where a request is not as declared: of no use at the command line."""
+
 FOR_PROGRAMS: Final = ContextVar("for_programs", default=False)
 """Whether the command was given --json: then what fails is told as JSON too."""
 
@@ -27,6 +30,8 @@ def report(command: str, fault: RuntimeFault) -> int:
     problem = fault.problem()
     if isinstance(fault, ApiRefused) and fault.status == UNAUTHORISED:
         problem["remedy"] = KEY_REMEDY
+    elif isinstance(fault, ApiRefused) and DOCUMENT in fault.remedy:
+        problem["remedy"] = f"What it takes: aether {command} --help."
     code = 2 if isinstance(fault, RequestInvalid) else 1
     if FOR_PROGRAMS.get():
         print(json.dumps({"outcome": "failed", "command": command, **problem}), file=sys.stderr)

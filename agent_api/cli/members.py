@@ -17,7 +17,7 @@ from agent_api.cli.kinds import in_words
 from agent_api.client.errors import RequestInvalid
 from agent_api.client.requests import checked, path_members
 from runtime.config.settings import from_text
-from runtime.operations.operation import AnyOperation, Query
+from runtime.operations.operation import AnyOperation
 
 FROM_FILE: Final = frozenset({"source", "toml"})  # whole documents: the word names a file, - is the standard input
 RENAMED: Final = {("gate.explain", "request"): "param"}
@@ -189,10 +189,6 @@ def read_text(path: Path) -> str:
         raise RequestInvalid(f"{path} is no text in UTF-8") from error
     except OSError as error:
         raise RequestInvalid(f"{path} cannot be read: {error.strerror}") from error
-
-
-def is_paging(operation: AnyOperation, member: Member) -> bool:
-    return isinstance(operation, Query) and operation.paged and member.name in PAGING
 
 
 def _member(operation: AnyOperation, field: msgspec.inspect.Field, in_path: Sequence[str]) -> Member:

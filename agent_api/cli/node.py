@@ -51,7 +51,13 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.action == "stop":
             from agent_api.cli.node_stop import stop
 
-            done = stop(arguments.data, leave=arguments.leave, at_once=arguments.now, timeout_s=arguments.timeout)
+            done = stop(
+                arguments.data,
+                leave=arguments.leave,
+                at_once=arguments.now,
+                timeout_s=arguments.timeout,
+                told=sys.stderr.isatty() and not arguments.json,
+            )
             show_json(msgspec.to_builtins(done)) if arguments.json else print(done.in_words())
             return 0
         from agent_api.cli.node_status import show

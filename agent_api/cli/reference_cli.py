@@ -31,7 +31,8 @@ CLUSTER: Final = """\
 The first of these that is given: `--api HOST:PORT`; `--data DIR` (a node's directory, or a Forge's); `--context
 NAME`; `AETHER_API`; a node's directory that is the present one; `AETHER_CONTEXT`; the context in use (`aether
 context use NAME`). The key is that of `AETHER_KEY` or `AETHER_ADMIN_KEY`, else the one that comes with the
-directory or the context; a `--context` that is named is spoken for by its own key. Contexts are kept in
+directory or the context; a `--context` that is named is spoken for by its own key, and the present directory's key is
+told to that directory's nodes alone. Contexts are kept in
 `~/.config/aether/contexts.json`, which only its owner may read.
 
 Of several addresses the next is asked when one does not answer. `--wait` and proposals are followed over nodes that

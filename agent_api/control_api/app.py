@@ -97,7 +97,8 @@ def _application(endpoints: Sequence[Endpoint], door: Door) -> FastAPI:
         },
     )
     for each in sorted(endpoints, key=_place):
-        app.add_api_route(each.path, door.guarded(each), methods=[each.method], name=each.name, response_model=None)
+        methods: list[str] = [each.method, "HEAD"] if each.method == "GET" else [each.method]  # its body stays unsent
+        app.add_api_route(each.path, door.guarded(each), methods=methods, name=each.name, response_model=None)
     return app
 
 
@@ -120,7 +121,8 @@ def _http_error(endpoints: Sequence[Endpoint]) -> Callable[[Request, Exception],
             return problem(NotFound(f"there is no {asked}{hint}"))
         if error.status_code == 405:
             response = problem(MethodNotAllowed(f"{request.url.path[:200]} does not take {request.method[:20]}{hint}"))
-            response.headers["allow"] = (error.headers or {}).get("Allow", "")
+            allowed = (error.headers or {}).get("Allow", "").split(", ")
+            response.headers["allow"] = ", ".join(sorted(allowed))
             return response
         return problem_of(ApiFault(str(error.detail)).problem(), status=error.status_code)
 

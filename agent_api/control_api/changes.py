@@ -130,10 +130,12 @@ class Changes:
         reason: str = "",
         words: ChangeWords | None = None,
         created: bool = False,
+        undoes: str = "",
     ) -> Response:
         """Checks the members, asks the dispatcher, and waits if that is wished for.
 
         reason: where the query words give none. words: those, if they were read already. created: 201 says it better.
+        undoes: the applied proposal whose inverse it is.
         """
         words = words or words_of(request, ChangeWords)
         asked = converted(members, operation.request)
@@ -154,6 +156,7 @@ class Changes:
                 tainted=words.tainted,
                 if_match=if_match_of(request),
                 guard=_guard(words.guard, members),
+                undoes=undoes,
                 trace_id=trace_id(),
                 request_id=request_id(),
             )

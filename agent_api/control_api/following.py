@@ -159,6 +159,8 @@ class Following:
 
     def _stream(self, request: Request, chunks: AsyncIterator[bytes]) -> Response:
         """Raises TooManyStreams."""
+        if request.method == "HEAD":
+            return Response(media_type=EVENTS)
         return EventStream(self._while_good(caller_of(request), chunks), self._seats.take())
 
     async def _while_good(self, caller: Caller, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

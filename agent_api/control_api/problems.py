@@ -203,11 +203,6 @@ class NodeUnknown(ApiFault):
     remedy = "List the nodes: aether node list."
 
 
-class ProposalUnknown(ApiFault):
-    code = "proposal_not_found"
-    remedy = "List them: aether proposals."
-
-
 class RecordUnknown(ApiFault):
     code = "record_not_found"
     remedy = "List what the store holds: aether audit list. Older records have nothing left that undoes them."

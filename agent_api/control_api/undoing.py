@@ -11,12 +11,9 @@ from agent_api.control_api.endpoint import Endpoint, Handler
 from agent_api.control_api.ports import ApiParts
 from agent_api.control_api.problems import NothingToUndo, RecordUnknown
 from controllers.gate.audit import AuditRecord
-from controllers.gate.errors import ProposalEnded, ProposalNotFound
-from controllers.gate.proposals import Proposal, ProposalState, read_proposal
-from controllers.gate.reading import find_record
+from controllers.gate.reading import find_proposal, find_record
 from controllers.gate.uncut import Undo, WholeProposal, unpacked
 from runtime.operations.actor import Role
-from runtime.operations.catalogue import nearest
 from runtime.operations.plan import Call
 from runtime.state import keys
 
@@ -33,58 +30,48 @@ class Undoing:
                 "Undo a proposal that was applied: submits its inverse.",
                 "/v1/proposals/{id}/rollback",
                 self._of_proposal,
-                ("proposal_not_found", "proposal_ended"),
+                ("proposal_not_found",),
             ),
             _endpoint(
                 "audit.rollback",
                 "Undo a change by the id of its audit record: submits its inverse.",
                 "/v1/audit/{id}/rollback",
                 self._of_record,
-                ("record_not_found", "nothing_to_undo"),
+                ("record_not_found",),
             ),
         ]
 
     async def _of_proposal(self, request: Request) -> Response:
+        """Whether it is one that was applied, and not undone since, is for the gate to say."""
         reason = await reason_of(request)
-        proposal = self._proposal(request.path_params["id"])
-        if proposal.state is not ProposalState.APPLIED:
-            raise ProposalEnded(f"proposal {proposal.id} is {proposal.state}: there is nothing to undo")
-        item = self._parts.view.cache.get(keys.proposal_whole(proposal.id))
+        state = self._parts.view.cache
+        proposal = find_proposal(state, request.path_params["id"])
+        item = state.get(keys.proposal_whole(proposal.id))
         whole = unpacked(item.value, WholeProposal) if item is not None else None
         if whole is None or whole.inverse is None:
-            raise ProposalEnded(f"{proposal.call.operation} has no inverse: make the change that you want instead")
-        return await self._submitted(request, whole.inverse, reason or f"undoes {proposal.id}")
+            raise NothingToUndo(f"{proposal.call.operation} has no inverse")
+        return await self._submitted(request, Undo(inverse=whole.inverse, proposal=proposal.id), reason)
 
     async def _of_record(self, request: Request) -> Response:
         reason = await reason_of(request)
         identity = request.path_params["id"]
-        inverse = await self._inverse(identity)
-        return await self._submitted(request, inverse, reason or f"undoes {identity}")
+        return await self._submitted(request, await self._undo(identity), reason or f"undoes {identity}")
 
-    async def _submitted(self, request: Request, inverse: Call, reason: str) -> Response:
-        operation = self._parts.catalogue.change(inverse.operation)
-        return await self._changes.submit(request, operation, inverse.request, reason=reason)
+    async def _submitted(self, request: Request, undo: Undo, reason: str) -> Response:
+        operation = self._parts.catalogue.change(undo.inverse.operation)
+        words = reason or f"undoes {undo.proposal}"
+        return await self._changes.submit(request, operation, undo.inverse.request, reason=words, undoes=undo.proposal)
 
-    async def _inverse(self, identity: str) -> Call:
+    async def _undo(self, identity: str) -> Undo:
         """Kept apart, or in the record itself. Raises RecordUnknown, NothingToUndo, StoreFault."""
         item = self._parts.view.cache.get(keys.undo(identity))
         undo = unpacked(item.value, Undo) if item is not None else None
         if undo is not None:
-            return undo.inverse
+            return undo
         record = await find_record(self._parts.store, identity)
         if record is None:
             raise RecordUnknown(f"the store holds no audit record {identity[:80]!r}")
-        return _kept_in(record)
-
-    def _proposal(self, identity: str) -> Proposal:
-        """Raises ProposalNotFound."""
-        state = self._parts.view.cache
-        item = state.get(keys.proposal(identity))
-        proposal = read_proposal(item.value) if item is not None else None
-        if proposal is None:
-            known = [each.key.removeprefix(keys.PROPOSALS) for each in state.items(keys.PROPOSALS)]
-            raise ProposalNotFound(f"there is no proposal {identity[:80]!r}{nearest(identity, known)}")
-        return proposal
+        return Undo(inverse=_kept_in(record), proposal=record.proposal)
 
 
 def _kept_in(record: AuditRecord) -> Call:
@@ -109,5 +96,5 @@ def _endpoint(name: str, summary: str, path: str, handle: Handler, errors: tuple
         body=Reason,
         headers=HEADERS,
         answers=told_of(None),
-        errors=(*errors, "out_of_bounds", *ERRORS),
+        errors=(*errors, "nothing_to_undo", "proposal_ended", "out_of_bounds", *ERRORS),
     )

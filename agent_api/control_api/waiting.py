@@ -12,7 +12,7 @@ from controllers.gate.proposals import ProposalState, read_proposal
 from controllers.gate.uncut import WholeProposal, unpacked
 from runtime.consensus.store import Revision
 from runtime.deployment.records import Snapshot
-from runtime.operations.catalogue import Catalogue
+from runtime.operations.catalogue import Catalogue, OperationUnknown
 from runtime.operations.operation import AnyChange, Convergence, Request
 from runtime.operations.state import PlanState
 from runtime.state import keys
@@ -36,13 +36,18 @@ async def until_settled(state: Watched, catalogue: Catalogue, proposal: str, *, 
 
 
 def convergence_of(state: Snapshot, catalogue: Catalogue, proposal: str) -> Convergence | None:
-    """Of one that was applied; None for what is not, or whose request is kept no more."""
+    """Of one that was applied; None for what is not, and where its request is kept no more, or is
+    one of another version."""
     item = state.get(keys.proposal_whole(proposal))
     whole = unpacked(item.value, WholeProposal) if item is not None else None
     if whole is None or _state_of(state, proposal) is not ProposalState.APPLIED:
         return None
-    operation = catalogue.change(whole.call.operation)
-    return operation.converged(PlanState(state), msgspec.convert(whole.call.request, operation.request))
+    try:
+        operation = catalogue.change(whole.call.operation)
+        asked = msgspec.convert(whole.call.request, operation.request)
+    except (OperationUnknown, msgspec.ValidationError):
+        return None
+    return operation.converged(PlanState(state), asked)
 
 
 def _is_settled(state: Snapshot, catalogue: Catalogue, proposal: str) -> bool:

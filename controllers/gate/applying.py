@@ -22,6 +22,7 @@ from controllers.gate.proposals import (
     valid_votes,
 )
 from controllers.gate.uncut import WholeProposal, unpacked
+from controllers.gate.undone import marked_undone, not_to_undo, undone_by
 from controllers.gate.writing import applied_as, audit_of, compares, stored, turn_taken, writes, written
 from runtime.consensus.errors import InvalidRequest, NotLeader, StoreFault, TooLarge
 from runtime.consensus.store import Compare, Revision, absent, led_by, present, unchanged
@@ -122,6 +123,9 @@ class Applier:
         if whole is None:
             words = "what it asked for cannot be read"
             return await self._end(state, proposal, ProposalEvent.REFUSED, words, fence)
+        undone = not_to_undo(state, whole.undoes)
+        if undone is not None:
+            return await self._end(state, proposal, ProposalEvent.CHANGED, undone.detail, fence)
         try:
             judged = self._desk.judge(state, whole.call, actor, tainted=proposal.tainted, applying=proposal.id)
         except OperationUnknown as error:
@@ -136,10 +140,10 @@ class Applier:
         if differs:
             now = shortened(shown(told_rows(diff(judged.plan))))
             return await self._end(state, proposal, ProposalEvent.CHANGED, differs, fence, changed_since=now)
-        return await self._write(proposal, whole.answer, judged, actor, fence, int(state.revision))
+        return await self._write(proposal, whole, judged, actor, fence, int(state.revision))
 
     async def _write(
-        self, proposal: Proposal, answer_at: str, judged: Judged, actor: Actor, fence: Revision, revision: int
+        self, proposal: Proposal, whole: WholeProposal, judged: Judged, actor: Actor, fence: Revision, revision: int
     ) -> Revision | None:
         record = audit_of(
             judged,
@@ -155,15 +159,17 @@ class Applier:
             votes=[vote for vote in proposal.votes if vote.approve],
             evidence=proposal.evidence,
             tainted=proposal.tainted,
+            undoes=whole.undoes,
         )
+        undone = marked_undone(self._desk.state, whole.undoes, undone_by(record))
         applied = moved(proposal, ProposalEvent.APPLIED, "applied", applied_revision=revision)
-        kept, answer = await come_to(self._desk.store, answer_at, applied_as(judged, record))
+        kept, answer = await come_to(self._desk.store, whole.answer, applied_as(judged, record))
         async with TakenLeases(self._desk.store) as leases:
             more = await armed(leases, proposal.guard, judged.plan, record)
             more += await turn_taken(leases, judged, actor)
             result = await self._desk.store.txn(
                 compares(judged, fence, record, present(keys.proposal_live(proposal.id)), *kept),
-                writes(judged, actor, record, *stored(applied), *answer, *more),
+                writes(judged, actor, record, *stored(applied), *undone, *answer, *more),
             )
             if result.succeeded:
                 leases.keep()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from runtime.errors import RuntimeFault
-from runtime.operations.plan import Refusal
 
 
 class GateFault(RuntimeFault):
@@ -22,7 +21,7 @@ class ProposalNotFound(GateFault):
 
 class ReviewNotFound(GateFault):
     code = "review_not_found"
-    remedy = "List what is open: aether audit list --reviews."
+    remedy = "List what is open: aether review list."
 
 
 class ProposalEnded(GateFault):
@@ -43,17 +42,3 @@ class ChangedTooOften(GateFault):
 
     code, retryable = "changed_meanwhile", True
     remedy = "Try again."
-
-
-class SubmissionRefused(GateFault):
-    """A refusal as an error: for those who have no use for an outcome."""
-
-    code = "refused"
-
-    def __init__(self, refusal: Refusal) -> None:
-        super().__init__(refusal.detail)
-        self.refusal = refusal
-
-    def problem(self) -> dict[str, object]:
-        given = self.refusal
-        return {"code": given.code, "detail": given.detail, "retryable": given.retryable, "remedy": given.remedy}

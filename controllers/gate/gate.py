@@ -20,6 +20,7 @@ from controllers.gate.leasing import TakenLeases
 from controllers.gate.proposals import PROPOSAL_BYTES_MAX, Proposal, shortened
 from controllers.gate.reviews import opened
 from controllers.gate.uncut import PACKED_BYTES_MAX, WholeProposal, packed
+from controllers.gate.undone import marked_undone, not_to_undo, undone_by
 from controllers.gate.verdict import Verdict
 from controllers.gate.writing import applied_as, audit_of, compares, short, stored, turn_taken, writes, written
 from runtime.consensus.errors import LeaseNotFound
@@ -90,6 +91,9 @@ class Gate:
             lacking = self._role_lacking(submission, state)
             if lacking is not None:
                 return await self._refused(submission, lacking)
+            undone = not_to_undo(state, submission.undoes)
+            if undone is not None:
+                return await self._refused(submission, undone)
             judged = self._desk.judge(state, call, submission.actor, tainted=submission.tainted)
         except OperationUnknown as error:
             refusal = Refusal(code=error.code, detail=str(error), remedy=error.remedy)
@@ -152,9 +156,10 @@ class Gate:
         self, submission: Submission, judged: Judged, fence: Revision, revision: int, *, kind: str
     ) -> Outcome | None:
         record = self._record(submission, judged, kind, revision)
+        undone = marked_undone(self._desk.state, submission.undoes, undone_by(record))
         outcome = applied_as(judged, record)
         async with TakenLeases(self._desk.store) as leases:
-            more: list[Operation] = [*await self._answers.kept(submission, outcome)]
+            more: list[Operation] = [*undone, *await self._answers.kept(submission, outcome)]
             more += await armed(leases, submission.guard, judged.plan, record)
             more += await turn_taken(leases, judged, submission.actor)
             more += [opened(record, "break_glass")] if kind == "break_glass" else []
@@ -269,6 +274,7 @@ class Gate:
             trace_id=submission.trace_id,
             evidence=submission.evidence,
             tainted=submission.tainted,
+            undoes=submission.undoes,
             request_id=submission.request_id,
         )
 
@@ -304,6 +310,7 @@ def _whole(submission: Submission, judged: Judged) -> WholeProposal:
         inverse=judged.plan.inverse,
         diff=told_rows(diff(judged.plan)),
         answer=answer_key(submission) if submission.idempotency_key else "",
+        undoes=submission.undoes,
     )
 
 

@@ -11,11 +11,11 @@ from controllers.gate.audit import AuditRecord
 from controllers.gate.circumstances import recent_changes
 from controllers.gate.desk import GateDesk, Judged
 from controllers.gate.leasing import TakenLeases, let_go
-from controllers.gate.proposals import ProposalEvent, ProposalState, moved, read_proposal
 from controllers.gate.reviews import opened
+from controllers.gate.undone import marked_undone, not_to_undo
 from controllers.gate.writing import audit_of, compares, short, writes, written
 from runtime.consensus.errors import InvalidRequest, StoreFault, TooLarge
-from runtime.consensus.store import Compare, Delete, KeyValue, Operation, Put, Revision, absent, led_by, unchanged
+from runtime.consensus.store import Delete, KeyValue, Operation, Put, Revision, absent, led_by, unchanged
 from runtime.operations.actor import Actor, ActorKind, Role
 from runtime.operations.dispatch import Guard
 from runtime.operations.fields import BOUND_MAX
@@ -121,10 +121,19 @@ class Guards:
         """One transaction takes the guard away and undoes the change: it cannot happen twice."""
         await self._desk.state.confirmed()
         state = PlanState(self._desk.state)
+        if not_to_undo(state, watched.proposal) is not None:
+            await self._disarm(item, fence)
+            return
         actor = Actor(kind=ActorKind.CONTROLLER, id=GUARD_ID, role=Role.ADMIN, behind=watched.actor)
         problem = await self._tried(item, watched, actor, state, why, fence)
         if problem:
             await self._escalate(item, watched, actor, f"{why}; it could not be undone: {problem}", fence)
+
+    async def _disarm(self, item: KeyValue, fence: Revision) -> None:
+        """Somebody undid it already."""
+        unmoved = unchanged(item.key, Revision(item.mod_revision))
+        if (await self._desk.store.txn([led_by(fence), unmoved], [Delete(key=item.key)])).succeeded:
+            await let_go(self._desk.store, item)
 
     async def _tried(
         self, item: KeyValue, watched: ArmedGuard, actor: Actor, state: PlanState, why: str, fence: Revision
@@ -158,10 +167,10 @@ class Guards:
             revision=int(self._desk.state.revision),
             trace_id=watched.trace_id,
         )
-        compare, operations = self._proposal(watched, why)
+        undone = marked_undone(self._desk.state, watched.proposal, why)
         result = await self._desk.store.txn(
-            compares(judged, fence, record, unchanged(item.key, Revision(item.mod_revision)), *compare),
-            writes(judged, actor, record, Delete(key=item.key), *operations),
+            compares(judged, fence, record, unchanged(item.key, Revision(item.mod_revision))),
+            writes(judged, actor, record, Delete(key=item.key), *undone),
         )
         if result.succeeded:
             await let_go(self._desk.store, item)
@@ -189,11 +198,3 @@ class Guards:
         if result.succeeded:
             await let_go(self._desk.store, item)
             self._desk.log.warning("rollback_failed", change=watched.id, reason=why)
-
-    def _proposal(self, watched: ArmedGuard, why: str) -> tuple[list[Compare], list[Operation]]:
-        item = self._desk.state.get(keys.proposal(watched.proposal)) if watched.proposal else None
-        proposal = read_proposal(item.value) if item is not None else None
-        if item is None or proposal is None or proposal.state is not ProposalState.APPLIED:
-            return [], []
-        undone = moved(proposal, ProposalEvent.ROLLED_BACK, why)
-        return [unchanged(item.key, item.mod_revision)], [Put(key=item.key, value=encode(undone))]

@@ -33,7 +33,8 @@ def answer_key(submission: Submission) -> str:
 
 def request_hash(submission: Submission) -> str:
     """Of everything that decides what happens."""
-    how = (submission.propose, submission.break_glass, submission.if_match, submission.guard, submission.tainted)
+    which = (submission.if_match, submission.guard, submission.tainted, submission.undoes)
+    how = (submission.propose, submission.break_glass, *which)
     text = msgspec.json.encode((submission.operation, submission.request, how), order="sorted")
     return hashlib.sha256(text).hexdigest()
 

@@ -8,7 +8,11 @@ from typing import Final
 import msgspec
 
 from controllers.gate.audit import AuditHead, AuditRecord, ChainedRecord, read_chained, read_record
+from controllers.gate.errors import ProposalNotFound
+from controllers.gate.proposals import Proposal, read_proposal
 from runtime.consensus.store import Store
+from runtime.deployment.records import Snapshot
+from runtime.operations.catalogue import nearest
 from runtime.state import keys
 
 STEP: Final = 200  # records of one read: some 200 kB
@@ -51,6 +55,16 @@ async def newest_of(store: Store, subjects: Collection[str], most: int) -> list[
         if each.record.subject in subjects and each.record.id not in known:
             found.append(each.record)
     return found
+
+
+def find_proposal(state: Snapshot, identity: str) -> Proposal:
+    """Also one that has ended. Raises ProposalNotFound, with the nearest that there are."""
+    item = state.get(keys.proposal(identity))
+    proposal = read_proposal(item.value) if item is not None else None
+    if proposal is None:
+        known = [keys.parts(each.key)[0] for each in state.items(keys.PROPOSALS)]
+        raise ProposalNotFound(f"there is no proposal {identity[:80]!r}{nearest(identity, known)}")
+    return proposal
 
 
 async def find_record(store: Store, identity: str) -> AuditRecord | None:

@@ -24,12 +24,16 @@ class WholeProposal(Value, frozen=True, kw_only=True):
     diff: tuple[FieldChange, ...] = ()
     answer: str = ""
     """Where its answer is kept under an idempotency key: what it came to is written there when it is applied."""
+    undoes: str = ""
+    """The applied proposal whose inverse `call` is."""
 
 
 class Undo(Value, frozen=True, kw_only=True):
     """What undoes a change, where its audit record has no room for it or may not tell it."""
 
     inverse: Call
+    proposal: str = ""
+    """By which the change was applied, if it was proposed."""
 
 
 def packed(value: Value) -> bytes:

@@ -110,11 +110,13 @@ def audit_of(
     votes: Sequence[object] = (),
     evidence: Sequence[str] = (),
     tainted: bool = False,
+    undoes: str = "",
 ) -> AuditRecord:
     """`effect` and `rule` are the judgement's own unless given."""
     detail: dict[str, Json] = {"votes": msgspec.to_builtins(list(votes))} if votes else {}
     detail |= {"evidence": list(evidence)} if evidence else {}
     detail |= {"tainted": True} if tainted else {}
+    detail |= {"undoes": undoes} if undoes else {}
     detail |= _undoing(judged) if kind in MADE else {}
     return AuditRecord(
         id=identity,
@@ -149,7 +151,7 @@ def _kept_undo(judged: Judged, record: AuditRecord) -> list[Operation]:
     """Apart, where the record does not have it."""
     if record.kind not in MADE or judged.plan.inverse is None or "inverse" in fitted(record).detail:
         return []
-    whole = packed(Undo(inverse=judged.plan.inverse))
+    whole = packed(Undo(inverse=judged.plan.inverse, proposal=record.proposal))
     return [Put(key=keys.undo(record.id), value=whole)] if len(whole) <= PACKED_BYTES_MAX else []
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
 
-from controllers.scaling.config import CLUSTER, ConfigRecord, ScalingConfig, checked, members_of, scope_of
+from controllers.scaling.config import CLUSTER, ConfigRecord, ScalingConfig, checked, members_of, pin_of, scope_of
 from controllers.scaling.errors import ScalingPolicyInvalid
 from controllers.scaling.model import Pin
 from runtime.operations import slices, subjects
@@ -52,6 +53,8 @@ class PinRequest(Request, frozen=True, kw_only=True):
 
 class UnpinRequest(Request, frozen=True, kw_only=True):
     slice: SliceField
+    version: VersionField = ""
+    instances: Annotated[InstancesField | None, Meta(description="How many then; as many as now if not given.")] = None
 
 
 class ScalingConfigured(Result, frozen=True, kw_only=True):
@@ -140,9 +143,21 @@ def plan_pin(state: PlanState, request: PinRequest) -> Plan | Refusal:
         summary=f"{scaled.summary}, and stays there for {request.minutes} minutes",
         changes=(*scaled.changes, change),
         reads=state.reads,
-        inverse=Call(operation="controller.unpin", request={"slice": request.slice}),
+        inverse=_before_pin(state, request, scaled),
         result={**scaled.result, "until_unix_ms": until},
     )
+
+
+def _before_pin(state: PlanState, request: PinRequest, scaled: Plan) -> Call:
+    """As many instances as before; held by the pin before for as long as that would have lasted when this was planned,
+    or scaled again where there was none any more."""
+    assert scaled.inverse is not None, "a number of instances can always be set back"
+    pin = pin_of(state, request.slice, request.created_unix_ms)
+    if pin is None:
+        return Call(operation="controller.unpin", request=scaled.inverse.request)
+    left_min = math.ceil((pin.until_unix_ms - request.created_unix_ms) / MINUTE_MS)
+    held: dict[str, Json] = {"minutes": min(left_min, PIN_MIN_MAX), "why": pin.why, "by": pin.by}
+    return Call(operation="controller.pin", request={**scaled.inverse.request, **held})
 
 
 def plan_unpin(state: PlanState, request: UnpinRequest) -> Plan | Refusal:
@@ -154,12 +169,33 @@ def plan_unpin(state: PlanState, request: UnpinRequest) -> Plan | Refusal:
             detail=f"slice {request.slice} is not pinned",
             remedy="`aether controller status` tells which are.",
         )
+    gone = KeyChange(key=key, before=before, after=None)
+    if request.instances is not None:
+        return _unpinned_to(state, request, request.instances, gone)
     return Plan(
         operation="controller.unpin",
         subject=subjects.of_slice(request.slice),
         summary=f"{request.slice} is scaled again",
-        changes=(KeyChange(key=key, before=before, after=None),),
+        changes=(gone,),
         reads=state.reads,
+        result={"slice": request.slice},
+    )
+
+
+def _unpinned_to(state: PlanState, request: UnpinRequest, instances: int, gone: KeyChange) -> Plan | Refusal:
+    """Goes past the same bounds as any scaling."""
+    scaled = slices.plan_scale(
+        state, slices.ScaleRequest(slice=request.slice, version=request.version, instances=instances)
+    )
+    if isinstance(scaled, Refusal):
+        return scaled
+    return msgspec.structs.replace(
+        scaled,
+        operation="controller.unpin",
+        summary=f"{scaled.summary}, and is scaled again",
+        changes=(*scaled.changes, gone),
+        reads=state.reads,
+        inverse=None,
         result={"slice": request.slice},
     )
 
@@ -207,6 +243,6 @@ OPERATIONS: Final = (
         effect=Effect.IDEMPOTENT,
         subject=lambda request: subjects.of_slice(request.slice),
         plan=plan_unpin,
-        errors=("pin_not_found",),
+        errors=("pin_not_found", "slice_not_found", "version_ambiguous", "out_of_bounds"),
     ),
 )

@@ -20,6 +20,7 @@ from runtime.state import keys
 from runtime.state.values import encode
 
 DRAIN: Final = "_control/drain"
+LEFT: Final = "_control/left"
 LEAVE: Final = "_control/leave"
 END_RETRY_S: Final = 1.0
 MARK_TRIES_MAX: Final = 8  # each lost try is somebody else's change of the same record: a person's, or one a second
@@ -76,7 +77,7 @@ class Leaving:
         self._log = log
 
     def verbs(self) -> dict[str, UnaryHandler]:
-        return {DRAIN: self._drain, LEAVE: self._leave}
+        return {DRAIN: self._drain, LEFT: self._left, LEAVE: self._leave}
 
     async def run(self) -> None:
         """Ends the node once its record asks for that and nothing is left on it. Returns only then."""
@@ -99,7 +100,12 @@ class Leaving:
             await anyio.sleep(END_RETRY_S)
 
     def _is_empty(self) -> bool:
-        return not self._view.assignments(self._node) and not self._states()
+        return not self._count()
+
+    def _count(self) -> int:
+        """Instances that are assigned here, or still on their way out."""
+        leaving = {(each.slice, each.number) for each in self._view.instance_states() if each.node == self._node}
+        return len(leaving | self._view.assignments(self._node).keys())
 
     async def _drain(self, _call: IncomingCall) -> bytes:
         """Answers once nothing is assigned here any more; the caller's deadline bounds it."""
@@ -120,9 +126,14 @@ class Leaving:
             other.node != self._node and not other.leaving and not other.cordoned for other in self._view.live_nodes()
         )
 
-    def _states(self) -> bool:
-        """Instances that are still on their way out."""
-        return any(state.node == self._node for state in self._view.instance_states())
+    async def _left(self, call: IncomingCall) -> bytes:
+        """How many instances are still here, once that is another number than the one that was asked with."""
+        cache, known = self._view.cache, msgspec.msgpack.decode(call.payload, type=int)
+        while True:
+            seen = cache.revision
+            if self._count() != known:
+                return msgspec.msgpack.encode(self._count())
+            await cache.changed(seen)
 
     async def _leave(self, _call: IncomingCall) -> bytes:
         await self._tell_leaving()

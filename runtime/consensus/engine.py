@@ -28,7 +28,6 @@ from runtime.consensus.store import (
 )
 
 PAGE_BYTES_MAX: Final = 4 * 1024 * 1024
-WATCH_BATCHES_MAX: Final = 500  # handed to one watcher before others get their turn
 
 
 class Engine(Protocol):

@@ -26,11 +26,6 @@ class BlueprintInvalid(DeploymentFault):
         return {**super().problem(), "remedy": self._remedy, "line": self.line, "key": self.key}
 
 
-class BlueprintNotFound(DeploymentFault):
-    code = "blueprint_not_found"
-    remedy = "List what is applied: aether blueprint list."
-
-
 class BlueprintRequired(DeploymentFault):
     """Slices of other blueprints require what would go."""
 
@@ -38,25 +33,8 @@ class BlueprintRequired(DeploymentFault):
     remedy = "Delete or change the blueprints that require it first, or make the dependency optional there."
 
 
-class SliceNotFound(DeploymentFault):
-    code = "slice_not_found"
-    remedy = "List what is deployed: aether slice list."
-
-
-class OutOfBounds(DeploymentFault):
-    """A wanted number outside the blueprint's min and max."""
-
-    code = "out_of_bounds"
-    remedy = "Stay within the bounds, or change min or max in the blueprint."
-
-
 class ChangedMeanwhile(DeploymentFault):
     """Somebody else changed the same state between reading and writing."""
 
     code, retryable = "changed_meanwhile", True
     remedy = "Try again."
-
-
-class NodeNotFound(DeploymentFault):
-    code = "node_not_found"
-    remedy = "List the nodes: aether status."

@@ -39,6 +39,8 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     if_match: int = 0
     """Only if the subject's keys have not changed since this revision; 0 is whatever they are."""
     guard: Guard | None = None
+    undoes: str = ""
+    """The applied proposal whose inverse this is: it is rolled back then, once."""
     trace_id: str = ""
     request_id: str = ""
     made: dict[str, Json] = {}

@@ -192,7 +192,13 @@ def plan_weights(state: PlanState, request: WeightsRequest) -> Plan | Refusal:
 
 
 def scaled(state: PlanState, request: ScaleRequest) -> Convergence:
-    return _serving(state, request, request.instances)
+    """Of what is wanted now: somebody else, or scaling itself, may want another number since."""
+    target = target_of(state, request)
+    if isinstance(target, Refusal):
+        return Convergence(done=True)
+    version, wanted = target.settings.version, target.wanted
+    serving = sum(each.version == version for each in state.records.endpoints_of(request.slice))
+    return Convergence(done=serving == wanted, waits_for=f"{serving} of {wanted} instances of {request.slice} serve")
 
 
 def restarted(state: PlanState, request: RestartRequest) -> Convergence:
@@ -203,15 +209,6 @@ def restarted(state: PlanState, request: RestartRequest) -> Convergence:
     ready = sum(each.settled and each.assignment.restarts == target.restarts for each in mine)
     done = ready == target.wanted
     return Convergence(done=done, waits_for="" if done else f"{ready} of {target.wanted} instances started anew")
-
-
-def _serving(state: PlanState, request: SliceRequest, wanted: int) -> Convergence:
-    target = target_of(state, request)
-    if isinstance(target, Refusal):
-        return Convergence(done=True)
-    version = target.settings.version
-    serving = sum(each.version == version for each in state.records.endpoints_of(request.slice))
-    return Convergence(done=serving == wanted, waits_for=f"{serving} of {wanted} instances of {request.slice} serve")
 
 
 def _named(settings: BlueprintSlice) -> str:

@@ -344,7 +344,8 @@ class World:
             least = max(least, 2 if share > RAISES.capacity_share_g2 else 1 if share > RAISES.capacity_share_g1 else 0)
         if "freeze/cluster" in self.memory.items or tainted:
             least = 2
-        return max(least, 1) if "incident/slice:orders" in self.memory.items else least
+        more = actor.kind is ActorKind.CONTROLLER and new > old  # what an incident may need at once
+        return max(least, 1) if "incident/slice:orders" in self.memory.items and not more else least
 
     def _limits_kept(self) -> None:
         now = self.clock.now_ms

@@ -12,10 +12,10 @@ from agent_api.control_api.problems import (
     ExplainRefused,
     NodeUnknown,
     NotFound,
-    ProposalUnknown,
     SliceUnknown,
 )
 from controllers.gate.audit import AuditRecord
+from controllers.gate.errors import ProposalNotFound
 from controllers.gate.policy import default_text
 from controllers.gate.queries import (
     AuditPage,
@@ -131,7 +131,7 @@ def hand_record() -> AuditRecord:
         ("operation.show", {"name": "slice.scael"}, OperationUnknown, "slice.scale"),
         ("gate.explain", {"operation": "slice.scael"}, Declined, "slice.scale"),
         ("gate.explain", {"operation": "slice.scale", "as": "ana"}, NotFound, "anna"),
-        ("proposal.show", {"id": "nope"}, ProposalUnknown, "nope"),
+        ("proposal.show", {"id": "nope"}, ProposalNotFound, "nope"),
         ("instance.list", {"cursor": "%"}, CursorInvalid, "cursor"),
         ("instance.list", {"slice": "order"}, SliceUnknown, "orders"),
         ("instance.list", {"node": "n9"}, NodeUnknown, "n9"),

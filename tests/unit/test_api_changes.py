@@ -114,7 +114,18 @@ async def test_unknown_paths_and_names_answer_with_the_nearest(api: ApiOnHand) -
     unknown = await api.ask("anna", "PUT", "/v1/slices/ordrs/scale", json={"instances": 1})
     assert (unknown.status_code, "orders" in unknown.json()["detail"]) == (404, True)
     wrong = await api.ask("anna", "POST", "/v1/slices")
-    assert (wrong.status_code, wrong.headers["allow"], wrong.json()["code"]) == (405, "GET", "method_not_allowed")
+    assert (wrong.status_code, wrong.headers["allow"], wrong.json()["code"]) == (405, "GET, HEAD", "method_not_allowed")
+
+
+async def test_what_can_be_read_can_be_asked_for_its_head(api: ApiOnHand) -> None:
+    """As monitors and caches do. A stream begins no stream, and takes no client's place."""
+    whole = await api.ask("vic", "GET", "/v1/slices")
+    head = await api.ask("vic", "HEAD", "/v1/slices")
+    assert (head.status_code, head.headers["etag"]) == (200, whole.headers["etag"])
+    stream = await api.ask("vic", "HEAD", "/v1/watch/slice-target/")
+    assert (stream.status_code, stream.headers["content-type"].partition(";")[0]) == (200, "text/event-stream")
+    assert (await api.ask("", "HEAD", "/v1/slices")).status_code == 401
+    assert (await api.ask("anna", "HEAD", SCALE)).status_code == 405
 
 
 async def test_if_match_refuses_a_change_on_what_has_changed_since(api: ApiOnHand) -> None:
@@ -243,6 +254,9 @@ async def test_a_proposal_is_voted_on_applied_and_rolled_back_over_http(api: Api
     undone = await api.ask("cleo", "POST", location + "/rollback?break_glass=true", json={"reason": "guests left"})
     assert undone.status_code == 200, undone.text
     assert (undone.json()["outcome"], api.hand.wanted()) == ("applied", 4)
+    await api.seen()
+    after = (await api.ask("vic", "GET", location)).json()["proposal"]
+    assert (after["state"], after["ended"]) == ("rolled_back", "undone by cleo: guests left")
 
 
 async def test_only_an_applied_proposal_is_rolled_back_and_only_ones_own_withdrawn(api: ApiOnHand) -> None:

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-import runtime.consensus.etcd.channel  # noqa: F401  all errors of the store are known
+import runtime.cluster.restoring
+import runtime.consensus.etcd.channel  # noqa: F401  with these all errors of the store are known
 from agent_api.control_api.endpoint import Endpoint
 from agent_api.control_api.openapi import document
 from agent_api.control_api.problems import RETRYABLE_CODES, STATUS
@@ -20,6 +21,9 @@ ELSEWHERE = {
     "lease_not_found": "the gate takes another lease and tries again",
     "lease_taken": "the engine on etcd takes another number",
     "invalid_request": "what the gate writes is within the store's limits",
+    "backup_of_another_cluster": "of restoring one, by the command line",
+    "backup_unusable": "of files, which the command line reads",
+    "backup_unwritable": "of files, which the command line writes",
     "change_under_way": "of the store's members, whose verbs do not pass through this API",
     "too_many_watchers": "control watches once, for all clients",
     "not_on_this_engine": "of the store's own verbs",

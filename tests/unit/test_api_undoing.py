@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from controllers.gate.audit import AuditRecord, read_record
 from runtime.names import Sha256
 from runtime.sdk.contract import SliceContract
 from runtime.state import keys
@@ -94,3 +95,54 @@ async def test_what_has_nothing_that_undoes_it_says_so(api: ApiOnHand) -> None:
     assert (refused.status_code, refused.json()["code"]) == (409, "nothing_to_undo")
     unknown = await api.ask("anna", "POST", "/v1/audit/id99/rollback", json={})
     assert (unknown.status_code, unknown.json()["code"]) == (404, "record_not_found")
+
+
+async def applied_scale(api: ApiOnHand) -> str:
+    """The path of a proposal that was approved and applied."""
+    proposed = await api.ask("anna", "PUT", "/v1/slices/orders/scale?propose=true", json={"instances": 6})
+    location = proposed.headers["location"]
+    for voter in ("ben", "cleo"):
+        await api.ask(voter, "POST", f"{location}/approve")
+    await api.hand.settle(proposed.json()["proposal"])
+    await api.seen()
+    assert api.hand.wanted() == 6
+    return location
+
+
+@pytest.mark.parametrize("by_record", [False, True])
+async def test_an_applied_proposal_is_undone_once_and_says_so(api: ApiOnHand, *, by_record: bool) -> None:
+    """Undone twice it would take away what somebody made in between; the same key gets the first answer."""
+    location = await applied_scale(api)
+    (record,) = [each for each in audited(api) if each.proposal and each.kind == "applied"]
+    path = f"/v1/audit/{record.id}/rollback" if by_record else f"{location}/rollback"
+    first = await api.ask("anna", "POST", path, json={"reason": "quiet"}, headers={"idempotency-key": "k"})
+    assert (first.status_code, api.hand.wanted()) == (200, 4), first.text
+    await api.seen()
+    after = (await api.ask("vic", "GET", location)).json()["proposal"]
+    assert (after["state"], after["ended"]) == ("rolled_back", "undone by anna: quiet")
+    assert audited(api)[-1].detail["undoes"] == after["id"]
+    again = await api.ask("anna", "POST", path, json={"reason": "quiet"}, headers={"idempotency-key": "k"})
+    assert (again.status_code, again.json()["repeated"]) == (200, True), again.text
+    refused = await api.ask("anna", "POST", path, json={"reason": "quiet"})
+    assert (refused.status_code, refused.json()["code"]) == (409, "proposal_ended")
+
+
+async def test_undoing_that_must_be_approved_marks_what_it_undoes_when_it_is_applied(api: ApiOnHand) -> None:
+    location = await applied_scale(api)
+    asked = [await api.ask("anna", "POST", f"{location}/rollback?propose=true", json={}) for _ in range(2)]
+    assert [each.status_code for each in asked] == [202, 202]
+    assert (await api.ask("vic", "GET", location)).json()["proposal"]["state"] == "applied"
+    ends = []
+    for each in asked:
+        for voter in ("ben", "cleo"):
+            await api.ask(voter, "POST", f"{each.headers['location']}/approve")
+        ends.append((await api.hand.settle(each.json()["proposal"])).state)
+        await api.seen()
+    assert (ends, api.hand.wanted()) == (["applied", "stale"], 4)
+    assert (await api.ask("vic", "GET", location)).json()["proposal"]["state"] == "rolled_back"
+
+
+def audited(api: ApiOnHand) -> list[AuditRecord]:
+    """Those without a place in the chain yet, in the order in which they were written."""
+    items = sorted(api.hand.state.items(keys.AUDIT_FRESH), key=lambda item: item.mod_revision)
+    return [read_record(item.value) for item in items]

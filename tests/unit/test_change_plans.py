@@ -49,6 +49,9 @@ SAMPLES: dict[str, tuple[dict[str, Any], tuple[Call, ...]]] = {  # request, and 
     "artifact.delete": ({"name": "free", "version": "1.0.0"}, (("artifact.upload", {"record": FREE}),)),
     "blueprint.apply": ({"blueprint": "pages", "source": SOURCE}, ()),
     "blueprint.delete": ({"blueprint": "pages"}, (("blueprint.apply", {"blueprint": "pages", "source": SOURCE}),)),
+    "controller.configure": ({**ORDERS, "set": {"cool_down_in_s": 600.0}}, ()),
+    "controller.pin": ({**ORDERS, "instances": 6, "minutes": 5, "by": "cleo"}, ()),
+    "controller.unpin": (ORDERS, (("controller.pin", {**ORDERS, "instances": 6}),)),
     "config.set": ({"name": "drain_s", "value": 5}, ()),
     "config.unset": (
         {"name": "drain_s", "node": "n1"},

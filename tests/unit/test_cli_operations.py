@@ -409,3 +409,17 @@ def test_every_operation_explains_itself(capsys: Capture) -> None:
     assert main(["--help"]) == 0
     assert main(["node", "--help"]) == 0
     assert "cordon" in capsys.readouterr().out
+
+
+def test_what_the_api_finds_wrong_is_answered_in_words_of_the_command_line(serve: Serve, capsys: Capture) -> None:
+    problem = {
+        "code": "request_invalid",
+        "detail": "instances: too many",
+        "retryable": False,
+        "remedy": "GET /v1/openapi.json says what each path takes and answers.",
+    }
+    serve(Reply(problem, status=422))
+    assert main(["slice", "scale", "orders", "5"]) == 1
+    said = capsys.readouterr().err
+    assert "aether slice scale --help" in said
+    assert "openapi" not in said

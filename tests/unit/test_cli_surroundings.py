@@ -81,11 +81,14 @@ def test_what_is_named_nearer_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     node_directory(forge / "n1", 7401, key="ae_first")
     node_directory(forge / "n2", 7411)
     assert located().addresses == ("context:1",)
+    assert located("option:1", forge).key == "ae_first", "named together"
     monkeypatch.chdir(forge / "n1")
+    assert located("option:1").key == "", "another cluster's must not be told this one's key"
+    assert located("http://127.0.0.1:7401").key == "ae_first"
     assert located().addresses == ("127.0.0.1:7401",)
     assert located().key == "ae_first"
     monkeypatch.setenv("AETHER_API", "environment:1")
-    assert located().addresses == ("environment:1",)
+    assert (located().addresses, located().key) == (("environment:1",), "")
     assert located(data=forge).addresses == ("127.0.0.1:7401", "127.0.0.1:7411")
     assert located(data=forge).key == "ae_first"
     assert located(context="prod").addresses == ("context:1",)

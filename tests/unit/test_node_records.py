@@ -19,6 +19,8 @@ from runtime.consensus.memory import MemoryStore
 from runtime.consensus.store import Compare, Delete, GetResult, LeaseId, Operation, Put, Store, TxnResult
 from runtime.deployment.errors import ChangedMeanwhile
 from runtime.deployment.view import PREFIXES, StateView
+from runtime.invocation.context import CallContext
+from runtime.invocation.incoming import IncomingCall
 from runtime.names import NodeId, SliceName
 from runtime.state import keys
 from runtime.state.values import Addresses, InstanceAssignment, NodeRecord, decode, encode
@@ -176,3 +178,36 @@ async def test_a_node_ends_once_its_record_asks_for_it_and_nothing_is_left_on_it
         with anyio.fail_after(5):
             await ended.wait()
         tasks.cancel_scope.cancel()
+
+
+async def test_who_stops_a_node_is_told_how_many_instances_are_left_as_soon_as_that_changes(
+    view: tuple[MemoryStore, StateView],
+) -> None:
+    store, state = view
+    settings = target("orders", 1).settings
+    for number in (0, 1):
+        assignment = InstanceAssignment(
+            slice="orders", number=number, version="1", artifact_sha256="s", settings=settings, generation=1
+        )
+        put = Put(key=keys.instance(N1, SliceName("orders"), number), value=encode(assignment))
+        await state.cache.wait_for((await store.txn((), [put])).revision)
+    membership = Membership(store=store, record=RECORD, publisher=Publisher(store), clock=SystemClock(), log=Silent())
+    leaving = Leaving(node=N1, store=store, view=state, membership=membership, end=anyio.sleep_forever, log=Silent())
+
+    async def left(known: int) -> int:
+        call = IncomingCall(None, 1, "_control/left", msgspec.msgpack.encode(known), CallContext.root(5.0), 0, False)
+        return msgspec.msgpack.decode(await leaving.verbs()["_control/left"](call), type=int)
+
+    assert await left(-1) == 2
+    told: list[int] = []
+
+    async def wait() -> None:
+        told.append(await left(2))
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(wait)
+            await anyio.wait_all_tasks_blocked()
+            assert not told
+            await store.txn((), [Delete(key=keys.instance(N1, SliceName("orders"), 0))])
+    assert told == [1]

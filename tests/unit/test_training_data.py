@@ -125,3 +125,9 @@ def test_what_is_known_is_told_to_all_the_digits_that_it_has(values: list[float]
     told = msgspec.json.decode(msgspec.json.encode(_row(HourPlace("tea", 1), hour)), type=TrainingHour)
     for value, found in zip(values, told.columns["invocations"], strict=True):
         assert (found is None and math.isnan(value)) or found == pytest.approx(value, rel=1e-6)
+
+
+def test_a_reader_that_has_enough_is_no_failure_of_the_table() -> None:
+    """`| head` ends the pipe: the command ends as any that writes to one does."""
+    with pytest.raises(BrokenPipeError), table_in(None):
+        raise BrokenPipeError

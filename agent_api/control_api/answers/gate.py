@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from agent_api.control_api.ports import ApiParts
-from agent_api.control_api.problems import Declined, ExplainRefused, NotFound, ProposalUnknown
+from agent_api.control_api.problems import Declined, ExplainRefused, NotFound
 from agent_api.control_api.waiting import convergence_of
 from controllers.gate.audit import AuditRecord, ChainedRecord
 from controllers.gate.policy import default_text
@@ -39,7 +39,7 @@ from controllers.gate.queries import (
     ProposalRow,
     ProposalShown,
 )
-from controllers.gate.reading import audit_head, chained_before
+from controllers.gate.reading import audit_head, chained_before, find_proposal
 from controllers.gate.uncut import WholeProposal, unpacked
 from controllers.gate.verdict import GateClass
 from runtime.operations.actor import Actor, ActorKind, Role, at_least
@@ -79,7 +79,7 @@ class GateAnswers:
         return ProposalPage(items=tuple(_proposal_row(each) for each in page), next=cursor)
 
     async def proposal(self, request: ProposalRequest, _actor: Actor) -> ProposalShown:
-        proposal = self._proposal(request.id)
+        proposal = find_proposal(self._cache, request.id)
         live = proposal.waits and self._cache.get(keys.proposal_live(request.id)) is not None
         now = convergence_of(self._cache, self._parts.catalogue, request.id)
         if now is None:
@@ -87,21 +87,12 @@ class GateAnswers:
         return ProposalShown(proposal=proposal, live=live, converged=now.done, waits_for=now.waits_for)
 
     async def proposal_diff(self, request: ProposalDiffRequest, _actor: Actor) -> ProposalDiff:
-        proposal = self._proposal(request.id)
+        proposal = find_proposal(self._cache, request.id)
         item = self._cache.get(keys.proposal_whole(request.id))
         whole = unpacked(item.value, WholeProposal) if item is not None else None
         rows = enumerate(whole.diff if whole is not None else proposal.diff)
         page, cursor = page_of(rows, lambda row: (row[0],), request)
         return ProposalDiff(items=tuple(row for _, row in page), next=cursor)
-
-    def _proposal(self, identity: str) -> Proposal:
-        """Raises ProposalUnknown."""
-        item = self._cache.get(keys.proposal(identity))
-        proposal = read_proposal(item.value) if item is not None else None
-        if proposal is None:
-            known = [keys.parts(each.key)[0] for each in self._cache.items(keys.PROPOSALS)]
-            raise ProposalUnknown(f"there is no proposal {identity!r}{nearest(identity, known)}")
-        return proposal
 
     async def audit(self, request: AuditListRequest, _actor: Actor) -> AuditPage:
         """Of what the store holds. Raises CursorInvalid."""
