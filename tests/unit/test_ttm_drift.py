@@ -65,6 +65,7 @@ def test_it_drops_its_past_only_when_one_that_sees_every_cut_would(seed: int, sh
             assert AllValues(held).has_changed()
             held = held[-window.count :]
     assert len(held) == window.count
+    assert window.variance == pytest.approx(statistics.pvariance(held), abs=1e-6)
 
 
 def test_it_finds_a_shift_and_forgets_what_was_before() -> None:

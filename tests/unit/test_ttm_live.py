@@ -37,6 +37,7 @@ pytestmark = pytest.mark.anyio
 
 BASE = "b" * 64
 MINUTE = 28_000_000
+BIAS_MAX = 100.0
 
 
 class GivenForecaster(LastValue):
@@ -49,7 +50,9 @@ class GivenForecaster(LastValue):
         return Answer(quantiles=quantiles, features=quantiles[:, 0], normalisation=quantiles[:, 0, :4])
 
     def with_head(self, head: Head) -> GivenForecaster:
-        return GivenForecaster(bias=float(head.bias[0]))
+        found = GivenForecaster(bias=float(head.bias[0]))
+        found.broken = found.bias > BIAS_MAX
+        return found
 
 
 class GivenMinutes:
@@ -208,12 +211,14 @@ async def test_a_head_that_is_damaged_foreign_or_lost_is_refused_and_the_one_in_
     await world.tick()
     foreign = await world.model(bias=0.5, base="c" * 64)
     absurd = await world.model(bias=float("nan"))
+    hollow = await world.model(bias=2 * BIAS_MAX)
     lost = forecast_model(9)
     await world.hand.put(keys.forecast_model(9), lost)
     for at, (number, code) in enumerate(
         [
             (foreign.number, "ttm_model_schema_wrong"),
             (absurd.number, "ttm_model_schema_wrong"),
+            (hollow.number, "ttm_forecast_unusable"),
             (9, "ttm_model_unreadable"),
             (77, "ttm_model_unreadable"),
         ],
@@ -224,7 +229,7 @@ async def test_a_head_that_is_damaged_foreign_or_lost_is_refused_and_the_one_in_
         assert (world.median(), world.state().state, world.state().code) == (600.0, "working", code)
         assert f"model {number} cannot be used" in world.state().reason
     refused = [line for line in world.hand.log.lines if line.event == "forecast_model_refused"]
-    assert len(refused) == 4
+    assert len(refused) == 5
 
 
 async def test_a_probation_that_fails_is_recorded_and_the_next_leader_begins_with_the_one_before(
