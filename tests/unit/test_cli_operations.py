@@ -149,7 +149,8 @@ def test_watching_tells_how_far_it_is_under_one_key(serve: Serve, capsys: Captur
     assert len({each.headers["idempotency-key"] for each in api.asked}) == 1
 
 
-def test_waiting_goes_over_the_approval(serve: Serve, capsys: Capture) -> None:
+def test_waiting_goes_over_the_approval(serve: Serve, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent_api.client.talks.LOOKS_S", (0.001,))
     stages = iter([("pending", None), ("applied", False), ("applied", True), ("applied", True)])
 
     def answer(asked: Asked) -> Reply:

@@ -222,7 +222,8 @@ def test_a_wait_that_was_in_vain_is_told(either: Either) -> None:
     assert (outcome.converged, outcome.waits_for) == (False, "much")
 
 
-def test_a_proposal_is_followed_to_its_end(either: Either) -> None:
+def test_a_proposal_is_followed_to_its_end(either: Either, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent_api.client.talks.LOOKS_S", (0.001,))
     stages = iter([("pending", None), ("approved", None), ("applied", False), ("applied", True)])
 
     def answer(asked: Asked) -> Reply:

@@ -51,8 +51,15 @@ def test_no_function_is_longer_than_a_screen() -> None:
     assert not {name: lines for name, lines in long.items() if lines > FUNCTION_LINES_MAX}
 
 
-def calls(tree: ast.Module) -> list[tuple[int, str]]:
-    return [(node.lineno, ast.unparse(node.func)) for node in ast.walk(tree) if isinstance(node, ast.Call)]
+@cache
+def calls() -> list[tuple[str, int, str]]:
+    """Every call of the product: its file, its line and what is called."""
+    return [
+        (name, node.lineno, ast.unparse(node.func))
+        for name, tree in sources().items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -67,11 +74,7 @@ def calls(tree: ast.Module) -> list[tuple[int, str]]:
 def test_banned_calls_stand_only_with_their_owners(banned: str, owners: set[str]) -> None:
     """A task nobody owns outlives its reason; a clock read in the core cannot be simulated."""
     found = [
-        f"{name}:{line} {call}"
-        for name, tree in sources().items()
-        if name not in owners
-        for line, call in calls(tree)
-        if re.fullmatch(banned, call)
+        f"{name}:{line} {call}" for name, line, call in calls() if name not in owners and re.fullmatch(banned, call)
     ]
     assert not found
 
