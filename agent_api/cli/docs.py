@@ -1,4 +1,4 @@
-"""`aether docs`: the reference of operations and commands, and the client's types, from the catalogue."""
+"""`aether docs`: the pages of the reference and the client's types, from what declares them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from agent_api.cli.failure import report
 from agent_api.cli.reference_cli import cli_page
 from agent_api.cli.reference_operations import operations_page
 from agent_api.cli.stub import Stub
+from runtime.config.reference import settings_page
 from runtime.errors import RuntimeFault
+from runtime.state.quotas import limits_page
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 
@@ -38,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
         path.write_text(pages()[path])
         print(f"wrote {path.relative_to(ROOT)}")
     if not stale:
-        print("everything is as the catalogue says")
+        print("everything is as the source says")
     return 0
 
 
@@ -48,5 +50,7 @@ def pages() -> dict[Path, str]:
     return {
         ROOT / "docs" / "reference" / "operations.md": operations_page(catalogue),
         ROOT / "docs" / "reference" / "cli.md": cli_page(catalogue),
+        ROOT / "docs" / "reference" / "settings.md": settings_page(),
+        ROOT / "docs" / "reference" / "limits.md": limits_page(),
         ROOT / "agent_api" / "client" / "operations.pyi": Stub(catalogue).text(),
     }

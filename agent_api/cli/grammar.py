@@ -23,7 +23,7 @@ COMMANDS: Final = {  # one module each, by convention
     "context": "clusters by name: add, use, list, remove",
     "completion": "print the completion script of bash, zsh or fish",
     "shell": "these commands without the word aether, with history and completion",
-    "docs": "write the reference of operations and commands anew",
+    "docs": "write the pages of the reference anew",
     "bench": "measure Aether against its peers on this machine",
     "campaign": "run a long test campaign",
     "simulate": "run the store's engine on simulated time, network and disk, by seed",

@@ -14,8 +14,6 @@ from runtime.state import keys
 
 Source = Literal["slice", "node", "cluster", "file", "default", "unknown"]
 CLUSTER: Final = "cluster"
-
-
 _SLICE: Final = "slice:"
 
 

@@ -114,7 +114,7 @@ def fullest(weights: Mapping[str, int]) -> dict[str, tuple[int, int]]:
     return found
 
 
-def as_markdown() -> str:
+def limits_page() -> str:
     """The body of docs/reference/limits.md."""
     rows = "\n".join(
         f"| `{name}` | {kind.holds} | {kind.bytes_max // MIB} MiB{_each(kind)} | {kind.stays} |"
@@ -127,7 +127,7 @@ def as_markdown() -> str:
         "full kind keeps no other kind out. So refused attempts, answers under idempotency keys and proposals,\n"
         "however many somebody makes, leave room for approvals. Of the total, the last"
         f" {RESERVED_BYTES // MIB} MiB are not for\n{', '.join(f'`{name}`' for name in sorted(BULK))}.\n\n"
-        "This page is made from `runtime/state/quotas.py`; a test compares the two.\n\n"
+        "This page is made from `runtime/state/quotas.py` by `aether docs`.\n\n"
         "| kind | holds | at most | stays |\n"
         "| --- | --- | --- | --- |\n"
         f"{rows}\n\n"

@@ -240,7 +240,7 @@ def test_enter_goes_on_in_an_unfinished_line(monkeypatch: pytest.MonkeyPatch) ->
 # the reference
 
 
-def test_the_reference_and_the_clients_types_are_as_the_catalogue_says() -> None:
+def test_the_reference_and_the_clients_types_are_as_the_source_says() -> None:
     """Stale: write them anew with `aether docs`."""
     assert [str(path.name) for path, text in pages().items() if not path.exists() or path.read_text() != text] == []
 

@@ -8,14 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.config.settings import ConfigInvalid, NodeSettings, as_markdown, declared, read_settings
+from runtime.config.settings import ConfigInvalid, NodeSettings, declared, read_settings
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def test_the_reference_page_lists_every_setting_as_it_is_declared() -> None:
-    """Make it anew with `python -c 'from runtime.config.settings import as_markdown; print(as_markdown(), end="")'`."""
-    assert (ROOT / "docs" / "reference" / "settings.md").read_text() == as_markdown()
 
 
 def test_every_setting_has_a_meaning_and_says_when_it_applies() -> None:

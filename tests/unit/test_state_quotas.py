@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from controllers.gate.idempotency import answer_key
@@ -13,18 +11,12 @@ from runtime.consensus.store import LEADER_KEY, Put, Revision
 from runtime.operations.dispatch import Applied, Proposed, Submission
 from runtime.security.principals import KeyRecord
 from runtime.state import keys, quotas
-from runtime.state.quotas import KINDS, as_markdown, quota_of
+from runtime.state.quotas import KINDS, quota_of
 from tests.unit.gate_parts import START_UNIX_MS, GateOnHand, person
 
 pytestmark = pytest.mark.anyio
 
-ROOT = Path(__file__).resolve().parents[2]
 DECLARED = {value.split("/")[0] for name, value in vars(keys).items() if name.isupper() and isinstance(value, str)}
-
-
-def test_the_reference_page_lists_every_kind_as_it_is_in_the_table() -> None:
-    """Make it anew with `python -c 'from runtime.state.quotas import as_markdown; print(as_markdown(), end="")'`."""
-    assert (ROOT / "docs" / "reference" / "limits.md").read_text() == as_markdown()
 
 
 def test_every_kind_of_key_that_there_is_stands_in_the_table() -> None:
