@@ -13,6 +13,7 @@ import zstandard
 from agent_api.catalogue import make_catalogue
 from controllers.gate.answers import AnswerBook
 from controllers.gate.applying import Applier
+from controllers.gate.audit import AuditRecord, read_chained
 from controllers.gate.chaining import AuditChain
 from controllers.gate.desk import GateDesk
 from controllers.gate.gate import Gate
@@ -27,7 +28,7 @@ from runtime.consensus.store import LEADER_KEY, KeyValue, Put, Revision
 from runtime.content.errors import ContentNotFound
 from runtime.names import BlueprintId, NodeId, Sha256, SliceName, Version
 from runtime.operations.actor import Actor, ActorKind, Role
-from runtime.operations.dispatch import Outcome, Submission
+from runtime.operations.dispatch import Outcome, Proposed, Submission
 from runtime.sdk.testing import CollectedLog
 from runtime.security.principals import PrincipalRecord
 from runtime.state import keys
@@ -213,3 +214,24 @@ def target(name: str, wanted: int, least: int = 0, most: int = 20) -> SliceTarge
         slice=SliceName(name), version=Version("1"), artifact=f"{name}==1", instances=wanted, min=least, max=most
     )
     return SliceTarget(blueprint=BlueprintId("shop"), settings=settings, artifact_sha256=Sha256("s"), wanted=wanted)
+
+
+def fence(gate: GateOnHand) -> Revision:
+    found = gate.fence()
+    assert found is not None
+    return found
+
+
+def proposal_of(outcome: Outcome) -> str:
+    assert isinstance(outcome, Proposed), outcome
+    return outcome.proposal
+
+
+async def records(gate: GateOnHand) -> list[AuditRecord]:
+    await gate.chain_all()
+    return [read_chained(item.value).record for item in gate.state.items(keys.AUDIT)]
+
+
+def scale_of(slice_name: str, instances: int, actor: Actor, **members: object) -> Submission:
+    found = Submission(operation="slice.scale", request={"slice": slice_name, "instances": instances}, actor=actor)
+    return msgspec.structs.replace(found, **members)

@@ -6,29 +6,25 @@ import anyio
 import msgspec
 import pytest
 
-from controllers.gate.audit import AuditRecord, read_chained
+from controllers.gate.audit import read_chained
 from controllers.gate.circumstances import RecentChanges, touched
-from controllers.gate.errors import ProposalEnded, ProposalNotFound, ReviewNotFound, VoteRefused
+from controllers.gate.errors import ProposalEnded, ProposalNotFound
 from controllers.gate.policy import default_text
 from controllers.gate.proposals import VOTES_MAX, ProposalState, Vote, shortened, with_vote
-from controllers.gate.reviews import Review
 from controllers.gate.trimming import Trimmer
 from controllers.gate.uncut import WholeProposal, packed
-from runtime.consensus.store import Delete, Put, Revision
+from runtime.consensus.store import Delete, Put
 from runtime.operations.actor import Actor, ActorKind, Role
-from runtime.operations.dispatch import Applied, Guard, Outcome, Planned, Proposed, Refused, Submission
+from runtime.operations.dispatch import Applied, Outcome, Planned, Proposed, Refused, Submission
 from runtime.operations.plan import Call, FieldChange, KeyChange, Plan
-from runtime.security.keyring import Keyring
-from runtime.security.principals import PrincipalRecord
 from runtime.state import keys
 from runtime.state.values import encode
-from tests.unit.gate_parts import GateOnHand, model, person, target
+from tests.unit.gate_parts import GateOnHand, fence, model, person, proposal_of, records, scale_of, target
 
 pytestmark = pytest.mark.anyio
 
 ANNA, BEN, CLEO = person("anna"), person("ben"), person("cleo", Role.ADMIN)
 BOT = Actor(kind=ActorKind.AUTOMATION, id="bot", role=Role.OPERATOR, is_agent=True)
-GUARD = Guard(slice="orders", metric="errors_share", bound=0.05, window_s=300)
 
 
 @pytest.fixture
@@ -38,126 +34,8 @@ async def gate() -> GateOnHand:
     return found
 
 
-def fence(gate: GateOnHand) -> Revision:
-    found = gate.fence()
-    assert found is not None
-    return found
-
-
-def proposal_of(outcome: Outcome) -> str:
-    assert isinstance(outcome, Proposed), outcome
-    return outcome.proposal
-
-
-async def records(gate: GateOnHand) -> list[AuditRecord]:
-    await gate.chain_all()
-    return [read_chained(item.value).record for item in gate.state.items(keys.AUDIT)]
-
-
 async def leases(gate: GateOnHand) -> int:
     return len(gate.store.engine.machine.leases.all())
-
-
-# -- who counts --------------------------------------------------------------------------------------------------------
-
-
-async def test_nobody_behind_an_agent_counts_however_many_links_lie_between(gate: GateOnHand) -> None:
-    playbook = Actor(kind=ActorKind.PLAYBOOK, id="playbook:calm", role=Role.OPERATOR, behind=ANNA)
-    far = Actor(kind=ActorKind.MODEL, id="model:assistant", role=Role.OPERATOR, behind=playbook)
-    identity = proposal_of(await gate.scale(6, far))
-    for name in ("anna", "playbook:calm", "model:assistant"):
-        with pytest.raises(VoteRefused):
-            await gate.votes.cast(identity, person(name), approve=True, reason="")
-    assert gate.proposal(identity).votes == ()
-
-
-async def test_a_person_with_two_keys_is_one_person(gate: GateOnHand) -> None:
-    identity = proposal_of(await gate.scale(6, model(ANNA), tainted=True))
-    other_key = person("ben", Role.OPERATOR, owns=("slice:orders",))
-    await gate.votes.cast(identity, BEN, approve=True, reason="")
-    after = await gate.votes.cast(identity, other_key, approve=True, reason="")
-    assert (after.state, len(after.votes)) == (ProposalState.PENDING, 1)
-
-
-async def test_a_key_that_was_cut_down_votes_no_further_than_it_reaches(gate: GateOnHand) -> None:
-    identity = proposal_of(await gate.scale(6, model(ANNA)))
-    cut = msgspec.structs.replace(BEN, reads_only=("slice:tea",))
-    with pytest.raises(VoteRefused):
-        await gate.votes.cast(identity, cut, approve=True, reason="")
-
-
-async def test_a_principal_marked_as_an_agent_neither_votes_nor_breaks_the_glass(gate: GateOnHand) -> None:
-    robot = Actor(kind=ActorKind.PERSON, id="robot", role=Role.ADMIN, is_agent=True)
-    await gate.principal(PrincipalRecord(id="robot", kind="person", role=Role.ADMIN, is_agent=True))
-    identity = proposal_of(await gate.scale(6, model(ANNA)))
-    with pytest.raises(VoteRefused, match="only people"):
-        await gate.votes.cast(identity, robot, approve=True, reason="")
-    refused = await gate.scale(6, robot, break_glass=True, reason="now")
-    assert isinstance(refused, Refused)
-    assert refused.code == "break_glass_refused"
-
-
-async def test_nobody_approves_what_they_may_not_do_themselves(gate: GateOnHand) -> None:
-    await gate.principal(PrincipalRecord(id="ci", kind="automation", role=Role.ADMIN))
-    ci = Actor(kind=ActorKind.AUTOMATION, id="ci", role=Role.ADMIN)
-    identity = proposal_of(
-        await gate.gate.submit(Submission(operation="node.shutdown", request={"node": "n3"}, actor=ci))
-    )
-    with pytest.raises(VoteRefused, match="role admin"):
-        await gate.votes.cast(identity, BEN, approve=True, reason="")
-    assert (await gate.votes.cast(identity, CLEO, approve=True, reason="")).state is ProposalState.APPROVED
-
-
-async def test_a_voided_vote_does_not_come_back_with_the_role(gate: GateOnHand) -> None:
-    identity = proposal_of(await gate.scale(6, model(ANNA), tainted=True))
-    await gate.votes.cast(identity, BEN, approve=True, reason="")
-    await gate.votes.cast(identity, CLEO, approve=True, reason="")
-    await gate.principal(PrincipalRecord(id="ben", kind="person", role=Role.VIEWER))
-    assert (await gate.settle(identity)).state is ProposalState.PENDING
-    await gate.principal(PrincipalRecord(id="ben", kind="person", role=Role.OPERATOR))
-    again = await gate.votes.cast(identity, CLEO, approve=True, reason="again")
-    assert (again.state, [vote.voter.id for vote in again.votes]) == (ProposalState.PENDING, ["cleo"])
-
-
-async def test_the_person_that_a_key_acts_for_neither_approves_nor_lends_more_than_they_may(gate: GateOnHand) -> None:
-    """Else whoever holds an agent's key would be two."""
-    keyring = Keyring(gate.state)
-    await gate.principal(PrincipalRecord(id="bot", kind="automation", role=Role.ADMIN, is_agent=True, acts_for="anna"))
-    bot = keyring.principal("bot")
-    assert bot is not None
-    identity = proposal_of(await gate.scale(6, bot))
-    with pytest.raises(VoteRefused, match="acts for"):
-        await gate.votes.cast(identity, ANNA, approve=True, reason="")
-    drain = await gate.gate.submit(Submission(operation="node.shutdown", request={"node": "n3"}, actor=bot))
-    assert isinstance(drain, Refused)
-    assert "anna is operator" in drain.detail
-    await gate.votes.cast(identity, BEN, approve=True, reason="")
-    await gate.principal(PrincipalRecord(id="anna", kind="person", role=Role.OPERATOR, disabled=True))
-    assert keyring.principal("bot") is None
-    assert (await gate.settle(identity)).state is ProposalState.REFUSED
-
-
-async def test_a_role_that_was_revoked_meanwhile_lets_nothing_through(gate: GateOnHand) -> None:
-    """The node that was asked may be behind; the leader looks again, and the change compares what it saw."""
-    await gate.principal(PrincipalRecord(id="ben", kind="person", role=Role.VIEWER))
-    await gate.principal(PrincipalRecord(id="cleo", kind="person", role=Role.ADMIN, disabled=True))
-    for actor in (BEN, model(BEN), CLEO, person("nobody", Role.ADMIN)):
-        refused = await gate.scale(6, actor)
-        assert isinstance(refused, Refused)
-        assert refused.code == "refused_by_policy"
-
-
-async def test_an_automation_acts_for_a_person_that_is_known(gate: GateOnHand) -> None:
-    def request(**members: str) -> Submission:
-        return Submission(
-            operation="principal.set",
-            request={"id": "x", "kind": "automation", "role": "viewer", **members},
-            actor=CLEO,
-        )
-
-    assert isinstance(await gate.gate.submit(request(acts_for="anna")), Applied)
-    for refused in (request(acts_for="nobody"), request(acts_for="bot"), request(kind="person", acts_for="anna")):
-        assert isinstance(await gate.gate.submit(refused), Refused)
 
 
 # -- limits ------------------------------------------------------------------------------------------------------------
@@ -402,79 +280,6 @@ class OldPicture:
         self._old = False
 
 
-# -- answers, guards, reviews ------------------------------------------------------------------------------------------
-
-
-async def test_one_model_for_two_people_is_two_requesters(gate: GateOnHand) -> None:
-    mine = await gate.scale(6, model(ANNA), idempotency_key="k")
-    theirs = await gate.scale(6, model(BEN), idempotency_key="k")
-    assert proposal_of(mine) != proposal_of(theirs)
-    other = await gate.scale(6, model(ANNA), idempotency_key="k", if_match=1)
-    assert isinstance(other, Refused)
-    assert other.code == "idempotency_key_reused"
-
-
-async def test_a_lease_of_answers_that_is_gone_is_replaced(gate: GateOnHand) -> None:
-    assert isinstance(await gate.scale(5, ANNA, idempotency_key="a"), Applied)
-    item = gate.state.items(keys.ANSWERS)[0]
-    await gate.store.revoke(item.lease)
-    assert isinstance(await gate.scale(6, ANNA, idempotency_key="b"), Applied)
-
-
-async def test_a_guard_that_could_do_nothing_is_refused(gate: GateOnHand) -> None:
-    restart = Submission(operation="slice.restart", request={"slice": "orders"}, actor=ANNA, guard=GUARD)
-    for submission in (restart, scale_of("orders", 6, ANNA, guard=msgspec.structs.replace(GUARD, slice="nowhere"))):
-        refused = await gate.gate.submit(submission)
-        assert isinstance(refused, Refused)
-        assert refused.code == "guard_impossible"
-    for bound in (float("inf"), 5.0):  # of a share, which is 1 at most
-        boundless = msgspec.structs.replace(GUARD, bound=bound)
-        refused = await gate.gate.submit(scale_of("orders", 6, ANNA, guard=boundless))
-        assert isinstance(refused, Refused)
-        assert refused.code == "request_invalid"
-
-
-async def test_a_guard_leaves_alone_what_was_changed_since_and_people_look_at_it(gate: GateOnHand) -> None:
-    await gate.scale(6, ANNA, guard=GUARD)
-    await gate.scale(8, CLEO)
-    gate.figures.known["orders", "errors_share"] = 0.5
-    await gate.guards.look_at_all(fence(gate))
-    assert gate.wanted() == 8
-    assert not gate.state.items(keys.GUARDS)
-    (item,) = gate.state.items(keys.REVIEWS)
-    review = msgspec.json.decode(item.value, type=Review)
-    assert (review.kind, review.subject) == ("rollback_failed", "slice:orders")
-    assert "changed again since" in review.reason
-    with pytest.raises(VoteRefused, match="a part in it"):
-        await gate.reviews.close(review.id, ANNA, reason="fine")
-
-
-async def test_a_guard_that_cannot_be_read_keeps_no_other_from_its_turn(gate: GateOnHand) -> None:
-    await gate.store.txn((), [Put(key="guard/0", value=b"[]")])
-    await gate.scale(6, ANNA, guard=GUARD)
-    gate.figures.known["orders", "errors_share"] = 0.5
-    await gate.guards.look_at_all(fence(gate))
-    assert gate.wanted() == 4
-    assert [item.key for item in gate.state.items(keys.GUARDS)] == ["guard/0"]
-
-
-async def test_broken_glass_is_reviewed_by_somebody_else(gate: GateOnHand) -> None:
-    await gate.store.txn((), [Put(key="freeze/cluster", value=b"sale")])
-    applied = await gate.scale(6, CLEO, break_glass=True, reason="guests wait")
-    assert isinstance(applied, Applied)
-    assert [item.key for item in gate.state.items(keys.REVIEWS)] == [keys.review(applied.audit)]
-    for who in (CLEO, BOT, person("vic", Role.VIEWER)):
-        with pytest.raises(VoteRefused):
-            await gate.reviews.close(applied.audit, who, reason="all well")
-    with pytest.raises(VoteRefused, match="what was found"):
-        await gate.reviews.close(applied.audit, BEN, reason=" ")
-    assert (await gate.reviews.close(applied.audit, BEN, reason="all well")).id == applied.audit
-    with pytest.raises(ReviewNotFound):
-        await gate.reviews.close(applied.audit, BEN, reason="again")
-    kinds = [each.kind for each in await records(gate)]
-    assert kinds == ["break_glass", *["vote_refused"] * 4, "reviewed", "vote_refused"]
-
-
 # -- the audit has all of it -------------------------------------------------------------------------------------------
 
 
@@ -541,21 +346,3 @@ async def test_changes_of_a_subject_are_kept_newest_last(gate: GateOnHand) -> No
     changes = msgspec.json.decode(item.value, type=RecentChanges).changes
     assert len(changes) == 16
     assert [each.audit for each in changes] == sorted(each.audit for each in changes)
-
-
-def scale_of(slice_name: str, instances: int, actor: Actor, **members: object) -> Submission:
-    found = Submission(operation="slice.scale", request={"slice": slice_name, "instances": instances}, actor=actor)
-    return msgspec.structs.replace(found, **members)
-
-
-async def test_only_an_admin_of_all_or_of_that_subject_takes_back_what_others_proposed(gate: GateOnHand) -> None:
-    """With a key that was cut to another slice, or after the role was taken, an admin is a stranger to it."""
-    identity = proposal_of(await gate.scale(6, model(ANNA)))
-    elsewhere = msgspec.structs.replace(CLEO, reads_only=("slice:tea",))
-    with pytest.raises(VoteRefused):
-        await gate.votes.withdraw(identity, elsewhere, reason="")
-    await gate.principal(PrincipalRecord(id="cleo", kind="person", role=Role.OPERATOR))
-    with pytest.raises(VoteRefused):
-        await gate.votes.withdraw(identity, CLEO, reason="")
-    await gate.principal(PrincipalRecord(id="cleo", kind="person", role=Role.ADMIN))
-    assert (await gate.votes.withdraw(identity, CLEO, reason="")).state is ProposalState.WITHDRAWN
