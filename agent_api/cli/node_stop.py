@@ -95,6 +95,7 @@ def _withdrawn_locally(layout: NodeLayout, line: StatusLine, *, leave: bool, tim
     except CallFault as error:
         if leave:
             raise
+        line.clear()
         print(f"some instances were not moved: {error}; stopping anyway", file=sys.stderr)
     return True
 

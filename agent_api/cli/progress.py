@@ -34,8 +34,13 @@ class StatusLine:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Makes room for other words."""
         if self._said and self._terminal:
             print(BACK, end="", file=sys.stderr, flush=True)
+        self._said = ""
 
     def say(self, words: str) -> None:
         """words: as "3 of 5 instances serve", or "6 instances are left" where there were more before."""

@@ -266,7 +266,10 @@ def test_what_is_left_fills_a_bar_as_it_gets_less(monkeypatch: pytest.MonkeyPatc
     with StatusLine(shown=True) as line:
         for words in ("8 instances are still on n1", "2 instances are still on n1", "n1 still runs"):
             line.say(words)
-    first, second, third, _ = capsys.readouterr().err.split("\r\033[K")[1:]
+        line.clear()
+        print("stopping anyway", file=sys.stderr)
+    first, second, third, said = capsys.readouterr().err.split("\r\033[K")[1:]
+    assert said == "stopping anyway\n", "in a line of its own"
     assert first.startswith("·" * 24)
     assert second.startswith("█" * 18 + "·" * 6)
     assert third == "n1 still runs"
