@@ -5,6 +5,8 @@ from __future__ import annotations
 from controllers.context.queries import QUERIES as CONTEXT_QUERIES
 from controllers.gate.operations import OPERATIONS as GATE_OPERATIONS
 from controllers.gate.queries import QUERIES as GATE_QUERIES
+from controllers.nodes.operations import OPERATIONS as NODE_OPERATIONS
+from controllers.nodes.queries import QUERIES as NODE_QUERIES
 from controllers.scaling.operations import OPERATIONS as SCALING_OPERATIONS
 from controllers.scaling.queries import QUERIES as SCALING_QUERIES
 from controllers.ttm.operations import OPERATIONS as TTM_OPERATIONS
@@ -32,5 +34,7 @@ def make_catalogue() -> Catalogue:
         CONTEXT_QUERIES,
         SCALING_OPERATIONS,
         SCALING_QUERIES,
+        NODE_OPERATIONS,
+        NODE_QUERIES,
         TTM_QUERIES,
     )

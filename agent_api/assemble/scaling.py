@@ -8,9 +8,13 @@ from agent_api.assemble.context import ContextParts
 from agent_api.assemble.forecasting import ForecastParts
 from agent_api.assemble.gate import GateParts
 from controllers.journal.decisions import StoreJournal
+from controllers.nodes.journal import NodeJournal
+from controllers.nodes.loop import NodeLoop
+from controllers.nodes.making import NodeMaking
 from controllers.scaling.loop import ScalingLoop
 from controllers.scaling.tree import default_tree
 from controllers.ttm.outlook import LiveOutlook
+from evals.forge.node_door import ForgeNodes
 from runtime.cluster.leader_services import LeaderService
 from runtime.content.port import ContentStore
 from runtime.deployment.view import StateView
@@ -56,4 +60,15 @@ class ScalingParts:
             log=log,
         )
         telemetry.on_second(self.loop.hear)
-        self.services: tuple[LeaderService, ...] = (self.loop.run, *forecasting.services)
+        self.nodes = NodeLoop(
+            state=view.cache,
+            records=view,
+            slices=self.loop,
+            dispatcher=gate.link,
+            journal=NodeJournal(store=store, audit=gate.audit_log, log=log),
+            making=NodeMaking(store=store, state=view.cache, provider_at=ForgeNodes, clock=clock, log=log),
+            clock=clock,
+            new_id=identify,
+            log=log,
+        )
+        self.services: tuple[LeaderService, ...] = (self.loop.run, self.nodes.run, *forecasting.services)

@@ -11,6 +11,7 @@ from agent_api.cli.listening import port_of
 from agent_api.cli.parser import seconds
 from runtime.errors import RuntimeFault
 
+PROVIDED_MAX: Final = 12  # a machine that runs a Forge runs no more
 SHAPES: Final = ("constant", "ramp", "spike")
 EXAMPLES: Final = ("url_shortener", "order_domain")
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -31,8 +32,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--keep", action="store_true", help="keep the directory also when --state does not name it")
     parser.add_argument("--port", type=port_of, default=0, metavar="N", help="first port; default any free ones")
     parser.add_argument("--partitions", action="store_true", help="put a proxy between the nodes, to cut links")
+    parser.add_argument(
+        "--provide",
+        type=_provided,
+        default=0,
+        metavar="N",
+        help="how many nodes more the cluster may ask for (default 0)",
+    )
     parser.add_argument("--duration", type=seconds, metavar="S", help="end after that many seconds")
     parser.add_argument("--json", action="store_true", help="one JSON object a line: started, status, ended")
+
+
+def _provided(text: str) -> int:
+    if not text.isdigit() or int(text) > PROVIDED_MAX:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to {PROVIDED_MAX}")
+    return int(text)
 
 
 def run(arguments: argparse.Namespace) -> int:

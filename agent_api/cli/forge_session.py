@@ -62,6 +62,7 @@ class Session:
                 keep=self._arguments.keep,
                 port=self._arguments.port,
                 partitions=self._arguments.partitions,
+                provides=self._arguments.provide,
                 progress=self._progress,
             )
             async with forge:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,7 +11,7 @@ import msgspec
 
 from controllers.context.snapshot import SliceContext
 from controllers.scaling.decide import decide
-from controllers.scaling.model import Decision, Forecast, Opinion, SliceSeen, Surroundings, at_quantile
+from controllers.scaling.model import Because, Decision, Forecast, Opinion, SliceSeen, Surroundings, at_quantile
 from controllers.scaling.outlook import Outlook
 from controllers.scaling.standing import Standing, State, surroundings
 from controllers.scaling.tree import RuleTree
@@ -131,3 +132,12 @@ def judge(
 def explained(judged: Judgement, tree: RuleTree) -> Decision:
     """The same decision with the rules' questions and answers."""
     return decide(judged.at.config, tree, judged.seen, judged.around, opinion=judged.opinion, explain=True)
+
+
+def without_room(found: Iterable[Judgement]) -> int:
+    """Instances that would be started, were there room on the nodes."""
+    return sum(
+        max(0, min(each.decision.asked, each.at.most) - each.decision.wanted)
+        for each in found
+        if Because.NODES_FULL in each.decision.because
+    )

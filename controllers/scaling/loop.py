@@ -10,7 +10,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from controllers.context.snapshot import SliceContext
-from controllers.scaling.judging import NOT_HERE, Judgement, Needs, explained, judge
+from controllers.scaling.judging import NOT_HERE, Judgement, Needs, explained, judge, without_room
 from controllers.scaling.model import Because, Opinion
 from controllers.scaling.outlook import Outlook
 from controllers.scaling.reasoning import Question, ReasoningLayer, is_conflict
@@ -21,6 +21,7 @@ from controllers.scaling.records import (
     Due,
     GateAnswer,
     Journal,
+    gate_answer,
     options_of,
 )
 from controllers.scaling.standing import ACTOR, Standing, State, standings
@@ -29,7 +30,7 @@ from runtime.clock import Clock
 from runtime.cluster.membership import Lines
 from runtime.deployment.records import Records
 from runtime.errors import RuntimeFault
-from runtime.operations.dispatch import Applied, Dispatcher, Outcome, Proposed, Refused, Submission
+from runtime.operations.dispatch import Dispatcher, Submission
 from runtime.state import keys
 
 SUBMITTED_AT_ONCE: Final = 8
@@ -114,6 +115,7 @@ class ScalingLoop:
         self._standings: dict[str, Standing] = {}
         self._standings_at = -1
         self._memories: dict[str, _Memory] = {}
+        self._without_room = 0
         self._marks: dict[str, tuple[int, int]] = {}
 
     # -- every node ----------------------------------------------------------------------------------------------------
@@ -141,6 +143,7 @@ class ScalingLoop:
 
     async def run(self, fence: int) -> None:
         self._memories.clear()
+        self._without_room = 0
         self._marks.clear()
         await self._journal.open()
         async with anyio.create_task_group() as tasks:
@@ -174,7 +177,12 @@ class ScalingLoop:
             memory.trouble_s = memory.trouble_s + 1 if judged.trouble else 0
             memory.count(judged)
             found.append(judged)
+        self._without_room = without_room(found)
         return found
+
+    def without_room(self) -> int:
+        """Instances of all slices that found no room on the nodes in the last second."""
+        return self._without_room
 
     def _judge(self, at: Standing, *, explain: bool = False) -> Judgement:
         memory = self._memories.get(at.slice) or _Memory()
@@ -231,7 +239,7 @@ class ScalingLoop:
         )
         try:
             with anyio.fail_after(SUBMIT_S):
-                return _answer(await self._dispatcher.submit(submission))
+                return gate_answer(await self._dispatcher.submit(submission))
         except (RuntimeFault, TimeoutError) as error:
             return GateAnswer(outcome="failed", rule=str(error) or "no answer in time")
 
@@ -320,16 +328,3 @@ class ScalingLoop:
                 memory.opinion = await reasoning.consider(question)
         except Exception as error:
             self._log.warning("reasoning_failed", slice=judged.at.slice, reason=str(error))
-
-
-def _answer(outcome: Outcome) -> GateAnswer:
-    match outcome:
-        case Applied():
-            return GateAnswer(outcome="applied", gate_class=outcome.gate_class, rule=outcome.rule, audit=outcome.audit)
-        case Proposed():
-            return GateAnswer(
-                outcome="proposed", gate_class=outcome.gate_class, rule=outcome.rule, proposal=outcome.proposal
-            )
-        case Refused():
-            return GateAnswer(outcome="refused", rule=f"{outcome.code}: {outcome.detail}")
-    raise AssertionError("nothing else answers what is no dry run")

@@ -8,6 +8,7 @@ import msgspec
 
 from controllers.scaling.config import ScalingConfig
 from controllers.scaling.model import Decision, Opinion, SliceSeen, Surroundings, at_quantile
+from runtime.operations.dispatch import Applied, Outcome, Proposed, Refused
 from runtime.operations.plan import Json
 from runtime.state.values import Value
 
@@ -34,6 +35,20 @@ class GateAnswer(msgspec.Struct, frozen=True, kw_only=True):
     audit: str = ""
     """The id of the audit record of the change."""
     proposal: str = ""
+
+
+def gate_answer(outcome: Outcome) -> GateAnswer:
+    """Of what was no dry run."""
+    match outcome:
+        case Applied():
+            return GateAnswer(outcome="applied", gate_class=outcome.gate_class, rule=outcome.rule, audit=outcome.audit)
+        case Proposed():
+            return GateAnswer(
+                outcome="proposed", gate_class=outcome.gate_class, rule=outcome.rule, proposal=outcome.proposal
+            )
+        case Refused():
+            return GateAnswer(outcome="refused", rule=f"{outcome.code}: {outcome.detail}")
+    raise AssertionError("nothing else answers what is no dry run")
 
 
 class Trouble(Value, frozen=True, kw_only=True):

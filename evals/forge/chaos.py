@@ -125,7 +125,7 @@ class Chaos:
         network = self._forge.network
         if network is None:
             raise ChaosRefused("this Forge has no proxy between its nodes; start it with --partitions")
-        others = [name for name in self._forge.names if name not in names]
+        others = [name for name in self._forge.nodes if name not in names]
         network.cut(names, others)
         return f"{', '.join(names)} cut off from {', '.join(others) or 'nobody'}"
 
@@ -136,5 +136,5 @@ class Chaos:
 
     def _known(self, name: str) -> str:
         if name not in self._forge.nodes:
-            raise ChaosRefused(f"no node is called {name!r}; there are {', '.join(self._forge.names)}")
+            raise ChaosRefused(f"no node is called {name!r}; there are {', '.join(self._forge.nodes)}")
         return name

@@ -117,6 +117,11 @@ class ClusterApi:
             "PUT", f"/v1/slices/{slice_name}/scale?{OVERRIDE}", json.dumps({"instances": instances}).encode()
         )
 
+    async def provide_nodes(self, address: str, *, most: int) -> None:
+        """Lets the cluster ask there for so many nodes at most."""
+        members = {"set": {"provider": address, "most": most}}
+        await self.change("PUT", f"/v1/controller/nodes/config?{OVERRIDE}", json.dumps(members).encode())
+
     async def _ask(
         self,
         method: str,

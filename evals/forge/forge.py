@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
@@ -11,6 +12,7 @@ from types import TracebackType
 from typing import Final, Self
 
 import anyio
+import msgspec
 from anyio.abc import TaskGroup
 
 from evals.forge.app import App, build_app, read_app
@@ -20,12 +22,15 @@ from evals.forge.errors import ForgeFault, NotReached, StateUnusable
 from evals.forge.http_client import HttpClient
 from evals.forge.load.generator import Target
 from evals.forge.node import ForgeNode
+from evals.forge.node_door import SCHEME, serve_door
 from evals.forge.partition import PURPOSES, Network
 from evals.forge.ports import bases
 from evals.forge.processes import NodeProcess
+from evals.forge.providing import ProvidedNodes
 from evals.forge.state_dir import Manifest, StateDir
 from evals.forge.waiting import came_true
 from runtime.cluster.identity import read_identity
+from runtime.cluster.layout import NodeLayout
 from runtime.cluster.ports import OFFSETS, ports_of
 from runtime.errors import RuntimeFault
 
@@ -53,9 +58,11 @@ class Forge:
         port: int = 0,
         workers: int = 0,
         partitions: bool = False,
+        provides: int = 0,
         progress: Callable[[str], None] = lambda line: None,
     ) -> None:
-        """`nodes` of which the last `workers` have no vote; `partitions` puts a proxy between them."""
+        """`nodes` of which the last `workers` have no vote; `partitions` puts a proxy between them; `provides` is how
+        many more the cluster may ask for."""
         if not 1 <= nodes <= NODES_MAX or not 0 <= workers < nodes:
             raise ForgeFault(f"a Forge has 1 to {NODES_MAX} nodes, of which at least one is a core node")
         self.names = tuple(f"n{index + 1}" for index in range(nodes))
@@ -65,7 +72,8 @@ class Forge:
         self.network: Network | None = None
         self._workers = frozenset(self.names[nodes - workers :])
         self._state_path, self._keep, self._port = state, keep, port
-        self._partitions = partitions
+        self._partitions, self._provides = partitions, provides
+        self.provided: ProvidedNodes | None = None
         self._progress = progress
         self._stack = AsyncExitStack()
         self._state: StateDir | None = None
@@ -223,10 +231,12 @@ class Forge:
         manifest = self.state.manifest
         if manifest is not None:
             self._check_names(manifest)
-            await self._resume()
+            await self._resume(manifest)
         else:
             await self._found()
         await self.until_ready()
+        if self._provides:
+            await self._provide()
         for app in self.apps:
             self._progress(f"waiting for the slices of {app.blueprint}")
         await self.until_apps_active()
@@ -238,10 +248,11 @@ class Forge:
                 f"Ask for --nodes {len(manifest.nodes)}, or name another --state.",
             )
 
-    async def _resume(self) -> None:
+    async def _resume(self, manifest: Manifest) -> None:
         """The nodes of an earlier Forge, as they were, with the applications applied anew."""
-        self._progress(f"starting the {len(self.names)} nodes in {self.state.path}")
-        self.nodes = {name: ForgeNode(name, self.state.node(name)) for name in self.names}
+        names = (*self.names, *manifest.provided)
+        self._progress(f"starting the {len(names)} nodes in {self.state.path}")
+        self.nodes = {name: ForgeNode(name, self.state.node(name)) for name in names}
         for node in self.nodes.values():
             await self._carry_again(node)
         for node in self.nodes.values():
@@ -311,12 +322,58 @@ class Forge:
 
     async def _join(self, name: str, base: int, join: str) -> None:
         node = self._make(name)
-        role = "worker" if name in self._workers else "core"
+        role = "core" if name in self.names and name not in self._workers else "worker"
         options = await self._options(name, base)
         await node.start("--name", name, "--role", role, "--join", join, *options)
         await node.await_directory(timeout_s=READY_TIMEOUT_S)
         await node.answers(timeout_s=READY_TIMEOUT_S)
         self._progress(f"{name} answers")
+
+    # nodes that the cluster asks for
+
+    async def _provide(self) -> None:
+        """Opens the door, and tells the cluster where it is."""
+        assert self._tasks is not None
+        assert self.state.manifest is not None
+        self.provided = ProvidedNodes(
+            tasks=self._tasks,
+            most=self._provides,
+            founders=self.names,
+            make=self._make_provided,
+            drop=self._drop_provided,
+            runs=lambda name: name in self.nodes and self.nodes[name].running,
+        )
+        for name in self.state.manifest.provided:
+            self.provided.adopt(name)
+        path = NodeLayout(self.state.path).socket("nodes")
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        door = await serve_door(path, self.provided)
+        self._stack.push_async_callback(door.close)
+        await self.api.provide_nodes(f"{SCHEME}{path}", most=self._provides)
+
+    async def _make_provided(self, name: str) -> None:
+        """A worker that joins through the first node, which signs certificates; or one that has joined, started."""
+        known = self.nodes.get(name)
+        if known is not None and _joined(known):
+            await self.start_node(name)
+            return
+        await self._drop_provided(name)
+        first = self.nodes[self.names[0]]
+        token = (await run_command("cluster", "token", str(first.data), "--uses", "1")).strip()
+        await self._join(name, bases(1)[0], f"{token}@{first.addresses.api}")
+        self._note_provided()
+
+    async def _drop_provided(self, name: str) -> None:
+        node = self.nodes.pop(name, None)
+        if node is not None:
+            await node.kill()
+            shutil.rmtree(node.data, ignore_errors=True)
+            self._note_provided()
+
+    def _note_provided(self) -> None:
+        assert self.state.manifest is not None
+        joined = [name for name, node in self.nodes.items() if name not in self.names and _joined(node)]
+        self.state.finish(msgspec.structs.replace(self.state.manifest, provided=tuple(joined)))
 
     async def _build(self, app: App, wheels: dict[str, Path]) -> None:
         wheels[app.blueprint] = await build_app(app, self.state.path / "wheels" / app.blueprint)

@@ -22,6 +22,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     cluster_id: str
     nodes: tuple[str, ...]
+    provided: tuple[str, ...] = ()
+    """Nodes that the cluster asked for later."""
 
 
 class StateDir:
@@ -63,7 +65,7 @@ class StateDir:
         return self.path / name
 
     def finish(self, manifest: Manifest) -> None:
-        """Says that every node's directory stands."""
+        """Says that every node's directory stands; said anew when nodes come or go."""
         temporary = self.path / f"{MANIFEST}.tmp"
         temporary.write_bytes(msgspec.json.encode(manifest))
         temporary.rename(self.path / MANIFEST)
@@ -101,7 +103,7 @@ def _checked(path: Path, found: list[str]) -> Manifest | None:
         raise StateUnusable(f"{path} is the rest of a start that did not finish", remedy) from None
     except msgspec.DecodeError as error:
         raise StateUnusable(f"{path / MANIFEST} is damaged: {error}", remedy) from None
-    broken = [name for name in manifest.nodes if not (path / name / "node.json").is_file()]
+    broken = [name for name in (*manifest.nodes, *manifest.provided) if not (path / name / "node.json").is_file()]
     if broken:
         raise StateUnusable(f"{path} is half-deleted: {', '.join(broken)} has no node.json", remedy)
     return manifest

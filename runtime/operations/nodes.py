@@ -74,6 +74,11 @@ def _marked(
     return plan
 
 
+plan_shutdown: Final = _marked(
+    "node.shutdown", "", "hands its instances to others and ends", leaving=True, shutdown=True
+)
+
+
 def _changed(before: NodeRecord, after: NodeRecord) -> tuple[KeyChange, ...]:
     if before == after:
         return ()
@@ -237,7 +242,7 @@ OPERATIONS: Final = (
     _change(
         "shutdown",
         "Drain a node, then end all of its processes.",
-        _marked("node.shutdown", "", "hands its instances to others and ends", leaving=True, shutdown=True),
+        plan_shutdown,
         risk=Risk.HIGH,
         role=Role.ADMIN,
         converged=shut_down,

@@ -55,6 +55,10 @@ SCALING_CONFIGS: Final = "scaling-config/"
 SCALING_PINS: Final = "scaling-pin/"
 SCALING_TROUBLES: Final = "scaling-trouble/"
 DECISIONS: Final = "decision/"
+NODE_REQUESTS: Final = "node-request/"
+NODE_NUMBER: Final = "node-number"
+NODE_TROUBLE: Final = "node-trouble"
+NODE_DECISIONS: Final = "node-decision/"
 FORECAST_MODELS: Final = "forecast-model/"
 FORECAST_ACTIVE: Final = "forecast-active"
 FORECAST_STATE: Final = "forecast-state"
@@ -254,6 +258,16 @@ def decision(slice_name: str, identity: str) -> str:
 
 def decisions_of(slice_name: str) -> str:
     return f"{DECISIONS}{slice_name}/"
+
+
+def node_request(node_id: str) -> str:
+    """NodeRequest: a node that the provider shall make, has made, or takes back."""
+    return f"{NODE_REQUESTS}{node_id}"
+
+
+def node_decision(identity: str) -> str:
+    """NodeDecisionRecord of the node level."""
+    return f"{NODE_DECISIONS}{identity}"
 
 
 def forecast_model(number: int) -> str:

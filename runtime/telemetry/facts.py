@@ -224,6 +224,21 @@ def _trouble(parts: tuple[str, ...], after: Values, _before: Values) -> Made:
     return ("ScalingResumed", data) if after is None else ("ScalingHeld", {**data, "why": after.get("why")})
 
 
+def _node_request(parts: tuple[str, ...], after: Values, before: Values) -> Made:
+    data: dict[str, object] = {"node": parts[0]}
+    if after is None:
+        return "ProvidedNodeGone", data
+    state = after.get("state")
+    if state == (before or {}).get("state"):
+        return None
+    names = {"wanted": "NodeRequested", "joined": "NodeProvided", "retiring": "NodeRetiring"}
+    return (names[str(state)], data) if state in names else None
+
+
+def _node_trouble(_parts: tuple[str, ...], after: Values, _before: Values) -> Made:
+    return ("NodesResumed", {}) if after is None else ("NodesHeld", {"why": after.get("why")})
+
+
 def _forecast_model(parts: tuple[str, ...], after: Values, before: Values) -> Made:
     if after is None or before is not None:
         return None  # the oldest go
@@ -282,6 +297,8 @@ _BY_KIND: Final[dict[str, Callable[[tuple[str, ...], Values, Values], Made]]] = 
     keys.SCALING_CONFIGS: _scaling_config,
     keys.SCALING_PINS: _pin,
     keys.SCALING_TROUBLES: _trouble,
+    keys.NODE_REQUESTS: _node_request,
+    f"{keys.NODE_TROUBLE}/": _node_trouble,
     keys.FORECAST_MODELS: _forecast_model,
     f"{keys.FORECAST_ACTIVE}/": _forecast_active,
     f"{keys.FORECAST_STATE}/": _forecast_state,
@@ -300,6 +317,8 @@ TOLD: Final = (
     keys.SCALING_CONFIGS,
     keys.SCALING_PINS,
     keys.SCALING_TROUBLES,
+    keys.NODE_REQUESTS,
+    keys.NODE_TROUBLE,
     keys.FORECAST_MODELS,
     keys.FORECAST_ACTIVE,
     keys.FORECAST_STATE,

@@ -42,6 +42,7 @@ LIMIT = {**ORDERS, "metric": "p99_ms"}
 KEY = {"principal": "anna", "name": "ci", "sha256": hash_of("k")}
 
 Call = tuple[str, dict[str, Any]]
+PROVIDED: Call = ("controller.configure-nodes", {"set": {"provider": "unix:/run/nodes.sock"}})
 SAMPLES: dict[str, tuple[dict[str, Any], tuple[Call, ...]]] = {  # request, and what is done before it
     "alert.set-threshold": ({**LIMIT, "bound": 5.0}, ()),
     "alert.clear-threshold": (LIMIT, (("alert.set-threshold", {**LIMIT, "bound": 5.0}),)),
@@ -50,6 +51,7 @@ SAMPLES: dict[str, tuple[dict[str, Any], tuple[Call, ...]]] = {  # request, and 
     "blueprint.apply": ({"blueprint": "pages", "source": SOURCE}, ()),
     "blueprint.delete": ({"blueprint": "pages"}, (("blueprint.apply", {"blueprint": "pages", "source": SOURCE}),)),
     "controller.configure": ({**ORDERS, "set": {"cool_down_in_s": 600.0}}, ()),
+    "controller.configure-nodes": ({"set": {"most": 2}}, ()),
     "controller.pin": ({**ORDERS, "instances": 6, "minutes": 5, "by": "cleo"}, ()),
     "controller.unpin": (ORDERS, (("controller.pin", {**ORDERS, "instances": 6}),)),
     "config.set": ({"name": "drain_s", "value": 5}, ()),
@@ -69,6 +71,8 @@ SAMPLES: dict[str, tuple[dict[str, Any], tuple[Call, ...]]] = {  # request, and 
     "node.cordon": ({"node": "n1"}, ()),
     "node.drain": ({"node": "n1"}, ()),
     "node.forget": ({"node": "gone"}, ()),
+    "node.provision": ({"nodes": 2}, (PROVIDED,)),
+    "node.retire": ({"node": "auto-1"}, (PROVIDED, ("node.provision", {}))),
     "node.shutdown": ({"node": "n3"}, ()),
     "node.uncordon": ({"node": "n1"}, (("node.cordon", {"node": "n1"}),)),
     "policy.set": ({"source": default_text()}, ()),

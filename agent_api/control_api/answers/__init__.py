@@ -8,6 +8,7 @@ from agent_api.control_api.answers.blueprints import BlueprintAnswers
 from agent_api.control_api.answers.cluster import ClusterAnswers
 from agent_api.control_api.answers.context import ContextAnswers
 from agent_api.control_api.answers.gate import GateAnswers
+from agent_api.control_api.answers.nodes import NodeLevelAnswers
 from agent_api.control_api.answers.operations import OperationAnswers
 from agent_api.control_api.answers.scaling import ScalingAnswers
 from agent_api.control_api.answers.settings import SettingAnswers
@@ -63,6 +64,7 @@ def answers(parts: ApiParts) -> dict[str, Answer]:
         "controller.status": scaling.status,
         "controller.decisions": scaling.decisions,
         "controller.rules": scaling.rules,
+        "controller.nodes": NodeLevelAnswers(parts).show,
         "ttm.status": ttm.status,
         "ttm.models": ttm.models,
     }

@@ -1,0 +1,60 @@
+"""The way from a cluster to the Forge that provides its nodes: frames over a Unix socket, one call a connection."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from controllers.nodes.port import NodeProvider, ProvidedNode, ProviderFault
+from runtime.errors import RuntimeFault
+from runtime.invocation.errors import CallFault
+from runtime.invocation.incoming import Handlers, IncomingCall
+from runtime.invocation.listener import Listener, connect_unix, serve_unix
+
+SCHEME: Final = "unix:"
+PROVIDE: Final = "_nodes/provide"
+RELEASE: Final = "_nodes/release"
+CALL_S: Final = 4.0
+
+
+class ForgeNodes:
+    """Implements NodeProvider on the cluster's side."""
+
+    def __init__(self, address: str) -> None:
+        """address: unix:/PATH of the Forge's socket."""
+        self._path = Path(address.removeprefix(SCHEME))
+
+    async def provide(self, node: str) -> ProvidedNode:
+        raw = await self._call(PROVIDE, node)
+        try:
+            return msgspec.msgpack.decode(raw, type=ProvidedNode)
+        except msgspec.DecodeError as error:
+            raise ProviderFault(f"what listens at {self._path} is no provider of nodes: {error}") from error
+
+    async def release(self, node: str) -> None:
+        await self._call(RELEASE, node)
+
+    async def _call(self, target: str, node: str) -> bytes:
+        try:
+            connection = await connect_unix(self._path)
+            try:
+                return await connection.call(target, node.encode(), deadline_s=CALL_S)
+            finally:
+                await connection.close()
+        except (CallFault, RuntimeFault) as error:
+            raise ProviderFault(f"the provider at {self._path} cannot be asked: {error}") from error
+
+
+async def serve_door(path: Path, nodes: NodeProvider) -> Listener:
+    """The Forge's side. Raises AddressUnusable."""
+
+    async def provide(call: IncomingCall) -> bytes:
+        return msgspec.msgpack.encode(await nodes.provide(call.payload.decode()))
+
+    async def release(call: IncomingCall) -> bytes:
+        await nodes.release(call.payload.decode())
+        return b""
+
+    return await serve_unix(path, Handlers(unary={PROVIDE: provide, RELEASE: release}))
