@@ -154,6 +154,14 @@ def test_what_keeps_a_node_from_going_is_said(changed: dict[str, object], becaus
     assert because in found.because
 
 
+@pytest.mark.parametrize("mark", [{"core": True}, {"needed": True}, {"disturbed": True}, {"takes": False}])
+def test_a_node_that_must_stay_stays_however_much_room_there_is(mark: dict[str, bool]) -> None:
+    """A core node takes its vote along, another the only place or the last serving instance of a slice."""
+    auto = msgspec.structs.replace(AUTO, **mark)
+    seen = msgspec.structs.replace(ROOMY, nodes=(*CORES, auto), wanted=1, roomy_since_s=0.0)
+    assert decide_nodes(NodePolicy(), seen, LONG_S).because == (NodeBecause.ENOUGH,)
+
+
 def test_the_node_that_moves_the_fewest_instances_goes_and_of_those_the_newest() -> None:
     others = tuple(msgspec.structs.replace(AUTO, node=f"auto-{number}", instances=2) for number in (9, 10))
     seen = msgspec.structs.replace(ROOMY, nodes=(*CORES, *others), provided=2, roomy_since_s=0.0)
