@@ -6,8 +6,9 @@ import msgspec
 import pytest
 
 from controllers.gate.policy import default_text
+from controllers.nodes.records import NodeRequest, NodeTrouble
 from controllers.ttm.records import ForecastState
-from runtime.consensus.store import KeyValue, Revision, WatchBatch, WatchEvent
+from runtime.consensus.store import Delete, KeyValue, Revision, WatchBatch, WatchEvent
 from runtime.operations.actor import Role
 from runtime.operations.dispatch import Proposed, Submission
 from runtime.security.principals import hash_of
@@ -154,3 +155,17 @@ async def test_forecasts_that_fail_and_come_back_and_the_models_that_make_them_a
     assert await at.ask("ttm.rollback") == [
         ("ForecastModelChosen", {**chosen, "model": 0, "before": 1, "probation": False})
     ]
+
+
+async def test_nodes_that_are_asked_for_and_what_keeps_them_are_told() -> None:
+    """A cluster that cannot grow must say so where people look."""
+    at = await told()
+    await at.ask("controller.configure-nodes", set={"provider": "unix:/nodes.sock"})
+    assert await at.ask("node.provision") == [("NodeRequested", {"node": "auto-1"})]
+    await at.hand.put(keys.node_request("auto-1"), NodeRequest(node="auto-1", state="joined"))
+    assert at.new() == [("NodeProvided", {"node": "auto-1"})]
+    assert await at.ask("node.retire", node="auto-1") == [("NodeRetiring", {"node": "auto-1"})]
+    await at.hand.put(keys.NODE_TROUBLE, NodeTrouble(why="nobody provides nodes"))
+    assert at.new() == [("NodesHeld", {"why": "nobody provides nodes"})]
+    await at.hand.store.txn((), [Delete(key=keys.NODE_TROUBLE), Delete(key=keys.node_request("auto-1"))])
+    assert sorted(at.new()) == [("NodesResumed", {}), ("ProvidedNodeGone", {"node": "auto-1"})]
