@@ -16,7 +16,7 @@ from controllers.nodes.operations import PROVISION, RETIRE
 from controllers.nodes.records import NodeRequest, requests
 from controllers.scaling.config import config_of as scaling_of
 from controllers.scaling.standing import Standing, State
-from runtime.deployment.placement import place
+from runtime.deployment.placement import fits
 from runtime.deployment.records import Records
 from runtime.names import NodeId
 from runtime.operations.actor import Actor, ActorKind, Role
@@ -78,8 +78,19 @@ def _room(
     if of_all is not None:
         wanted = sum(each.wanted for each in records.targets())
         beyond = wanted + without_room - of_all * sum(_takes(each) for each in live)
-    unplaced = sum(place(records.targets(), live, records.placed()).unplaced.values())
-    return slots, unplaced + max(0, without_room, beyond)
+    return slots, _unplaced(records, live) + max(0, without_room, beyond)
+
+
+def _unplaced(records: Records, live: tuple[NodeRecord, ...]) -> int:
+    """Instances that placement finds no node for."""
+    homeless = [each for each in records.targets() if not any(fits(node, each) for node in live)]
+    if not homeless:
+        return 0
+    staying = {node.node for node in live if not node.leaving}
+    placed = Counter(
+        (each.assignment.slice, each.assignment.version) for each in records.placed() if each.node in staying
+    )
+    return sum(max(0, each.wanted - placed[each.settings.slice, each.settings.version]) for each in homeless)
 
 
 def _takes(node: NodeRecord) -> bool:
@@ -121,9 +132,11 @@ def _nodes(
 
 
 def _is_needed(records: Records, live: tuple[NodeRecord, ...], gone: NodeRecord) -> bool:
-    """What placement would say once the node leaves."""
-    left = [msgspec.structs.replace(each, leaving=True) if each is gone else each for each in live]
-    return bool(place(records.targets(), left, records.placed()).unplaced)
+    """Whether something that is wanted may be placed there and nowhere else."""
+    others = [each for each in live if each is not gone]
+    return any(
+        each.wanted and fits(gone, each) and not any(fits(node, each) for node in others) for each in records.targets()
+    )
 
 
 def _down(records: Records, asked: Mapping[str, NodeRequest], live: tuple[NodeRecord, ...]) -> int:

@@ -139,7 +139,7 @@ def _fresh(
     missing = target.wanted - len(staying)
     if missing <= 0:
         return [], 0
-    open_nodes = [node for node in nodes if _fits(node, target)]
+    open_nodes = [node for node in nodes if fits(node, target)]
     zone_of = {node.node: node.zone for node in nodes}
     here: Counter[NodeId] = Counter(each.node for each in staying)
     zones: Counter[str] = Counter(zone_of[each.node] for each in staying)
@@ -158,7 +158,8 @@ def _fresh(
     return fresh, max(0, missing)
 
 
-def _fits(node: NodeRecord, target: SliceTarget) -> bool:
+def fits(node: NodeRecord, target: SliceTarget) -> bool:
+    """Whether new instances of the target may be placed there."""
     placement = target.settings.placement
     return (
         not node.cordoned

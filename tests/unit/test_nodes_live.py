@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import count
 
+import msgspec
 import pytest
 
 from controllers.gate.joining import StoreAuditLog
@@ -14,13 +15,13 @@ from controllers.nodes.port import ProvidedNode, ProviderFault
 from controllers.nodes.records import request_of, trouble_of
 from runtime.consensus.store import Delete
 from runtime.deployment.records import Records
-from runtime.names import NodeId
+from runtime.names import NodeId, SliceName, Version
 from runtime.operations.actor import Role
 from runtime.operations.dispatch import Applied, Outcome, Refused, Submission
 from runtime.operations.plan import Json
 from runtime.state import keys
-from runtime.state.values import NodeLive, NodeRecord
-from tests.unit.gate_parts import NOWHERE, GateOnHand, person
+from runtime.state.values import NodeLive, NodeRecord, Placement
+from tests.unit.gate_parts import NOWHERE, GateOnHand, person, target
 
 pytestmark = pytest.mark.anyio
 QUICK: dict[str, Json] = {"out_after_s": 0, "in_after_s": 0, "cool_down_out_s": 0, "cool_down_in_s": 0, "headroom": 0}
@@ -230,3 +231,20 @@ async def test_nobody_gets_more_nodes_than_there_may_be_or_retires_a_core_node()
         refused = await at.submit(operation, **request)
         assert isinstance(refused, Refused)
         assert refused.code == code
+
+
+async def test_what_placement_has_no_node_for_asks_for_one_and_keeps_it() -> None:
+    """Workers only, and there is none: nothing in the cluster's load would ever tell."""
+    at = NodesOnHand()
+    await at.begin(act=True, **PROVIDER)
+    placement = Placement(roles=("worker",))
+    wish = target("orders", 3)
+    settings = msgspec.structs.replace(wish.settings, placement=placement)
+    await at.hand.put(keys.target(SliceName("orders"), Version("1")), msgspec.structs.replace(wish, settings=settings))
+    await at.seconds(1)
+    assert at.provider.made == {"auto-1", "auto-2"}, "three instances, of which a node takes two"
+    for name in ("auto-1", "auto-2"):
+        await at.join(name)
+    await at.submit("node.cordon", node="auto-2")
+    await at.seconds(3)
+    assert at.state_of("auto-1") == "joined", "the only one that is left for them"
