@@ -22,6 +22,7 @@ GROUPS: Final = {  # group: (test paths, minutes it may take on two cores)
     "unit": (("tests/unit", "examples"), 1),
     "serve": (("tests/cluster",), 3),
     "operate": (("tests/operate",), 2),
+    "control": (("tests/control",), 1),
     "consensus": (("tests/simulation", "tests/consensus"), 4),
 }
 TOOLS: Final = {
