@@ -312,6 +312,7 @@ class Parts:
             telemetry=self.telemetry,
             training_data=TrainingData(self.context.history if self.context is not None else None),
             scaling=self.scaling.loop,
+            forecasts=self.scaling.forecasts,
             join=join,
             is_leader=lambda: self.leadership.leader == self.identity.node,
             leader=lambda: self.leadership.leader,

@@ -23,7 +23,7 @@ from runtime.telemetry.desk import TelemetryDesk
 
 
 class ScalingParts:
-    """`loop` hears each second from now on; `services` run while this node leads."""
+    """`loop` hears each second from now on; `services` run, and `forecasts` are made, while this node leads."""
 
     def __init__(
         self,
@@ -60,6 +60,7 @@ class ScalingParts:
             log=log,
         )
         telemetry.on_second(self.loop.hear)
+        self.forecasts = forecasting.forecasts
         self.nodes = NodeLoop(
             state=view.cache,
             records=view,

@@ -47,6 +47,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     scaling.add_argument("--slices", type=int, default=200, metavar="N", help="each with four instances (default 200)")
     scaling.add_argument("--json", action="store_true")
 
+    scaling_run = subjects.add_parser(
+        "scaling-run", help="scaling beside HPA and static, on the order example: 13 minutes"
+    )
+    scaling_run.add_argument("--seed", type=int, default=1, metavar="N", help="of the learnt days (default 1)")
+    scaling_run.add_argument("--plot", type=Path, metavar="FILE", help="write an SVG figure there")
+    scaling_run.add_argument("--json", action="store_true")
+
 
 def _add_store(store: argparse.ArgumentParser) -> None:
     store.add_argument("--seconds", type=float, default=2.0, metavar="S", help="of each run (default 2)")
@@ -68,7 +75,13 @@ def _add_store(store: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Exit codes: 0 measured, 1 refused."""
-    runs = {"store": _run_store, "api": _run_api, "dataplane": _run_dataplane, "scaling": _run_scaling}
+    runs = {
+        "store": _run_store,
+        "api": _run_api,
+        "dataplane": _run_dataplane,
+        "scaling": _run_scaling,
+        "scaling-run": _run_beside,
+    }
     return runs[arguments.subject](arguments)
 
 
@@ -79,6 +92,30 @@ def _run_scaling(arguments: argparse.Namespace) -> int:
     members = msgspec.structs.asdict(result)
     text = "\n".join(f"{name:14}{value}" for name, value in members.items())
     print(json.dumps(members, indent=2) if arguments.json else text)
+    return 0
+
+
+def _run_beside(arguments: argparse.Namespace) -> int:
+    import anyio
+
+    from evals.scaling_run.account import RunResult, table
+    from evals.scaling_run.drawing import figure
+    from evals.scaling_run.run import measure
+
+    async def measured() -> RunResult:
+        return await measure(
+            order_example=ROOT / "examples" / "order_domain",
+            seed=arguments.seed,
+            progress=lambda line: print(line, file=sys.stderr, flush=True),
+        )
+
+    try:
+        result = anyio.run(measured, backend_options={"use_uvloop": True})
+        if arguments.plot is not None:
+            arguments.plot.write_text(figure(result))
+    except RuntimeFault as fault:
+        return report("bench", fault)
+    print(json.dumps(msgspec.to_builtins(result), indent=2) if arguments.json else "\n".join(table(result)))
     return 0
 
 

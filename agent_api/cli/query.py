@@ -25,6 +25,7 @@ WATCH_S: Final = 2.0
 CLEAR: Final = "\033[H\033[J"
 
 COLUMNS: Final[dict[str, tuple[str, ...]]] = {  # of lists whose rows are wider than a terminal
+    "controller.forecast": ("slice", "now.rate", "now.p10", "now.p50", "now.p90", "wanted", "serving", "chart"),
     "artifact.list": ("name", "version", "size_bytes", "slices", "uploaded_unix_ms"),
     "blueprint.list": ("blueprint", "slices"),
     "node.list": ("node", "state", "role", "zone", "instances", "cordoned", "addresses.http", "addresses.api"),

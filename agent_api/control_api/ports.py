@@ -10,6 +10,7 @@ from controllers.context.training_data import TrainingData
 from controllers.gate.making import Gatekeeper
 from controllers.gate.verifying import AuditReader
 from controllers.scaling.loop import ScalingLoop
+from controllers.ttm.live import Forecasts
 from runtime.clock import Clock
 from runtime.cluster.membership import Lines
 from runtime.consensus.store import Store
@@ -67,6 +68,7 @@ class ApiParts:
     telemetry: Telemetry
     training_data: TrainingData
     scaling: ScalingLoop
+    forecasts: Forecasts
     join: Callable[[bytes], Awaitable[bytes]]
     is_leader: Callable[[], bool]
     leader: Callable[[], str]

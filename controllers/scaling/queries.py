@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
+import msgspec
 from msgspec import Meta
 
 from controllers.scaling.model import Pin
@@ -48,6 +49,38 @@ class ControllerPage(Page, frozen=True, kw_only=True):
     leader: str
 
 
+class ForecastRequest(PageRequest, frozen=True, kw_only=True):
+    slice: Annotated[SliceField, Meta(description="Only of this slice.")] = ""
+
+
+class BandAhead(msgspec.Struct, frozen=True, kw_only=True):
+    """Calls a second in one minute. `minute` counts since 1970."""
+
+    minute: int
+    p10: float
+    p50: float
+    p90: float
+    rate: Annotated[float | None, Meta(description="That was measured; null is not known, or not yet.")] = None
+
+
+class ForecastRow(Row, frozen=True, kw_only=True):
+    slice: str
+    now: Annotated[BandAhead, Meta(description="Said of the minute that is not over; `rate` is of the one before.")]
+    past: Annotated[tuple[BandAhead, ...], Meta(description="What was said just before each minute, oldest first.")]
+    ahead: Annotated[tuple[BandAhead, ...], Meta(description="The next ten minutes.")]
+    chart: Annotated[str, Meta(description="Loads measured, then `|` and the medians ahead, as bars.")]
+    wanted: int
+    serving: int
+
+
+class ForecastPage(Page, frozen=True, kw_only=True):
+    """Forecasts are the leader's: where `leads` is false, ask `leader`."""
+
+    items: tuple[ForecastRow, ...]
+    leader: str
+    leads: bool
+
+
 class DecisionListRequest(PageRequest, frozen=True, kw_only=True):
     """Newest first."""
 
@@ -77,6 +110,13 @@ QUERIES: Final = (
         ControllerStatusRequest,
         ControllerPage,
         "/v1/controller",
+    ),
+    read(
+        "controller.forecast",
+        "The load that is expected, beside the load that came. Ask the leader.",
+        ForecastRequest,
+        ForecastPage,
+        "/v1/controller/forecast",
     ),
     read(
         "controller.decisions",

@@ -15,7 +15,8 @@ from anyio import to_thread
 
 from controllers.ttm.records import SHIPPED, ForecastActive, ForecastState, Standing
 from controllers.ttm.registry import ModelRegistry
-from controllers.ttm.schema import ALIGNED, HISTORY, WEEK_DAYS
+from controllers.ttm.schema import ALIGNED, HISTORY, HORIZONS, WEEK_DAYS
+from controllers.ttm.trail import Band, SaidMinute, Trail
 from runtime.clock import Clock
 from runtime.cluster.membership import Lines
 from runtime.consensus.errors import StoreFault
@@ -36,6 +37,7 @@ STALE_S: Final = 150.0  # a forecast speaks of ten minutes, but after two that n
 SLICES_MAX: Final = 2_000
 REASON_MAX: Final = 500
 DAY_MINUTES: Final = 1_440
+SPANS: Final = 3  # that a forecast looks at
 KEEP_EVERY: Final = 15  # minutes between two records of the bands' factors: a new leader is at most so far behind
 
 
@@ -64,6 +66,14 @@ class Forecasts(Protocol):
         """Calibrated, from the last minute that was over. None: there is none that could be trusted."""
         ...
 
+    def said(self, slice_name: str) -> Sequence[SaidMinute]:
+        """What was said of each minute just before it began, and what came; oldest first."""
+        ...
+
+    def ahead(self, slice_name: str) -> Sequence[Band]:
+        """Of the next ten minutes, as `latest`; none where there is none."""
+        ...
+
 
 class NoForecasts:
     """Implements Forecasts where there are none."""
@@ -71,6 +81,14 @@ class NoForecasts:
     def latest(self, slice_name: str) -> LoadForecast | None:
         del slice_name
         return None
+
+    def said(self, slice_name: str) -> Sequence[SaidMinute]:
+        del slice_name
+        return ()
+
+    def ahead(self, slice_name: str) -> Sequence[Band]:
+        del slice_name
+        return ()
 
 
 class Told(NamedTuple):
@@ -105,6 +123,7 @@ class LiveForecasts:
         self._log = log
         self._one_at_a_time = anyio.CapacityLimiter(1)
         self._told = NOTHING
+        self._trail = Trail()
         self._engine: Engine | None = None
         self._using = ForecastActive()
         self._refused: tuple[tuple[int, int], str] | None = None
@@ -115,6 +134,13 @@ class LiveForecasts:
             return None
         return self._told.forecasts.get(slice_name)
 
+    def said(self, slice_name: str) -> Sequence[SaidMinute]:
+        return self._trail.of(slice_name)
+
+    def ahead(self, slice_name: str) -> Sequence[Band]:
+        found = self.latest(slice_name)
+        return [band_of(found, minutes) for minutes in range(1, HORIZONS + 1)] if found is not None else ()
+
     async def run(self, fence: Revision) -> None:
         """Every minute, shortly after it is over. What a leader knew it takes with it."""
         try:
@@ -124,6 +150,7 @@ class LiveForecasts:
                 await self.tick(last, fence)
         finally:
             self._told, self._engine, self._said = NOTHING, None, ()
+            self._trail.clear()
 
     async def _minute_over(self, last: int) -> int:
         """The newest minute that is over. A clock that was set back does not hold forecasts up: only the minute that
@@ -170,7 +197,10 @@ class LiveForecasts:
         engine = self._engine
         await self._follow(engine)
         loads = await self._minutes.loads([span for name in slices for span in spans_of(name, minute)])
-        return await self._in_thread(functools.partial(engine.minute, minute, slices, loads))
+        tick = await self._in_thread(functools.partial(engine.minute, minute, slices, loads))
+        measured = {name: float(loads[SPANS * at][-1]) / MINUTE_S for at, name in enumerate(slices)}
+        self._trail.note(minute, measured, {name: band_of(each, 1) for name, each in tick.forecasts.items()})
+        return tick
 
     async def _in_thread(self, work: Callable[[], _T]) -> _T:
         return await to_thread.run_sync(work, limiter=self._one_at_a_time)
@@ -252,6 +282,11 @@ def spans_of(slice_name: str, minute: int) -> tuple[Span, Span, Span]:
         Span(slice_name, first - DAY_MINUTES, ALIGNED),
         Span(slice_name, first - WEEK_DAYS * DAY_MINUTES, ALIGNED),
     )
+
+
+def band_of(load: LoadForecast, minutes_ahead: int) -> Band:
+    """Requests a second."""
+    return Band(*(load.at(minutes_ahead, quantile) / MINUTE_S for quantile in (0.1, 0.5, 0.9)))
 
 
 def start_engine() -> Engine:

@@ -33,6 +33,8 @@ class SliceWish:
     name: str
     class_name: str
     instances: int = 1
+    least: int = 1
+    most: int = 8  # or as many as there are, if that is more
     extra: str = ""  # further lines of TOML
 
 
@@ -77,5 +79,5 @@ def write_project(
 def _slice_table(name: str, version: str, wish: SliceWish) -> str:
     return (
         f'\n[[slices]]\nslice = "{wish.name}"\nversion = "{version}"\nartifact = "{name}=={version}"\n'
-        f"instances = {wish.instances}\nmin = 1\nmax = {max(wish.instances, 8)}\n{wish.extra}\n"
+        f"instances = {wish.instances}\nmin = {wish.least}\nmax = {max(wish.instances, wish.most)}\n{wish.extra}\n"
     )

@@ -14,6 +14,7 @@ from agent_api.control_api.ports import ApiParts
 from controllers.context.history_file import HistoryFile
 from controllers.context.minute import SliceMinute
 from controllers.context.training_data import TrainingData
+from controllers.ttm.live import NoForecasts
 from runtime.deployment.view import StateView
 from runtime.names import NodeId
 from runtime.operations.actor import Actor
@@ -89,6 +90,7 @@ class AnswersOnHand:
             training_data=TrainingData(HandHistory()),  # type: ignore[arg-type]  # asks alike
             telemetry=self.telemetry,
             scaling=scaling_on_hand(hand, hand.state),
+            forecasts=NoForecasts(),
             join=None,  # type: ignore[arg-type]
             is_leader=lambda: True,
             leader=lambda: "n1",

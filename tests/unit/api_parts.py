@@ -19,6 +19,7 @@ from agent_api.control_api.ports import ApiParts, ApiSettings
 from controllers.context.training_data import TrainingData
 from controllers.gate.making import MakingGate
 from controllers.gate.remote import GateLink
+from controllers.ttm.live import NoForecasts
 from runtime.consensus.cache import StoreCache
 from runtime.deployment.view import PREFIXES, StateView
 from runtime.names import NodeId, Sha256
@@ -99,6 +100,7 @@ class ApiOnHand:
             training_data=TrainingData(HandHistory()),  # type: ignore[arg-type]  # asks alike
             telemetry=FactTelemetry(self.facts),
             scaling=scaling_on_hand(self.hand, cache),
+            forecasts=NoForecasts(),
             audit=self.hand.audit,
             clock=self.hand.clock,
             settings=settings or self._settings,

@@ -62,6 +62,7 @@ def answers(parts: ApiParts) -> dict[str, Answer]:
         "gate.explain": gate.explain,
         "controller.training-data": ContextAnswers(parts).training_data,
         "controller.status": scaling.status,
+        "controller.forecast": scaling.forecast,
         "controller.decisions": scaling.decisions,
         "controller.rules": scaling.rules,
         "controller.nodes": NodeLevelAnswers(parts).show,

@@ -14,7 +14,7 @@ from anyio.abc import TaskGroup
 from evals.forge.errors import problem_of
 from evals.forge.http_client import Answer, Broken, HttpConnection, cause_of, open_connection, render
 from evals.forge.load.outcome import Failure, LoadReport
-from evals.forge.load.profile import Profile
+from evals.forge.load.profile import Shape
 from evals.forge.load.scenario import Request, Scenario
 
 IN_FLIGHT_MAX: Final = 4_096  # beyond, the generator itself would be what is measured
@@ -62,7 +62,7 @@ class _Flight:
 class LoadGenerator:
     """May go to another gateway while nothing was sent; a request that left is never sent again."""
 
-    def __init__(self, targets: Sequence[Target], scenario: Scenario, profile: Profile) -> None:
+    def __init__(self, targets: Sequence[Target], scenario: Scenario, profile: Shape) -> None:
         self.report = LoadReport()
         self._gateways = [_Gateway(target) for target in targets]
         self._scenario = scenario
@@ -73,6 +73,10 @@ class LoadGenerator:
         self._began = 0.0
         self._stopping = False
         self.observers: list[Callable[[str, bool, int], None]] = []
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._flights)
 
     @property
     def elapsed_s(self) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from evals.forge.errors import ForgeFault
 
@@ -14,6 +14,12 @@ RPS_MAX: Final = 50_000.0  # beyond what one generator process on one core can s
 class ProfileInvalid(ForgeFault):
     code = "profile_invalid"
     remedy = "Use constant, ramp or spike, with 0 < rps <= 50000."
+
+
+class Shape(Protocol):
+    def rate(self, at_s: float) -> float:
+        """Requests per second, `at_s` seconds after the start; above zero."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,1 @@
+"""Three ways of scaling beside each other, in one real Forge."""
