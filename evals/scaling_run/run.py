@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -31,6 +30,7 @@ from evals.scaling.policy import Past, Seen
 from evals.scaling.service import ServiceModel
 from evals.scaling_run.account import LEARNT, Account, Forecasted, RunResult
 from evals.scaling_run.load import DAY_MINUTES, LENGTH_S, RunLoad, earlier_days
+from runtime.clock import SystemClock
 
 NODES: Final = 3
 LEAST, MOST, STATIC = 2, 12, 8  # static: HIGH_RPS at 70 % of the stated capacity
@@ -61,7 +61,7 @@ async def measure(*, order_example: Path, seed: int = 1, progress: Progress = la
         project = desks_project(Path(temporary) / "project", order_example)
         async with Forge(nodes=NODES, apps=[project], progress=progress) as forge:
             await _configure(forge)
-            first_minute = int(time.time() + WARM_UP_S + SETTLE_S) // MINUTE_S + 1
+            first_minute = int(unix_s() + WARM_UP_S + SETTLE_S) // MINUTE_S + 1
             await _learn(forge, first_minute, seed)
             return await _Run(forge, first_minute, progress).measured()
 
@@ -92,7 +92,7 @@ async def _configure(forge: Forge) -> None:
 async def _learn(forge: Forge, first_minute: int, seed: int) -> None:
     """Puts earlier days into the history of every core node, as it keeps them itself."""
     days = list(earlier_days(LEARNT, first_minute, seed))
-    until = int(time.time()) // MINUTE_S
+    until = int(unix_s()) // MINUTE_S
 
     def write() -> None:
         for node in forge.nodes.values():
@@ -120,7 +120,7 @@ class _Run:
             request = Request(name=name, method="POST", path=path, body=BODY, headers=JSON)
             load = self._loads[name] = LoadGenerator(self._forge.targets(), Mix((request,)), self._load)
             load.observers.append(partial(self._answered, self._accounts[name]))
-        await anyio.sleep(max(0.0, self._begins_unix_s - WARM_UP_S - time.time()))
+        await anyio.sleep(max(0.0, self._begins_unix_s - WARM_UP_S - unix_s()))
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._watch)
             tasks.start_soon(self._scale_as_hpa)
@@ -142,7 +142,7 @@ class _Run:
         account.answer(self._now_s(), succeeded, took_us)
 
     def _now_s(self) -> float:
-        return time.time() - self._begins_unix_s
+        return unix_s() - self._begins_unix_s
 
     async def _watch(self) -> None:
         """How many there are, each second."""
@@ -157,16 +157,16 @@ class _Run:
                 account.instances(int(self._now_s()), *self._serving[name])
             if int(self._now_s()) % 30 == 0:
                 self._progress(f"{self._now_s():.0f} s: {self._serving}")
-            await anyio.sleep(1.0 - time.time() % 1.0)
+            await anyio.sleep(1.0 - unix_s() % 1.0)
 
     async def _scale_as_hpa(self) -> None:
         """Kubernetes' rule on how many of an instance's places are taken: what stands in for CPU, which nobody uses
         here. Tolerance, windows, delays and steps are those of evals/scaling/peers/hpa.py."""
         name, busy = "desk-hpa", np.zeros(self._seconds + 120)
         policy = Hpa(_PAST, target=HPA_TARGET)
-        began = time.time()
+        began = unix_s()
         while True:
-            at = int(time.time() - began)
+            at = int(unix_s() - began)
             serving, current = self._serving.get(name, (LEAST, LEAST))
             in_flight = self._loads[name].in_flight
             busy[at] = min(1.0, in_flight / max(1, serving * AT_ONCE))
@@ -184,7 +184,7 @@ class _Run:
             wanted = min(MOST, max(LEAST, policy.wanted(seen)))
             if wanted != current and current:
                 await self._scale(name, wanted)
-            await anyio.sleep(1.0 - (time.time() - began) % 1.0)
+            await anyio.sleep(1.0 - (unix_s() - began) % 1.0)
 
     async def _scale(self, name: str, wanted: int) -> None:
         try:
@@ -207,3 +207,7 @@ class _Run:
             for each in past
             if 0 <= (each["minute"] - self._first_minute) * MINUTE_S < self._seconds
         ]
+
+
+def unix_s() -> float:
+    return SystemClock().unix_ms() / 1_000
