@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter, deque
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Final
 
@@ -219,11 +219,13 @@ class ControlContext:
         )
 
 
-def _hosts(nodes: tuple[NodeFigures, ...]) -> dict[str, Counter[str]]:
+def _hosts(nodes: tuple[NodeFigures, ...]) -> dict[str, dict[str, int]]:
     """In how many processes each version of each slice serves."""
-    found: dict[str, Counter[str]] = {}
+    found: dict[str, dict[str, int]] = {}
     for node in nodes:
         for name, figures in node.slices.items():
-            serving = [version for version, each in figures.versions.items() if each.instances > 0]
-            found.setdefault(name, Counter()).update(serving)
+            hosts = found.setdefault(name, {})
+            for version, each in figures.versions.items():
+                if each.instances > 0:
+                    hosts[version] = hosts.get(version, 0) + 1
     return found

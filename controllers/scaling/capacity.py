@@ -67,6 +67,7 @@ class CapacityEstimator:
         self._outliers = 0
         self._seen = [0.0] * BINS
         self._slow = [0.0] * BINS
+        self._capacity: Capacity | None = None  # until more is learnt
 
     def renewed(self) -> CapacityEstimator:
         """For the next version: it carries about the same, until it shows otherwise."""
@@ -89,6 +90,7 @@ class CapacityEstimator:
         if busy is None or busy < BUSY_MIN or block.calls <= 0:
             return
         rate = block.calls / (block.instances * BLOCK_S)
+        self._capacity = None
         self._note_latency(busy, block.slow)
         if self._fit.weight >= OUTLIERS_MAX and self._fit.is_outlier(rate, busy):
             self._outliers += 1
@@ -105,6 +107,12 @@ class CapacityEstimator:
 
     @property
     def capacity(self) -> Capacity:
+        """Made anew once something was learnt: controllers ask each second, blocks end each fifth."""
+        if self._capacity is None:
+            self._capacity = self._made()
+        return self._capacity
+
+    def _made(self) -> Capacity:
         rate, spread = self._prior_rate, self._prior_spread
         learnt = self._fit.capacity()
         if learnt is not None:

@@ -120,7 +120,7 @@ class LoadSignals:
             p99 / rate,
         )
         low, high = LIMITS
-        return tuple(min(high, max(low, value)) for value in found)
+        return tuple([low if value < low else high if value > high else value for value in found])
 
     def _close_minute(self) -> None:
         if len(self._totals) == MINUTES:
@@ -143,7 +143,9 @@ class LoadSignals:
     def _mean(self, since_s: int, until_s: int) -> float:
         """Of the rate from `since_s` to `until_s` seconds ago; of what there is while the window fills."""
         size, at = WINDOW_S + 1, self._seconds
-        first, last = max(0, at - since_s, at - WINDOW_S), max(1, at - until_s)
+        first, last = at - min(since_s, WINDOW_S), at - until_s
+        if first < 0:  # the window fills
+            first, last = 0, max(1, last)
         if last <= first:
             return self.smoothed
         return (self._sums[last % size] - self._sums[first % size]) / (last - first)
