@@ -209,7 +209,7 @@ class ControlContext:
             rate=load.rate,
             signals=load.signals,
             latency_p95_ms=load.latency_p95_ms,
-            waiting=float(figures.waiting + figures.rejected) if figures is not None else 0.0,
+            waiting=float(figures.waiting + max(figures.rejected, figures.refused)) if figures is not None else 0.0,
             idle_s=load.idle_s,
             budget=max(0, serving - main.min_available),
             capacity=load.capacity(main.version),

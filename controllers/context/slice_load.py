@@ -49,7 +49,7 @@ class SliceLoad:
         self.gatherer.take(figures, covers_s)
         self._feed(figures.calls / covers_s, covers_s)
         self.figures, self.missing_s = figures, 0
-        self.idle_s = 0.0 if figures.calls or figures.waiting else self.idle_s + covers_s
+        self.idle_s = 0.0 if figures.calls or figures.waiting or figures.refused else self.idle_s + covers_s
         self._note_latency(figures, covers_s)
         self._observe(figures, covers_s, hosts, slo_p95_ms)
         return True

@@ -63,7 +63,8 @@ class SliceContext:
     signals: LoadSignals
     latency_p95_ms: float | None
     waiting: float
-    """Calls that found no instance with room: those that wait, and those turned away in the last second."""
+    """Calls that found no instance with room: those that wait, and those turned away in the last second, be it
+    by instances or by gateways; a gateway that gives up has often asked an instance, so that they are not added up."""
     idle_s: float
     budget: int
     """Instances that may stop serving before `min_available` is reached."""

@@ -73,17 +73,21 @@ def by_rules(policy: ScalingPolicy, tree: RuleTree, seen: SliceSeen, *, explain:
 
 
 def _urgent(policy: ScalingPolicy, seen: SliceSeen, queued: int) -> int:
-    """What is started while there is a shortage; 0 without one, and where none serves, as one start is enough to begin.
-    queued: instances that the present load needs."""
+    """What is started while there is a shortage; 0 without one, where starts are quick or not known to be slow, and
+    where none serves, as one start is enough to begin. queued: instances that the present load needs."""
+    if seen.start_delay_s is None or seen.start_delay_s < policy.spare_start_s:
+        return 0
     missing = queued - seen.serving
     return queued + math.floor(missing * policy.spare_starts) if missing > 0 and seen.serving else 0
 
 
 def _at_rest(policy: ScalingPolicy, seen: SliceSeen) -> tuple[int, Because]:
-    """Without load: one instance, or none once nobody has called for long."""
+    """Without load: one instance, or none once nobody has called for long. Where there are none, none until somebody
+    calls: a leader that began a moment ago does not know for how long nobody has."""
     if seen.waiting > 0:
         return 1, Because.WAITING
-    return (0, Because.IDLE) if seen.least == 0 and seen.idle_s >= policy.idle_s else (1, Because.ENOUGH)
+    is_over = seen.idle_s >= policy.idle_s or not seen.current
+    return (0, Because.IDLE) if seen.least == 0 and is_over else (1, Because.ENOUGH)
 
 
 def by_forecast(policy: ScalingPolicy, seen: SliceSeen) -> LayerDecision:

@@ -59,16 +59,18 @@ class Needs:
             self._needs.popleft()
 
 
-def seen_of(at: Standing, load: SliceContext | None, outlook: Outlook, held: int) -> SliceSeen:
+def seen_of(
+    at: Standing, load: SliceContext | None, outlook: Outlook, held: int, start_delay_s: float | None
+) -> SliceSeen:
     """The load of a slice. Without usable figures its rate is None."""
-    serving = min(at.serving, at.wanted)
     found = SliceSeen(
         rate=None,
-        serving=serving,
-        starting=at.wanted - serving,
+        serving=at.serves,
+        starting=at.wanted - at.serves,
         least=at.least,
         most=at.most,
         rate_per_instance=carried_by_one(at, load),
+        start_delay_s=start_delay_s,
         held=held,
     )
     if load is None or load.rate is None:
@@ -95,10 +97,11 @@ def _features(load: SliceContext, forecast: Forecast | None) -> tuple[float, ...
 
 def carried_by_one(at: Standing, load: SliceContext | None) -> float:
     """Calls a second of an instance that is always busy; less where the latency was seen to break its bound below the
-    utilisation that is planned. 0 while nothing has been learnt: a guess would move instances for nothing."""
+    utilisation that is planned. 0 while nothing has been learnt: a guess would move instances for nothing. Where there
+    are none, a guess has to do: without a first instance nothing is ever learnt."""
     if at.config.rate_per_instance is not None:
         return at.config.rate_per_instance
-    if load is None or load.capacity.samples <= 0:
+    if load is None or (load.capacity.samples <= 0 and at.wanted > 0):
         return 0.0
     capacity = load.capacity
     busy_max = capacity.busy_max if capacity.busy_max is not None else 1.0
@@ -113,11 +116,12 @@ def judge(
     tree: RuleTree,
     outlook: Outlook,
     held: int,
+    start_delay_s: float | None,
     now_unix_ms: int,
     opinion: Opinion | None = None,
     explain: bool = False,
 ) -> Judgement:
-    seen = seen_of(at, load, outlook, held)
+    seen = seen_of(at, load, outlook, held, start_delay_s)
     around = surroundings(state, at, now_unix_ms)
     return Judgement(
         at=at,

@@ -11,7 +11,7 @@ from anyio.abc import TaskGroup
 
 from controllers.context.snapshot import SliceContext
 from controllers.scaling.judging import NOT_HERE, Judgement, Needs, explained, judge, without_room
-from controllers.scaling.model import Because, Opinion
+from controllers.scaling.model import Because, Forecast, Opinion
 from controllers.scaling.outlook import Outlook
 from controllers.scaling.reasoning import Question, ReasoningLayer, is_conflict
 from controllers.scaling.records import (
@@ -25,6 +25,7 @@ from controllers.scaling.records import (
     options_of,
 )
 from controllers.scaling.standing import ACTOR, Standing, State, standings
+from controllers.scaling.starts import StartDelay
 from controllers.scaling.tree import RuleTree
 from runtime.clock import Clock
 from runtime.cluster.membership import Lines
@@ -48,6 +49,7 @@ class _Memory:
     """Of one slice, on the leader."""
 
     needs: Needs = field(default_factory=Needs)
+    starts: StartDelay = field(default_factory=StartDelay)
     wait_until_s: float = 0.0
     failures: int = 0
     told: set[tuple[Because, ...]] = field(default_factory=set)
@@ -133,6 +135,13 @@ class ScalingLoop:
             self._standings = standings(self._state, self._records)
         return self._standings
 
+    def load(self, slice_name: str) -> SliceContext | None:
+        """As of the last tick."""
+        return self._loads.get(slice_name)
+
+    def forecast(self, slice_name: str) -> Forecast | None:
+        return self._outlook.forecast(slice_name)
+
     def look(self, slice_name: str) -> Judgement | None:
         """What would be decided now, with the rules' path: nothing is done or noted."""
         at = self.standings().get(slice_name)
@@ -172,6 +181,7 @@ class ScalingLoop:
         found = []
         for name, at in known.items():
             memory = self._memories.setdefault(name, _Memory())
+            memory.starts.take(self._clock.monotonic_s(), serving=at.serves, starting=at.wanted - at.serves)
             judged = self._judge(at)
             memory.needs.note(judged.decision.need, at.config.hold_s)
             memory.trouble_s = memory.trouble_s + 1 if judged.trouble else 0
@@ -193,6 +203,7 @@ class ScalingLoop:
             tree=self.tree,
             outlook=self._outlook,
             held=memory.needs.held(at.config.hold_s, at.wanted),
+            start_delay_s=memory.starts.mean_s,
             now_unix_ms=self._clock.unix_ms(),
             opinion=memory.opinion,
             explain=explain,

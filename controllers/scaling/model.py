@@ -28,6 +28,8 @@ class ScalingPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     spare_starts: Annotated[float, Meta(ge=0.0, le=10.0)] = 4.0
     """While fewer serve than the load needs at once, so many more are started for each that is
     missing: starts take unlike long, the first to be ready end the shortage, and the others are taken back."""
+    spare_start_s: Annotated[float, Meta(ge=0.0, le=HOLD_S_MAX)] = 5.0
+    """Only where a start takes so long, on average: what is ready at once needs no spare."""
     cool_down_out_s: Annotated[int, Meta(ge=0, le=HOLD_S_MAX)] = 0
     """Between a change and the next that adds instances."""
     cool_down_in_s: Annotated[int, Meta(ge=0, le=HOLD_S_MAX)] = 0
@@ -86,6 +88,8 @@ class SliceSeen(msgspec.Struct, frozen=True, kw_only=True):
     idle_s: float = 0.0
     """Since the last call."""
     forecast: Forecast | None = None
+    start_delay_s: float | None = None
+    """How long its instances take until they serve, on average, learnt."""
     held: int = 0
     """The highest need of the last `hold_s` seconds."""
 

@@ -57,6 +57,11 @@ class Standing:
     recent: tuple[RecentChange, ...]
 
     @property
+    def serves(self) -> int:
+        """Of those that are wanted: who goes may serve for a little longer."""
+        return min(self.serving, self.wanted)
+
+    @property
     def paused(self) -> str:
         if not self.config.enabled:
             return "its scaling is switched off"
@@ -145,7 +150,6 @@ def _recent(state: State, name: str) -> tuple[RecentChange, ...]:
 def surroundings(state: State, at: Standing, now_unix_ms: int) -> Surroundings:
     """As of now. Of ages only the size counts: a clock that was set back must not make them last."""
     mine = [each for each in at.recent if each.actor == CONTROLLER and each.operation in MINE]
-    last = max((each.at_unix_ms for each in mine), default=None)
     pin = pin_of(state, at.slice, now_unix_ms)
     return Surroundings(
         paused=at.paused,
@@ -154,8 +158,8 @@ def surroundings(state: State, at: Standing, now_unix_ms: int) -> Surroundings:
         incident=at.incident,
         deploying=at.deploying,
         overridden=_overridden(at, now_unix_ms),
-        turns=_turns(mine, now_unix_ms),
-        since_change_s=abs(now_unix_ms - last) / 1_000 if last is not None else None,
+        turns=turns_of(mine, now_unix_ms),
+        since_change_s=since_change_s(mine, now_unix_ms),
         budget=at.budget,
         room=at.room,
     )
@@ -172,6 +176,13 @@ def _overridden(at: Standing, now_unix_ms: int) -> Literal["", "out", "in"]:
     return ""
 
 
-def _turns(mine: Sequence[RecentChange], now_unix_ms: int) -> int:
+def since_change_s(mine: Iterable[RecentChange], now_unix_ms: int) -> float | None:
+    """Since the newest of them; None where there is none."""
+    last = max((each.at_unix_ms for each in mine), default=None)
+    return abs(now_unix_ms - last) / 1_000 if last is not None else None
+
+
+def turns_of(mine: Iterable[RecentChange], now_unix_ms: int) -> int:
+    """How often they changed direction in the last five minutes."""
     ways = [each.direction for each in mine if abs(now_unix_ms - each.at_unix_ms) <= TURNS_MS]
     return sum(one != other for one, other in pairwise(ways))

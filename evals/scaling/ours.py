@@ -8,6 +8,7 @@ from collections import deque
 from controllers.scaling.decide import decide
 from controllers.scaling.model import ScalingPolicy, SliceSeen, Surroundings
 from controllers.scaling.signals import LoadSignals
+from controllers.scaling.starts import StartDelay
 from controllers.scaling.tree import RuleTree
 from evals.scaling.arrivals import MINUTE_S
 from evals.scaling.days import a_day_ago
@@ -26,6 +27,7 @@ class Aether:
         self._arrived = 0.0
         self._day_ago: float | None = None
         self._needs: deque[int] = deque(maxlen=max(1, policy.hold_s))
+        self._starts = StartDelay()
 
     def wanted(self, seen: Seen) -> int:
         self._take(seen)
@@ -36,6 +38,7 @@ class Aether:
     def _take(self, seen: Seen) -> None:
         """What history is for in production: minutes that are over."""
         self._signals.take(seen.arrived)
+        self._starts.take(seen.at_s, serving=seen.serving, starting=seen.starting)
         self._arrived += seen.arrived
         after = seen.at_s + 1
         if after % MINUTE_S == 0:
@@ -53,5 +56,6 @@ class Aether:
             rate_per_instance=self._past.service.rate_per_instance,
             latency_p95_ms=seen.latency_p95_s * 1_000,
             waiting=seen.backlog,
+            start_delay_s=self._starts.mean_s,
             held=max(self._needs, default=0),
         )

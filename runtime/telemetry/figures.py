@@ -27,7 +27,8 @@ class SliceFigures(msgspec.Struct, frozen=True, array_like=True):
 
     `busy_us` is what its calls took together. CPU time and memory of a process that hosts several slices are shared out
     by how long each one's calls took, memory by instances; lags and pauses are the worst of the processes that host it.
-    An inline slice runs in its gateway and has neither. `waiting` calls wait in gateways for an instance with room.
+    An inline slice runs in its gateway and has neither. `waiting` calls wait in gateways for an instance with room;
+    `refused` ones gateways turned away as no instance took them.
     """
 
     calls: int = 0
@@ -43,6 +44,7 @@ class SliceFigures(msgspec.Struct, frozen=True, array_like=True):
     in_progress: int = 0
     waiting: int = 0
     versions: dict[str, VersionFigures] = {}
+    refused: int = 0
 
 
 class NodeFigures(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,6 +79,7 @@ def together(parts: Sequence[SliceFigures]) -> SliceFigures:
         in_progress=sum(each.in_progress for each in parts),
         waiting=sum(each.waiting for each in parts),
         versions=_merged_versions(parts),
+        refused=sum(each.refused for each in parts),
     )
 
 

@@ -38,6 +38,9 @@ class NodeMeter:
                 requests += sum(each.ok + each.errors + each.rejected for each in deltas)
                 for name, waiting in report.waiting.items():
                     gathered.setdefault(name, _Gathered()).waiting += waiting
+                for each in deltas:
+                    if each.rejected:
+                        gathered.setdefault(each.slice, _Gathered()).refused += each.rejected
             else:
                 _share_out(gathered, report, deltas, used_s)
         self._keep(reports, at_s)
@@ -72,12 +75,22 @@ class NodeMeter:
 class _Gathered:
     """One slice's figures, while the node's processes are gone through."""
 
-    __slots__ = ("buckets", "cpu_s", "gc_pause_ms", "loop_lag_ms", "rejected", "rss_bytes", "versions", "waiting")
+    __slots__ = (
+        "buckets",
+        "cpu_s",
+        "gc_pause_ms",
+        "loop_lag_ms",
+        "refused",
+        "rejected",
+        "rss_bytes",
+        "versions",
+        "waiting",
+    )
 
     def __init__(self) -> None:
         self.versions: dict[str, VersionFigures] = {}
         self.buckets = Histogram()
-        self.rejected = self.waiting = self.rss_bytes = 0
+        self.rejected = self.refused = self.waiting = self.rss_bytes = 0
         self.cpu_s = self.loop_lag_ms = self.gc_pause_ms = 0.0
 
     def count(self, version: str, figures: VersionFigures) -> None:
@@ -99,6 +112,7 @@ class _Gathered:
             gc_pause_ms=self.gc_pause_ms,
             in_progress=sum(each.in_progress for each in versions),
             waiting=self.waiting,
+            refused=self.refused,
             versions=self.versions,
         )
 

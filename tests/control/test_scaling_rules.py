@@ -105,11 +105,19 @@ def test_what_was_needed_lately_and_what_is_forecast_hold_instances() -> None:
 
 def test_while_too_few_serve_more_are_started_than_are_missing_and_then_taken_back() -> None:
     policy = ScalingPolicy(utilisation=0.5, spare_starts=2.0)
-    short = decide(policy, TREE, seen(1_000.0, serving=10))
+    short = decide(policy, TREE, seen(1_000.0, serving=10, start_delay_s=30.0))
     assert (short.wanted, short.need, short.because) == (40, 20, (Because.RULES, Because.SHORT))
-    enough = decide(policy, TREE, seen(1_000.0, serving=20, starting=20))
+    enough = decide(policy, TREE, seen(1_000.0, serving=20, starting=20, start_delay_s=30.0))
     assert (enough.wanted, enough.need) == (20, 20)
-    assert decide(policy, TREE, seen(1_000.0, serving=0)).wanted <= 20
+    assert decide(policy, TREE, seen(1_000.0, serving=0, start_delay_s=30.0)).wanted <= 20
+
+
+@pytest.mark.parametrize("start_delay_s", [None, 0.0, 4.9])
+def test_no_spare_is_started_where_instances_are_ready_at_once(start_delay_s: float | None) -> None:
+    """Else two become six and then four within a second, and the gate takes it for flapping."""
+    policy = ScalingPolicy(utilisation=0.5, spare_starts=2.0)
+    found = decide(policy, TREE, seen(1_000.0, serving=10, start_delay_s=start_delay_s))
+    assert (found.wanted, found.because) == (20, (Because.RULES,))
 
 
 def test_a_day_ago_is_told_by_what_followed_ten_minutes() -> None:

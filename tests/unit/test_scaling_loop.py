@@ -39,6 +39,8 @@ class Live:
         self.context = context_on_hand(hand, hand.state)
         self.loop: ScalingLoop = scaling_on_hand(hand, hand.state, self.context)
         self.heard = ("n1", "n2", "n3")
+        self.start_s = 0
+        self._since_s: dict[int, int] = {}
 
     async def begin(self, *, wanted: int = 2, least: int = 1, most: int = 20, available: int = 1) -> None:
         await self.hand.populate(wanted=wanted, least=least, most=most)
@@ -59,8 +61,8 @@ class Live:
         return await self.hand.gate.submit(Submission(operation=operation, request=dict(request), actor=person("anna")))
 
     async def settle(self) -> None:
-        """As many instances serve as are wanted."""
-        wanted = self.hand.wanted()
+        """As many instances serve as are wanted, `start_s` after that."""
+        wanted, now_s = self.hand.wanted(), self.hand.clock.unix_ms() // 1_000
         item = self.hand.state.get(keys.target(SliceName("orders"), Version("1")))
         assert item is not None
         now = decode(item.value, SliceTarget)
@@ -68,6 +70,9 @@ class Live:
             node = NodeId(f"n{number % 3 + 1}")
             at = keys.instance(node, SliceName("orders"), number)
             there = self.hand.state.get(at) is not None
+            since_s = self._since_s.setdefault(number, now_s) if number < wanted else self._since_s.pop(number, now_s)
+            if number < wanted and not there and now_s - since_s < self.start_s:
+                continue
             if number < wanted and not there:
                 await self.hand.put(at, assignment(now, number))
                 await self.hand.put(keys.endpoint(SliceName("orders"), node, number), endpoint(node, number))
@@ -139,6 +144,18 @@ async def test_instances_come_with_the_load_and_go_with_it_through_the_gate() ->
         applied = [each async for each in orders.hand.audit.links() if each.record["kind"] == "applied"]
         actors = [each.record["actor"]["kind"] for each in applied if each.record["operation"] == "slice.scale"]
         assert set(actors) == {ActorKind.CONTROLLER}
+        changes = [each for each in await orders.records() if each.kind == "change"]
+        assert max(each.decision.wanted for each in changes) == 6, "no spares where instances serve at once"
+        assert changes[-1].seen.start_delay_s == 0
+
+
+async def test_spares_are_started_where_instances_were_seen_to_be_slow() -> None:
+    async with live() as orders:
+        orders.start_s = 20
+        await orders.seconds(90, 300)
+        await orders.seconds(2, 900)
+        await orders.seconds(1, 900)
+        assert Because.SHORT in (await orders.records())[-1].decision.because
 
 
 async def test_bounds_that_leave_no_choice_leave_the_slice_alone() -> None:
@@ -236,6 +253,24 @@ async def test_a_slice_without_calls_goes_to_none_where_it_may_and_comes_back() 
         await orders.seconds(200, 0)
         assert orders.hand.wanted() == 0
         await orders.seconds(1, 0, waiting=3)
+        assert orders.hand.wanted() == 1
+
+
+async def test_a_slice_at_none_comes_back_when_gateways_refuse_its_calls_whatever_was_learnt() -> None:
+    """Its figures are those of gateways alone, and a new leader knows nothing of what it carries."""
+    async with live(wanted=0, least=0, available=0) as orders:
+        await orders.submit("controller.configure", slice="orders", unset=["rate_per_instance"])
+        await orders.seconds(5, 0)
+        assert orders.hand.wanted() == 0
+        await orders.seconds(1, 0, refused=1)
+        assert orders.hand.wanted() == 1
+        assert (await orders.records())[-1].decision.because == (Because.WAITING,)
+
+
+async def test_refused_calls_keep_the_last_instance() -> None:
+    async with live(wanted=1, least=0, available=0) as orders:
+        await orders.configure(idle_s=20, hold_s=HOLD_S)
+        await orders.seconds(200, 0, refused=1)
         assert orders.hand.wanted() == 1
 
 

@@ -110,6 +110,16 @@ def test_calls_that_wait_in_the_gateway_are_their_slices() -> None:
     assert meter.take((front,), {"tea": 1}, 1).slices["tea"].waiting == 4
 
 
+def test_calls_that_gateways_refused_are_their_slices_even_where_no_instance_is() -> None:
+    """What else would tell anybody that a slice at none is called?"""
+    meter = NodeMeter("n1")
+    meter.take((ProcessReport(process="gateway", boot="a", pid=1),), {}, 0)
+    refused = MethodReport("tea", "1", "pour", 0, 0, 3, 0, {})
+    found = meter.take((ProcessReport(process="gateway", boot="a", pid=1, methods=(refused,)),), {}, 1).slices["tea"]
+    assert (found.refused, found.rejected, found.calls) == (3, 0, 0)
+    assert together([found, found]).refused == 6
+
+
 def test_nodes_of_different_releases_read_each_others_figures() -> None:
     """Members are appended with defaults: a rolling upgrade must not make nodes silent to each other."""
     older = msgspec.msgpack.encode({"node": "n1", "at_s": 5, "slices": {"tea": [7, 1, 0, 2, {}]}})
