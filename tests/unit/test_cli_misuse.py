@@ -118,6 +118,7 @@ def test_a_setting_is_sent_as_what_it_is() -> None:
         ("principal.set", {"id": "ada", "kind": "person", "role": "viewer", "owns": ["slice:a", "slice:b"]}),
         ("slice.set-routing-weights", {"slice": "orders", "weights": {"1.0.0": 90, "1.1.0": 10}}),
         ("freeze.set", {"subject": "cluster", "why": "x" * 210}),
+        ("controller.configure", {"slice": "a", "unset": ["idle_s", "utilisation"]}),
     ],
 )
 def test_the_command_that_undoes_a_change_says_just_that(operation: str, request_: dict[str, object]) -> None:
