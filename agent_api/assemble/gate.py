@@ -14,7 +14,7 @@ from controllers.gate.applying import Applier
 from controllers.gate.chaining import AuditChain
 from controllers.gate.desk import GateDesk
 from controllers.gate.gate import Gate
-from controllers.gate.guarding import FigureSource, Guards
+from controllers.gate.guarding import Guards
 from controllers.gate.joining import StoreAuditLog
 from controllers.gate.remote import GateLink
 from controllers.gate.reviews import Reviews
@@ -34,7 +34,7 @@ from runtime.names import NodeId, Sha256
 from runtime.operations.identity import new_id
 from runtime.security.session_records import SessionRecords, SigningRotation
 from runtime.state import keys
-from runtime.telemetry.alerts import AlertWatch
+from runtime.telemetry.alerts import AlertWatch, FigureSource
 
 PREFIXES: Final = (
     keys.POLICY,

@@ -11,6 +11,7 @@ from controllers.journal.decisions import StoreJournal
 from controllers.nodes.journal import NodeJournal
 from controllers.nodes.loop import NodeLoop
 from controllers.nodes.making import NodeMaking
+from controllers.scaling.figures import PUBLISHED, ScalingFigures
 from controllers.scaling.loop import ScalingLoop
 from controllers.scaling.tree import default_tree
 from controllers.ttm.outlook import LiveOutlook
@@ -60,6 +61,7 @@ class ScalingParts:
             log=log,
         )
         telemetry.on_second(self.loop.hear)
+        telemetry.publish(PUBLISHED, ScalingFigures(known=self.loop, window=telemetry.recent))
         self.forecasts = forecasting.forecasts
         self.nodes = NodeLoop(
             state=view.cache,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from typing import Final
 
 import anyio
 import msgspec
@@ -23,20 +23,13 @@ from runtime.operations.plan import Call, Plan, Refusal
 from runtime.operations.state import PlanState
 from runtime.state import keys
 from runtime.state.values import Value, encode
+from runtime.telemetry.alerts import FigureSource
 
 GUARD_ID: Final = "gate:guard"
 LOOK_S: Final = 1.0
 SHARE: Final = "errors_share"
 METRICS: Final = frozenset({SHARE, "p50_ms", "p95_ms", "p99_ms", "rejected"})
 WINDOW_S_MAX: Final = 3_600
-
-
-class FigureSource(Protocol):
-    """Figures of slices, as of the last seconds."""
-
-    def figure(self, slice_name: str, metric: str) -> float | None:
-        """None while nothing is known."""
-        ...
 
 
 class ArmedGuard(Value, frozen=True, kw_only=True):

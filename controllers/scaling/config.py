@@ -42,6 +42,8 @@ class ScalingConfig(ScalingPolicy, frozen=True, kw_only=True, forbid_unknown_fie
     """Requests a second that one instance carries when it is always busy; None learns it."""
     override_s: Annotated[int, Meta(ge=0, le=HOLD_S_MAX)] = 600
     """For how long a number that a person set is left alone."""
+    slo_availability: Annotated[float, Meta(gt=0.0, lt=1.0)] = 0.999
+    """Part of the calls that shall succeed: what burn rates (`slo_burn_5m` …) are measured against."""
     node_instances_max: Annotated[int, Meta(ge=1, le=10_000)] | None = None
     """Instances of all slices that one node takes; None is without limit."""
 

@@ -24,6 +24,20 @@ ArtifactField = Annotated[
 CursorField = Annotated[str, Meta(max_length=400, description="`next` of the page before; empty for the first.")]
 LimitField = Annotated[int, Meta(ge=1, le=1_000, description="Most items of one page.")]
 MetricField = Annotated[
-    Literal["errors_share", "p50_ms", "p95_ms", "p99_ms", "rejected"],
-    Meta(description="errors_share is 0 to 1 of all calls, rejected is calls a second."),
+    Literal[
+        "errors_share",
+        "p50_ms",
+        "p95_ms",
+        "p99_ms",
+        "rejected",
+        "forecast_p95_vs_capacity",
+        "slo_burn_5m",
+        "slo_burn_30m",
+        "slo_burn_1h",
+    ],
+    Meta(
+        description="errors_share is 0 to 1 of all calls, rejected is calls a second;"
+        " forecast_p95_vs_capacity is 1 where the forecast needs all that the instances carry,"
+        " slo_burn is 1 where errors are as many as the objective allows."
+    ),
 ]

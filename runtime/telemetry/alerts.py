@@ -16,7 +16,9 @@ from runtime.state.values import AlertRecord, AlertThreshold, decode, encode
 LOOK_S: Final = 1.0
 
 
-class Figures(Protocol):
+class FigureSource(Protocol):
+    """Figures of slices, as of the last seconds: telemetry's own, and what controllers publish."""
+
     def figure(self, slice_name: str, metric: str) -> float | None:
         """None while nothing is known."""
         ...
@@ -45,7 +47,7 @@ def decide(streak: Streak, threshold: AlertThreshold, *, firing: bool, now_unix_
 class AlertWatch:
     """`run` is a leader service. After a change of the leader every streak begins anew; alerts that last go on."""
 
-    def __init__(self, *, store: Store, state: Snapshot, figures: Figures, clock: Clock) -> None:
+    def __init__(self, *, store: Store, state: Snapshot, figures: FigureSource, clock: Clock) -> None:
         self._store = store
         self._state = state
         self._figures = figures

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeVar
@@ -20,6 +20,7 @@ from runtime.invocation.errors import CallFault
 from runtime.invocation.incoming import Handlers, IncomingCall
 from runtime.names import NodeId
 from runtime.telemetry import figures, lines, picture, windows
+from runtime.telemetry.alerts import FigureSource
 from runtime.telemetry.exposition import Exposition
 from runtime.telemetry.fact_log import FactLog
 from runtime.telemetry.facts import Fact
@@ -102,6 +103,7 @@ class TelemetryDesk:
         self._own = figures.NodeFigures(node=node, at_s=0)
         self._facts = FactLog()
         self._listeners: list[Callable[[ClosedSecond], None]] = []
+        self._published: dict[str, FigureSource] = {}
         self._exposition = Exposition(lambda: self._meter.reports, lambda: self._store_now)
 
     # -- running -------------------------------------------------------------------------------------------------------
@@ -117,6 +119,10 @@ class TelemetryDesk:
     def on_second(self, listener: Callable[[ClosedSecond], None]) -> None:
         """Calls it with every second from now on; it must be quick and raise nothing."""
         self._listeners.append(listener)
+
+    def publish(self, metrics: Iterable[str], source: FigureSource) -> None:
+        """Answers `figure` for these from now on: what others than telemetry know of slices, for alerts."""
+        self._published |= dict.fromkeys(metrics, source)
 
     async def run(self) -> None:
         async with anyio.create_task_group() as tasks:
@@ -189,8 +195,14 @@ class TelemetryDesk:
         return self._exposition.text()
 
     def figure(self, slice_name: str, metric: str) -> float | None:
-        """The share of errors (errors_share, 0 to 1), or the mean of a series of `windows`, over the last seconds."""
-        return self._picture.figure(slice_name, metric)
+        """The share of errors (errors_share, 0 to 1), or the mean of a series of `windows`, over the last seconds;
+        or what was published under that name."""
+        source = self._published.get(metric, self._picture)
+        return source.figure(slice_name, metric)
+
+    def recent(self, slice_name: str) -> windows.Window | None:
+        """What this node has of the last two hours."""
+        return self._picture.window(slice_name)
 
     def picture(self) -> dict[str, object]:
         return self._picture.summary(self._now_s())
