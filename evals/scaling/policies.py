@@ -20,6 +20,7 @@ from evals.scaling.policy import MakePolicy
 from runtime.operations.catalogue import nearest
 
 OURS: Final = "aether"
+RAILED: Final = "aether-rails"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,14 +29,18 @@ class Contestant:
     make: MakePolicy
 
 
-def ours(tree: RuleTree) -> MakePolicy:
+def ours(tree: RuleTree, *, remembers: bool = False) -> MakePolicy:
     """Our rules with that tree."""
-    return functools.partial(Aether, tree=tree, policy=ScalingPolicy())
+    return functools.partial(Aether, tree=tree, policy=ScalingPolicy(), remembers=remembers)
 
 
 def contestants() -> Mapping[str, Contestant]:
     return {
         OURS: Contestant(summary="our rules, as they ship", make=ours(default_tree())),
+        RAILED: Contestant(
+            summary="the same, and nothing goes after six turns in five minutes, as in a cluster",
+            make=ours(default_tree(), remembers=True),
+        ),
         "hpa50": Contestant(summary="Kubernetes HPA v2, CPU at 50 %", make=functools.partial(Hpa, target=0.5)),
         "hpa70": Contestant(summary="Kubernetes HPA v2, CPU at 70 %", make=functools.partial(Hpa, target=0.7)),
         "keda70": Contestant(

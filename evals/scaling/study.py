@@ -15,7 +15,7 @@ from evals.scaling.arrivals import Generator
 from evals.scaling.distil import distil, gathered
 from evals.scaling.drawing import Drawing, drawing
 from evals.scaling.metrics import Score, score
-from evals.scaling.policies import OURS, chosen, ours
+from evals.scaling.policies import OURS, RAILED, chosen, ours
 from evals.scaling.run import run_shared
 from evals.scaling.service import ServiceModel
 from evals.scaling.synthetic import ORIGIN as SYNTHETIC
@@ -103,8 +103,8 @@ def _judge_numbered(numbered: tuple[int, Task]) -> tuple[int, list[Row]]:
 def judge(task: Task) -> list[Row]:
     """One row a slice."""
     make = chosen(task.policy)[task.policy].make
-    if task.policy == OURS and task.tree is not None:
-        make = ours(task.tree)
+    if task.policy in (OURS, RAILED) and task.tree is not None:
+        make = ours(task.tree, remembers=task.policy == RAILED)
     histories = run_shared(task.traces, task.service, make, task.generator, task.seed)
     return [
         Row(
