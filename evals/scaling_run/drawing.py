@@ -32,7 +32,7 @@ def figure(result: RunResult) -> str:
     """It takes light or dark from whoever looks, and nothing from elsewhere."""
     length, ways = result.length_s, result.ways
     top_rps = max(*(each.sent_rps for each in ways[0].seconds), *(each.p90 for each in result.forecast), 1.0) * 1.05
-    top_count = float(max(each.instances_most for each in ways) + 1)
+    top_count = 2.0 * (max(each.instances_most for each in ways) // 2 + 1)  # even, as its middle is told
     parts = [f'<rect class="back" width="{WIDTH}" height="{HEIGHT}"/>']
     parts += _panel("requests a second; band: forecast p10 to p90, a minute ahead", LOAD, top_rps)
     parts += _forecast(result.forecast, top_rps, length)
