@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
+import gc
 import os
 import signal
 import sys
@@ -372,6 +373,7 @@ async def _lead(parts: Parts) -> None:
         parts.leadership = leadership
 
     await parts.cache.ready()
+    gc.freeze()  # modules, the API and the state stay: a collection amid a tick need not walk them
     services = (parts.deployer.run, *parts.gate.services, *parts.scaling.services)
     await run_leader_services(
         store=parts.store, node=parts.identity.node, services=services, log=parts.log, noted=noted

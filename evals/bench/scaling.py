@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Iterator, Mapping
 from typing import Final
@@ -55,6 +56,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 def measure(*, ticks: int, slices: int = SLICES) -> Result:
     """Every slice has a forecast and a load that wavers; nothing is submitted."""
     world = _World(slices)
+    gc.collect()
+    gc.freeze()  # as control does before it leads
     for at in range(WARM_UP_S):
         world.second(at)
     took = []
