@@ -19,9 +19,9 @@ class ScalingPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     utilisation: Annotated[float, Meta(gt=0.0, lt=1.0)] = 0.85
     """That instances may reach at the multiple of the rate that the rules want to be ready for."""
-    plan_utilisation: Annotated[float, Meta(gt=0.0, lt=1.0)] = 0.75
+    plan_utilisation: Annotated[float, Meta(gt=0.0, lt=1.0)] = 0.85
     """That they may reach at a forecast rate."""
-    shortage_cost: Annotated[float, Meta(ge=1.0, le=1_000.0)] = 9.0
+    shortage_cost: Annotated[float, Meta(ge=1.0, le=1_000.0)] = 1.0
     """What a missing instance costs, in idle ones: it chooses the quantile of the forecast that is planned for."""
     hold_s: Annotated[int, Meta(ge=0, le=HOLD_S_MAX)] = 60
     """For how long a need is remembered before instances go."""
