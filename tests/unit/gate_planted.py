@@ -165,7 +165,7 @@ class _Always:
 
 
 def _stale_precondition(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(gate, "unfit", lambda _submission, _judged, _state: None)
+    patch.setattr(gate, "unfit", lambda _submission, _judged, _state, _catalogue: None)
 
 
 PLANTED: Final[dict[str, Plant]] = {
