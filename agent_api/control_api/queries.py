@@ -158,7 +158,7 @@ class Queries:
             body=query.request if posted else None,
             headers=heeded,
             answers=(told, Told(status=304, says="As it was.", media=())) if of_state else (told,),
-            errors=(*query.errors, *self._more_errors(query.name)),
+            errors=(*query.errors, *self._more_errors(query.name), *(("body_too_large",) if posted else ())),
         )
 
     def _subject_of_proposal(self, request: Request) -> str:

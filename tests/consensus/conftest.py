@@ -12,6 +12,17 @@ from tests.consensus.store_group import StoreGroup, standing
 
 
 @pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+async def one_loop(anyio_backend: str) -> None:
+    """All tests that use it run on one event loop, as a process does. gRPC has one queue for all loops: what a closed
+    loop still waits for would be handed out on the next test's loop, and fail there."""
+
+
+@pytest.fixture(scope="session")
 def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Each test has a prefix of its own there."""
     with etcd_server(tmp_path_factory.mktemp("etcd")) as endpoint:

@@ -26,7 +26,7 @@ from tests.consensus.etcd_server import EtcdServer, free_port
 from tests.consensus.store_group import StoreGroup, refusal
 from tests.consensus.test_store_conformance import etcd_engine
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.usefixtures("one_loop")]
 CALL_S = 0.4
 IN_TIME_S = 10.0  # a busy machine; without a deadline it would be never
 

@@ -13,7 +13,7 @@ from runtime.consensus.etcd.channel import CALL_S, Channel, EtcdAddress, asked
 from tests.consensus.etcd_certificates import EtcdCertificates
 from tests.consensus.etcd_server import etcd_server, free_port
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.usefixtures("one_loop")]
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from runtime.consensus.store import Put, led_by
 from tests.consensus.store_group import StoreGroup
 from tests.consensus.test_store_conformance import etcd_engine
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.usefixtures("one_loop")]
 
 
 async def test_a_store_process_serves_what_etcd_holds_and_refuses_what_etcd_does_itself(

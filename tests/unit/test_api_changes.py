@@ -108,6 +108,13 @@ async def test_a_body_that_is_too_large_is_refused_unread(api: ApiOnHand) -> Non
     assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
 
 
+async def test_a_question_with_a_body_names_that_it_may_be_too_large(api: ApiOnHand) -> None:
+    answer = await api.ask("vic", "POST", "/v1/blueprints/validate", content=b" " * 300_000)
+    assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
+    described = (await api.ask("vic", "GET", "/v1/openapi.json")).json()["paths"]["/v1/blueprints/validate"]["post"]
+    assert "413" in described["responses"]
+
+
 async def test_unknown_paths_and_names_answer_with_the_nearest(api: ApiOnHand) -> None:
     assert "GET /v1/slices" in (await api.ask("anna", "GET", "/v1/slises")).json()["detail"]
     assert "orders" in (await api.ask("anna", "GET", "/v1/slices/order")).json()["detail"]
