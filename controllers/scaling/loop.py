@@ -337,5 +337,5 @@ class ScalingLoop:
         try:
             with anyio.move_on_after(ASK_S):
                 memory.opinion = await reasoning.consider(question)
-        except Exception as error:
+        except Exception as error:  # whatever the third layer does, the lower two go on
             self._log.warning("reasoning_failed", slice=judged.at.slice, reason=str(error))

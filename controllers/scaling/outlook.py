@@ -11,8 +11,3 @@ class Outlook(Protocol):
     def forecast(self, slice_name: str) -> Forecast | None:
         """None while there is none, or none that can be trusted."""
         ...
-
-
-class NoOutlook:
-    def forecast(self, slice_name: str) -> Forecast | None:
-        return None

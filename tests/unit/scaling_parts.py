@@ -8,11 +8,16 @@ from controllers.context.context import ControlContext
 from controllers.gate.joining import StoreAuditLog
 from controllers.journal.decisions import StoreJournal
 from controllers.scaling.loop import ScalingLoop
-from controllers.scaling.outlook import NoOutlook
+from controllers.scaling.model import Forecast
 from controllers.scaling.standing import State
 from controllers.scaling.tree import default_tree
 from runtime.deployment.records import Records
 from tests.unit.gate_parts import GateOnHand
+
+
+class _NoOutlook:
+    def forecast(self, slice_name: str) -> Forecast | None:
+        return None
 
 
 class NoHistory:
@@ -41,7 +46,7 @@ def scaling_on_hand(hand: GateOnHand, state: State, context: ControlContext | No
         records=Records(state),
         tree=default_tree(),
         loads=lambda: context.snapshot().slices if context is not None else {},
-        outlook=NoOutlook(),
+        outlook=_NoOutlook(),
         dispatcher=hand.link,
         journal=StoreJournal(store=hand.store, audit=StoreAuditLog(hand.store), new_id=identify, log=hand.log),
         clock=hand.clock,
