@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from infra.artifacts.manifest import Manifest
-from infra.artifacts.wheel import WheelContents, read_wheel
 from runtime.clock import Clock
 from runtime.content.port import ContentStore
 from runtime.names import Sha256
 from runtime.state.values import ArtifactRecord
+
+if TYPE_CHECKING:
+    from infra.artifacts.wheel import WheelContents
 
 
 class ArtifactShelf:
@@ -25,6 +28,8 @@ class ArtifactShelf:
 
         Raises WheelInvalid, ContentMismatch, ContentTooLarge or ContentDiskFull, and nothing stays.
         """
+        from infra.artifacts.wheel import read_wheel  # here: few nodes ever take an upload, and it loads 1 MB
+
         seen: list[tuple[int, WheelContents, Manifest]] = []
 
         def look(path: Path) -> None:

@@ -9,11 +9,11 @@ from msgspec import Meta
 from runtime.content.port import pin_key
 from runtime.operations import results, subjects
 from runtime.operations.actor import Role
-from runtime.operations.catalogue import nearest
 from runtime.operations.fields import ArtifactField
 from runtime.operations.operation import Change, Effect, Request, Risk, Route
 from runtime.operations.plan import Call, KeyChange, Plan, Refusal
 from runtime.operations.state import PlanState
+from runtime.spelling import nearest
 from runtime.state import keys
 from runtime.state.values import ArtifactRecord, encode
 

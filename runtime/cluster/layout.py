@@ -53,9 +53,39 @@ class NodeLayout(NamedTuple):
         return self.data / "traces"
 
     @property
+    def offline_runs(self) -> Path:
+        """Journals of playbooks that were run here without a quorum."""
+        return self.data / "offline"
+
+    @property
+    def backups(self) -> Path:
+        """The newest that this node wrote while it led."""
+        return self.data / "backups"
+
+    @property
     def history(self) -> Path:
         """What slices did in each minute; core nodes only."""
         return self.data / "history"
+
+    @property
+    def alert_secrets(self) -> Path:
+        """What people put there: tokens, passwords and CAs that receivers of alerts refer to by name."""
+        return self.data / "alert-secrets"
+
+    @property
+    def model_keys(self) -> Path:
+        """Keys of providers of language models, a file each, that people put there."""
+        return self.data / "model-keys"
+
+    @property
+    def oidc_secret(self) -> Path:
+        """The console's client secret at the identity provider, where people put one."""
+        return self.data / "oidc-client-secret"
+
+    @property
+    def recordings(self) -> Path:
+        """Conversations with models, recorded where a setting wants it."""
+        return self.data / "recordings"
 
     @property
     def run(self) -> Path:

@@ -6,7 +6,6 @@ Run as `python -P -m runtime.cluster.supervisor --data DIR`. Children die with i
 
 from __future__ import annotations
 
-import argparse
 import fcntl
 import json
 import os
@@ -35,6 +34,7 @@ from runtime.cluster.layout import NodeLayout
 from runtime.cluster.parentage import become_subreaper, descendants, is_alive
 from runtime.cluster.supervisor_requests import Refused, answer
 from runtime.cluster.supervisor_socket import SupervisorSocket
+from runtime.cluster.words import words_told
 
 # Control first, so that it does not repair what is being stopped; the gateway while its workers can still finish
 # calls; the store last, for whoever writes a final word.
@@ -347,13 +347,12 @@ def supervise(layout: NodeLayout, specs: Sequence[ChildSpec], *, lifeline: int |
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="aether-supervisor", description="keeps the processes of one node")
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--lifeline-fd", type=int, help="end when the other end of this pipe closes")
-    arguments = parser.parse_args(argv)
-    layout = NodeLayout(arguments.data.resolve())
+    """lifeline_fd: of a pipe; the node ends when its other end closes."""
+    told = words_told("aether-supervisor", argv, data=None, lifeline_fd="")
+    layout = NodeLayout(Path(told["data"]).resolve())
+    lifeline = int(told["lifeline_fd"]) if told["lifeline_fd"] else None
     try:
-        supervise(layout, node_children(layout), lifeline=arguments.lifeline_fd)
+        supervise(layout, node_children(layout), lifeline=lifeline)
     except (CannotRun, OSError) as error:
         print(f"aether node: {error}", file=sys.stderr)
         return 1

@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from runtime.config.settings import Json, Setting, declared, is_allowed
+from runtime.config.settings import Json, NodeSettings, Setting, declared, is_allowed
 from runtime.deployment.records import Snapshot
 from runtime.state import keys
 
@@ -67,6 +67,11 @@ def layers_of(state: Snapshot, node: str, *, file: Mapping[str, Json] | None, sl
     """Of a node; with `slice_name`, as they hold for that slice there."""
     of_slice = stored_for(state, slice_name) if slice_name else {}
     return Layers(node=_stored(state, scope_of(node)), cluster=_stored(state, CLUSTER), file=file, slice=of_slice)
+
+
+def settings_in(state: Snapshot, node: str, file: Mapping[str, Json]) -> NodeSettings:
+    """Those in force at a node. file: what its own config.toml says."""
+    return msgspec.convert({**file, **layers_of(state, node, file=file).stored()}, NodeSettings)
 
 
 def _stored(state: Snapshot, scope: str) -> dict[str, Json]:

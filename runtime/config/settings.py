@@ -5,7 +5,6 @@ A node reads DATA/config.toml at each start of a process. docs/reference/setting
 
 from __future__ import annotations
 
-import difflib
 import functools
 import os
 import tomllib
@@ -16,7 +15,9 @@ from typing import Annotated, Final, Literal, NamedTuple
 import msgspec
 from msgspec import Meta
 
+from runtime.config.identity_settings import IdentitySettings
 from runtime.errors import RuntimeFault
+from runtime.spelling import near_names
 
 FILE_NAME: Final = "config.toml"
 KEPT_NAME: Final = "config.cluster.json"  # written by control
@@ -26,7 +27,6 @@ RESTART: Final = {"applies": "restart"}
 LIVE: Final = {"applies": "live"}
 SLICE: Final = {"applies": "live", "scope": "slice"}  # also of single slices
 FILE: Final = {"applies": "restart", "scope": "file"}  # where the store is, and where code may come from
-NEAREST: Final = 3
 
 Scope = Literal["node", "slice", "file"]
 Applies = Literal["live", "restart"]
@@ -54,7 +54,7 @@ class SettingInvalid(RuntimeFault):
     remedy = "docs/reference/settings.md lists every setting with its type and bounds."
 
 
-class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class NodeSettings(IdentitySettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one node's config.toml may say. Every member has a default, so the file may be absent."""
 
     http_body_max_mib: Annotated[
@@ -106,16 +106,16 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             ge=8,
             le=65_536,
             description="Disk for the node's logs; the oldest go first.",
-            extra={"unit": "MiB", **RESTART},
+            extra={"unit": "MiB", **LIVE},
         ),
     ] = 256
     log_ring_days: Annotated[
         int,
-        Meta(ge=1, le=365, description="Age at which logs go.", extra={"unit": "days", **RESTART}),
+        Meta(ge=1, le=365, description="Age at which logs go.", extra={"unit": "days", **LIVE}),
     ] = 3
     trace_ring_mib: Annotated[
         int,
-        Meta(ge=8, le=65_536, description="Disk for traces; the oldest go first.", extra={"unit": "MiB", **RESTART}),
+        Meta(ge=8, le=65_536, description="Disk for traces; the oldest go first.", extra={"unit": "MiB", **LIVE}),
     ] = 256
     request_ms_max: Annotated[
         int,
@@ -153,6 +153,32 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             extra={"unit": "MiB", **RESTART},
         ),
     ] = 256
+    conversations_max: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1_000,
+            description="Conversations that are kept; of more, the oldest of whoever has most go first.",
+            extra=LIVE,
+        ),
+    ] = 200
+    conversation_days: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=365,
+            description="How long a conversation is kept after its last word.",
+            extra={"unit": "days", **LIVE},
+        ),
+    ] = 30
+    alert_hosts_allowed: Annotated[
+        tuple[str, ...],
+        Meta(
+            max_length=64,
+            description="Hosts, and networks as 10.0.0.0/8, that alerts may be told to; any but link-local if empty.",
+            extra=FILE,
+        ),
+    ] = ()
     api_requests_per_s_max: Annotated[
         int,
         Meta(
@@ -162,13 +188,14 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             extra={"unit": "1/s", **RESTART},
         ),
     ] = 1_000
-    oidc_issuer: Annotated[
-        str, Meta(description="`iss` of bearer tokens that the API takes; empty is none.", extra=RESTART)
+    forge_door: Annotated[
+        str,
+        Meta(
+            pattern=r"^(unix:/[^\0]{1,100})?$",
+            description="Where the Forge listens that the cluster runs in, which sets it; empty is none.",
+            extra=LIVE,
+        ),
     ] = ""
-    oidc_audience: Annotated[str, Meta(description="`aud` that such tokens must have.", extra=RESTART)] = "aether"
-    oidc_keys: Annotated[str, Meta(description="HTTPS address or file of the issuer's keys (JWKS).", extra=RESTART)] = (
-        ""
-    )
     store_engine: Annotated[
         Literal["raft", "etcd"],
         Meta(description="What keeps the cluster's state: the built-in engine, or an etcd that exists.", extra=FILE),
@@ -301,7 +328,7 @@ def find_setting(name: str) -> Setting:
     """Raises SettingUnknown."""
     known = {each.name: each for each in declared()}
     if name not in known:
-        near = difflib.get_close_matches(name[:80], list(known), n=NEAREST, cutoff=0.5)
+        near = near_names(name, known)
         hint = f"; did you mean {' or '.join(near)}?" if near else ""
         raise SettingUnknown(f"there is no setting {name[:80]!r}{hint}")
     return known[name]

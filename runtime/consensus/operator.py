@@ -11,6 +11,7 @@ import msgspec
 
 from runtime.cluster.identity import NodeIdentity
 from runtime.cluster.layout import NodeLayout
+from runtime.cluster.ports import addresses_of
 from runtime.consensus import operator_wire as ow
 from runtime.consensus import wire as w
 from runtime.consensus.client import StoreClient
@@ -60,8 +61,14 @@ class Operator:
         await self.store.close()
 
     async def status(self) -> list[MemberReport]:
-        """Of all members, whether they answer or not."""
-        members = await self.store.members()
+        """Of all members, whether they answer or not; where none can say who they are, of those that this node knows.
+        Raises StoreUnavailable where it knows none."""
+        try:
+            members = await self.store.members()
+        except StoreUnavailable:
+            members = self._known()
+            if not members:
+                raise
         return list(await asyncio.gather(*(self._report(node, address) for node, address in sorted(members.items()))))
 
     async def check(self) -> list[MemberDigest]:
@@ -82,6 +89,12 @@ class Operator:
         if node == self._identity.node and self._identity.role == "core":
             return await connect_unix(self._layout.socket("store"))
         return await connect_member(node, address, self._context, connect_s=ASK_S)
+
+    def _known(self) -> dict[str, str]:
+        """Itself, and those that it joined through."""
+        identity = self._identity
+        own = {str(identity.node): addresses_of(identity.listen).store} if identity.role == "core" else {}
+        return {**identity.core_nodes, **own}
 
     async def _report(self, node: str, address: str) -> MemberReport:
         async def ask(connection: Connection) -> MemberReport:

@@ -89,8 +89,19 @@ class StoreBackups:
     async def _drop(self, item: KeyValue, backup: StoreBackup | None, fence: Revision) -> None:
         gone: list[Operation] = [Delete(key=item.key)]
         if backup is not None and backup.state == "kept":
-            gone.append(Delete(key=_pin(backup)))
+            gone += [Delete(key=key) for key in self._pins_of(backup)]
         await self._store.txn([led_by(fence), unchanged(item.key, item.mod_revision)], gone)
+
+    def _pins_of(self, backup: StoreBackup) -> list[str]:
+        """Its own, and those of artifacts that were kept with it."""
+        owner = owner_of(backup.number)
+        pins = (item.key for item in self._state.items(keys.CONTENT_PINS))
+        return [key for key in pins if key == pin_key(Sha256(keys.parts(key)[0]), owner)]
+
+
+def owner_of(number: int) -> str:
+    """Of the pins of what a snapshot needs."""
+    return f"store-backup {number}"
 
 
 async def _bytes(connection: Connection, at_least: Revision, sizes: list[int]) -> AsyncIterator[bytes]:
@@ -108,4 +119,4 @@ def _read(item: KeyValue) -> StoreBackup | None:
 
 
 def _pin(backup: StoreBackup) -> str:
-    return pin_key(Sha256(backup.sha256), f"store-backup {backup.number}")
+    return pin_key(Sha256(backup.sha256), owner_of(backup.number))

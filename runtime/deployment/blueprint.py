@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 import tomllib
@@ -14,6 +13,7 @@ import msgspec
 from runtime.deployment.errors import BlueprintInvalid, BlueprintRequired
 from runtime.names import BlueprintId, is_name, is_version
 from runtime.sdk.contract import SliceContract
+from runtime.spelling import near_names
 from runtime.state.values import BlueprintRecord, BlueprintSlice, Isolation
 
 TEXT_BYTES_MAX: Final = 256 * 1024
@@ -126,7 +126,7 @@ def _config_problems(config: Mapping[str, str | int | float | bool]) -> Iterator
 def _check_keys(table: Mapping[str, object], known: Sequence[str], text: str, index: int) -> None:
     for key in table:
         if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
+            near = near_names(key, known, most=1, cutoff=0.6)
             hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(known)}"
             where = f"slices[{index}].{key}" if index >= 0 else key
             raise BlueprintInvalid(f"unknown key{hint}", line=line_of(text, key, index), key=where)
@@ -194,7 +194,7 @@ def _contract_of(
 ) -> SliceContract:
     offered = contracts.get(row.artifact)
     if offered is None:
-        near = difflib.get_close_matches(row.artifact, contracts, n=3)
+        near = near_names(row.artifact, contracts, cutoff=0.6)
         hint = f"; there are {', '.join(near)}" if near else ""
         raise BlueprintInvalid(
             f"artifact {row.artifact} is not known here{hint}",
@@ -224,7 +224,7 @@ def _check_dependencies(
 ) -> None:
     for name in requirements(row, contract):
         if name not in available:
-            near = difflib.get_close_matches(name, available, n=1)
+            near = near_names(name, available, most=1, cutoff=0.6)
             hint = f"; did you mean {near[0]}?" if near else ""
             raise BlueprintInvalid(
                 f"{row.slice} requires slice {name}, which no blueprint deploys{hint}",

@@ -21,6 +21,8 @@ from runtime.state.values import (
     NodeLive,
     NodeRecord,
     SliceTarget,
+    StoreMembers,
+    StoreMemberWish,
     ValueT,
     decode,
 )
@@ -57,6 +59,16 @@ class Records:
 
     def node(self, name: str) -> NodeRecord | None:
         return self._value(keys.node(NodeId(name)), NodeRecord)
+
+    def store_members(self) -> StoreMembers | None:
+        """As the store said last; None until a leader has written it down."""
+        return self._value(keys.STORE_MEMBERS, StoreMembers)
+
+    def store_member_wish(self, name: str) -> StoreMemberWish | None:
+        return self._value(keys.store_member_wish(name), StoreMemberWish)
+
+    def store_member_wishes(self) -> tuple[StoreMemberWish, ...]:
+        return tuple(value for _, value in self._values(keys.STORE_MEMBER_WISHES, StoreMemberWish))
 
     def blueprints(self) -> tuple[BlueprintRecord, ...]:
         return tuple(value for _, value in self._values(keys.BLUEPRINTS, BlueprintRecord))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
-from runtime.invocation.table import InstanceRow, PeerRow, RoutingTable, SliceRules
+from runtime.invocation.table import InstanceRow, PeerRow, RestingRow, RoutingTable, SliceRules
 from runtime.names import NodeId
 from runtime.sdk.contract import SliceContract
-from runtime.state.values import Endpoint, NodeRecord
+from runtime.state.values import Endpoint, NodeRecord, SliceTarget
 
 
 def build(
@@ -19,11 +19,13 @@ def build(
     endpoints: Iterable[Endpoint],
     contracts: Iterable[SliceContract],
     local: Mapping[tuple[str, int], str],
+    targets: Iterable[SliceTarget] = (),
     rules: SliceRules = SliceRules(),  # noqa: B008  frozen
     rules_of: Mapping[str, SliceRules] = MappingProxyType({}),
 ) -> RoutingTable:
     """nodes: the live ones. local: (slice, number) → worker id, of this node's instances that can take calls; an
-    endpoint of this node without one is left out. System slices are the gateway's own affair. rules_of: of the slices
+    endpoint of this node without one is left out. targets: of which those rest that may be at no instances, while no
+    version of their slice has any. System slices are the gateway's own affair. rules_of: of the slices
     that have other ones than `rules`."""
     live = {record.node: record for record in nodes}
     rows = [
@@ -38,7 +40,8 @@ def build(
         for each in endpoints
         if each.node in live and (each.node != node or (each.slice, each.number) in local)
     ]
-    used = {(row.slice, row.version) for row in rows}
+    resting = _resting(targets, {row.slice for row in rows})
+    used = {(row.slice, row.version) for row in rows} | {(row.slice, row.version) for row in resting}
     peers = (
         PeerRow(record.node, record.addresses.peer, leaving=record.leaving)
         for record in sorted(nodes, key=lambda record: record.node)
@@ -49,6 +52,7 @@ def build(
         node=node,
         peers=tuple(peers),
         instances=tuple(sorted(rows, key=lambda row: (row.slice, row.version, row.node, row.number))),
+        resting=resting,
         contracts=tuple(
             sorted(
                 {(each.name, each.version): each for each in contracts if (each.name, each.version) in used}.values(),
@@ -57,4 +61,13 @@ def build(
         ),
         rules=rules,
         rules_of=dict(rules_of),
+    )
+
+
+def _resting(targets: Iterable[SliceTarget], served: Collection[str]) -> tuple[RestingRow, ...]:
+    found = (each.settings for each in targets)
+    return tuple(
+        RestingRow(each.slice, each.version, each.weight)
+        for each in sorted(found, key=lambda each: (each.slice, each.version))
+        if each.min == 0 < each.max and each.weight and each.slice not in served
     )

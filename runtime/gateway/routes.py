@@ -141,12 +141,13 @@ def decode_path(raw_path: bytes) -> list[str]:
 
 
 def bindings_of(table: RoutingTable) -> list[Binding]:
-    """One binding per slice and route of the contracts that have an instance.
+    """One binding per slice and route of the contracts that have an instance, or that rest.
 
     Versions of one slice share a route where their contracts agree on it. Where they do not, since one numbers its
     routes otherwise or lacks the route, each kind has a binding of its own: the newest, with the others in `others`.
     """
-    weights = {(row.slice, row.version): row.weight for row in table.instances}
+    weights = {(row.slice, row.version): row.weight for row in table.resting}
+    weights |= {(row.slice, row.version): row.weight for row in table.instances}
     newest_first = sorted(
         (contract for contract in table.contracts if (contract.name, contract.version) in weights),
         key=lambda contract: (contract.name, _version_order(contract.version)),

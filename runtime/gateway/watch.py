@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
-from runtime.invocation.errors import CallFault, NotStarted
+from runtime.invocation.errors import CallFault, ConnectionLost, NoReply, NotStarted
 
 if TYPE_CHECKING:
     from runtime.gateway.exchange import Exchange
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 LINES_PER_S_MAX: Final = 50  # an outage must not fill the log ring: 50 lines of 400 bytes are 72 MB an hour
 SERVER_ERRORS: Final = 500
 
-Ending = Literal["ok", "error", "rejected"]
+Ending = Literal["ok", "error", "rejected", "lost"]
 
 
 class Meter(Protocol):
@@ -118,4 +118,6 @@ class RequestWatch:
 
 
 def _ending(fault: CallFault | None) -> Ending:
-    return "rejected" if isinstance(fault, NotStarted) else "error"
+    if isinstance(fault, NotStarted):
+        return "rejected"
+    return "lost" if isinstance(fault, NoReply | ConnectionLost) else "error"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Final, TypeVar
@@ -142,6 +143,8 @@ class Host:
         del self._instances[key]
         self._modules.leave(instance.code)
         self._log.info("instance_unloaded", instance=instance.name)
+        del instance
+        gc.collect()  # what it held goes with it, cycles and all: the next one may be here at once, in this process
 
     async def instances(self) -> tuple[HostedInstance, ...]:
         return (*(instance.state() for instance in self._instances.values()), *self._failed.values())

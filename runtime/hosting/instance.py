@@ -14,6 +14,7 @@ from runtime.hosting.errors import CallFailed, DependencyUnavailable, InstanceFa
 from runtime.hosting.http_plan import RoutePlan
 from runtime.hosting.method_plan import Arguments, MethodPlan, ReplyTypeWrong
 from runtime.hosting.ports import HostedInstance, InstanceSettings
+from runtime.invocation.context import current
 from runtime.invocation.errors import ConnectionLost, DeadlineExceeded, MessageTooLarge, NotStarted
 from runtime.sdk.domain import DomainError
 from runtime.sdk.reading import SliceReading
@@ -133,6 +134,8 @@ class Instance:
         return self.in_progress == 0
 
     async def run_start(self) -> None:
+        """Outside of the call that asked for it: what begins here outlives that call, and its deadline."""
+        current.set(None)
         await self._run_life("start")
 
     async def run_stop(self) -> None:

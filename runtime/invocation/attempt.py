@@ -114,6 +114,7 @@ class Attempt:
                 return
         elif isinstance(error, NoReply):
             self._router.silent(backend, now_s - self._began_s)
+            outcome = Outcome(b"", NoReply(f"{error}, on node {backend.row.node}"))  # whose fault it is: not who asked
         else:
             backend.answered(now_s - self._began_s, now_s)
         self._end(outcome)
@@ -128,6 +129,9 @@ class Attempt:
         return self._router.is_idempotent(self._target, backend.row.version) and self._router.may_retry(self._target)
 
     def _none_left(self) -> None:
+        if not self._node and self._router.is_resting(self._target):
+            self._wake()
+            return
         waited_s = self._router.time_s() - self._first_s
         if not self._router.is_listed(self._target, self._node):
             self._end(Outcome(b"", NoInstance(f"no instance of {self._target} is active")))
@@ -135,6 +139,13 @@ class Attempt:
             self._end(
                 Outcome(b"", NoInstance(f"no instance of {self._target} can take the call", retry_after_ms=1_000))
             )
+
+    def _wake(self) -> None:
+        """That the call waits is what brings an instance, so it waits as long as it has; where it cannot, its refusal
+        brings one for the next. How long it waits for room counts from when there is an instance."""
+        self._first_s = self._router.time_s()
+        if not self._park():
+            self._end(Outcome(b"", NoInstance(f"{self._target} has no instance yet", retry_after_ms=1_000)))
 
     def _park(self) -> bool:
         """Each time twice as long: many calls that wait must not keep asking the few instances there are."""

@@ -55,6 +55,7 @@ class Router:
         self._retiring: set[OwnedTask] = set()
         self._by_slice: dict[str, tuple[Backend, ...]] = {}
         self._local: dict[tuple[str, int], Backend] = {}
+        self._resting: frozenset[str] = frozenset()
         self._idempotent: frozenset[tuple[str, str]] = frozenset()  # (target, version)
         self._budgets: dict[str, RetryBudget] = {}
 
@@ -116,6 +117,7 @@ class Router:
             if backend.local:
                 self._local[row.slice, row.number] = backend
         self._by_slice = {name: tuple(backends) for name, backends in by_slice.items()}
+        self._resting = frozenset(row.slice for row in table.resting) - by_slice.keys()
         self._budgets = {name: self._budgets.get(name) or RetryBudget(self.time_s()) for name in by_slice}
         self._idempotent = frozenset(
             (f"{contract.name}/{method.name}", contract.version)
@@ -255,6 +257,10 @@ class Router:
     def is_listed(self, target: str, node: str) -> bool:
         backends = self._by_slice.get(target.partition("/")[0], ())
         return any(not node or backend.row.node == node for backend in backends)
+
+    def is_resting(self, target: str) -> bool:
+        """Its slice has no instance, and gets one because it is called."""
+        return target.partition("/")[0] in self._resting
 
     def is_idempotent(self, target: str, version: str) -> bool:
         return (target, version) in self._idempotent

@@ -26,6 +26,14 @@ class PeerRow(msgspec.Struct, frozen=True, array_like=True):
     leaving: bool = False
 
 
+class RestingRow(msgspec.Struct, frozen=True, array_like=True):
+    """A version of a slice that may be at no instances, while it is: the first call brings one back."""
+
+    slice: str
+    version: str
+    weight: int = 100
+
+
 class SliceRules(msgspec.Struct, frozen=True, array_like=True):
     """What settings say of requests to a slice over HTTP."""
 
@@ -35,12 +43,13 @@ class SliceRules(msgspec.Struct, frozen=True, array_like=True):
 
 class RoutingTable(msgspec.Struct, frozen=True, kw_only=True):
     """The whole table as of a revision; a gateway replaces what it had. HTTP routes are those of the contracts
-    of which an instance is listed, so a route goes with its last instance."""
+    of which an instance is listed, so a route goes with its last instance; and of those that rest."""
 
     revision: int
     node: str
     peers: tuple[PeerRow, ...] = ()
     instances: tuple[InstanceRow, ...] = ()
+    resting: tuple[RestingRow, ...] = ()
     contracts: tuple[SliceContract, ...] = ()
     rules: SliceRules = SliceRules()
     rules_of: dict[str, SliceRules] = {}

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator
-from typing import Final, cast
+from typing import cast
 
 from runtime.errors import RuntimeFault
 from runtime.operations.operation import AnyChange, AnyOperation, AnyQuery, Change, Query
-
-NEAREST: Final = 3
+from runtime.spelling import nearest
 
 
 class OperationUnknown(RuntimeFault):
@@ -57,9 +55,3 @@ class Catalogue:
 
     def queries(self) -> list[AnyQuery]:
         return [each for each in self if isinstance(each, Query)]
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """A hint with the three nearest real names, or nothing."""
-    near = difflib.get_close_matches(word[:80], list(known), n=NEAREST, cutoff=0.5)
-    return f"; did you mean {' or '.join(near)}?" if near else ""

@@ -36,11 +36,17 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     evidence: tuple[str, ...] = ()
     tainted: bool = False
     """The evidence holds text from outside (logs, users): it may have been written to mislead."""
+    conversation: str = ""
+    """The conversation that it came from: if that is tainted, so is this."""
+    card: str = ""
+    """The card of that conversation that it makes: what comes of it is told there."""
     if_match: int = 0
     """Only if the subject's keys have not changed since this revision; 0 is whatever they are."""
     guard: Guard | None = None
     undoes: str = ""
     """The applied proposal whose inverse this is: it is rolled back then, once."""
+    takes_back: str = ""
+    """The audit record of the change whose inverse this is, where the same actor takes its own change back."""
     trace_id: str = ""
     request_id: str = ""
     made: dict[str, Json] = {}

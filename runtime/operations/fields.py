@@ -29,14 +29,22 @@ MetricField = Annotated[
         "p50_ms",
         "p95_ms",
         "p99_ms",
+        "p95_vs_slo",
         "rejected",
+        "failed",
+        "missing",
+        "scaling_held",
         "forecast_p95_vs_capacity",
         "slo_burn_5m",
         "slo_burn_30m",
         "slo_burn_1h",
+        "slo_burn_2h",
+        "slo_burn_6h",
+        "slo_burn_3d",
     ],
     Meta(
-        description="errors_share is 0 to 1 of all calls, rejected is calls a second;"
+        description="errors_share is 0 to 1 of all calls, rejected is calls a second; p95_vs_slo is 1 where p95_ms is"
+        " slo_p95_ms; failed and missing are instances; scaling_held is 1 while the slice's figures cannot be used;"
         " forecast_p95_vs_capacity is 1 where the forecast needs all that the instances carry,"
         " slo_burn is 1 where errors are as many as the objective allows."
     ),

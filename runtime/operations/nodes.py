@@ -57,7 +57,7 @@ def _marked(
             return Refusal(
                 code="quorum_lost",
                 detail=f"without {record.node} no majority of the core nodes would be left to decide anything",
-                remedy="Start another core node first, or take members out of the store: aether store members remove.",
+                remedy="Start another core node first, or take the votes of lost ones: aether store member-remove.",
             )
         return Plan(
             operation=operation,
@@ -102,10 +102,13 @@ def plan_forget(state: PlanState, request: NodeRequest) -> Plan | Refusal:
         (keys.instance(record.node, each.slice, each.number), encode(each))
         for each in state.records.assignments(record.node).values()
     ]
+    members = state.records.store_members()
+    votes = record.node in members.voters if members is not None else record.role == "core"
+    vote = f"; its vote stays until `aether store member-remove {record.node}`" if votes else ""
     return Plan(
         operation="node.forget",
         subject=subject(request),
-        summary=f"node {record.node} is no member any more",
+        summary=f"node {record.node} is no member any more{vote}",
         changes=tuple(KeyChange(key=key, before=value, after=None) for key, value in gone),
         reads=state.reads,
         blast=BlastRadius(nodes=(record.node,), instances=len(gone) - 1),
@@ -164,11 +167,14 @@ def _somewhere_else(state: PlanState, node: str) -> bool:
 
 
 def _decides(state: PlanState, record: NodeRecord) -> bool:
-    """Whether the store's majority stands and falls with it, as far as the nodes' records tell."""
-    core = [each for each in state.records.nodes() if each.role == "core"]
-    live = {each.node for each in state.records.live_nodes()}
-    left = [each for each in core if each.node != record.node and each.node in live and not each.shutdown]
-    return record.role == "core" and len(left) <= len(core) // 2
+    """Whether the store's majority stands and falls with it: among those that vote, and where that is not known yet,
+    among the core nodes."""
+    members = state.records.store_members()
+    core = {str(each.node) for each in state.records.nodes() if each.role == "core"}
+    voters = set(members.voters) if members is not None else core
+    going = {str(each.node) for each in state.records.nodes() if each.shutdown}
+    left = {str(each.node) for each in state.records.live_nodes()} & voters - {record.node} - going
+    return record.node in voters and len(left) <= len(voters) // 2
 
 
 def _blast(state: PlanState, node: NodeId) -> BlastRadius:

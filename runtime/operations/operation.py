@@ -9,7 +9,7 @@ from typing import Final, Generic, Literal, TypeVar
 
 import msgspec
 
-from runtime.operations.actor import Role
+from runtime.operations.actor import Actor, Role
 from runtime.operations.plan import Plan, Refusal
 from runtime.operations.state import PlanState
 
@@ -67,6 +67,11 @@ def always_converged(_state: PlanState, _request: Request) -> Convergence:
     return Convergence(done=True)
 
 
+def permits_all(_state: PlanState, _request: Request, _actor: Actor) -> Refusal | None:
+    """Of changes for which the role says all there is to say."""
+    return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change(Generic[RequestT]):
     """Something that changes desired state. `plan` is pure; `subject` names what the change is about."""
@@ -82,6 +87,8 @@ class Change(Generic[RequestT]):
     subject: Callable[[RequestT], str]
     plan: Callable[[PlanState, RequestT], Plan | Refusal]
     converged: Callable[[PlanState, RequestT], Convergence] = always_converged
+    permits: Callable[[PlanState, RequestT, Actor], Refusal | None] = permits_all
+    """Why that actor may not, whatever the role: it is somebody else's."""
     errors: tuple[str, ...] = ()
     """Codes of its own that a refusal may have."""
     body: Literal["json", "bytes"] = "json"

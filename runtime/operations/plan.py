@@ -74,10 +74,15 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     estimated_ms: int = 0
     direction: Literal["out", "in", "none"] = "none"
     """Of scaling: more or fewer instances. A change and its opposite soon after are flapping."""
+    stops: int | None = None
+    """Of scaling in: instances that serve now and will not; 0 where only starts are taken back. None: all that go."""
     step_share: float = 0.0
     """Of scaling: how many instances come or go, as a part of those before."""
     within_bounds: bool = True
     """Of scaling: inside what the blueprint allows."""
+    agents_may: bool = False
+    """An AI agent may make it at once, where nothing raises its class: by itself it changes nothing that runs, and each
+    change that it leads to passes the gate as an agent's."""
     result: dict[str, Json] = {}
     """What the operation answers once applied."""
 

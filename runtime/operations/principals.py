@@ -9,7 +9,6 @@ from msgspec import Meta
 
 from runtime.operations import results, subjects
 from runtime.operations.actor import Role
-from runtime.operations.catalogue import nearest
 from runtime.operations.fields import END
 from runtime.operations.operation import Change, Effect, Request, Risk, Route
 from runtime.operations.plan import Call, Json, KeyChange, Plan, Refusal, turn
@@ -23,6 +22,7 @@ from runtime.security.principals import (
     decode_principal,
     key_id,
 )
+from runtime.spelling import nearest
 from runtime.state import keys
 from runtime.state.values import encode
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from runtime.names import BlueprintId
-from runtime.operations.catalogue import nearest
 from runtime.operations.plan import Refusal
 from runtime.operations.state import PlanState
+from runtime.spelling import nearest
 from runtime.state.values import SliceTarget
 
 

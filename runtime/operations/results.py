@@ -125,8 +125,19 @@ class SnapshotWanted(Result, frozen=True, kw_only=True):
     number: Annotated[int, Meta(ge=1, description="Of the snapshot, as `snapshot.list` shows it.")]
 
 
+class StoreMemberWanted(Result, frozen=True, kw_only=True):
+    node: str
+    want: Annotated[str, Meta(description="voter or none; the leader sees to it, as store.member-list shows.")]
+
+
 class PolicySet(Result, frozen=True, kw_only=True):
     version: Annotated[int, Meta(ge=1, description="That the policy gives itself.")]
+
+
+class PhraseTaught(Result, frozen=True, kw_only=True):
+    id: str
+    sentence: str
+    operation: str
 
 
 class SubjectMarked(Result, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ requests that are marked so (`SECRET`). Who may read blueprints still reads them
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -29,6 +30,13 @@ def told_request(operation: AnyOperation | None, request: Mapping[str, Json]) ->
     if operation is not None and operation.name == _SET_SETTING and is_secret(str(request.get("name"))):
         told -= {"value"}
     return {name: value if name in told else hidden(value) for name, value in request.items()}
+
+
+def takes_secrets(operation: AnyOperation, words: str) -> bool:
+    """Whether what is said to that operation, in these words of a command, may hold a secret."""
+    if operation.name == _SET_SETTING:
+        return any(is_secret(each) for each in re.findall(r"\w+", words))
+    return len(_told_members(operation.request)) < len(msgspec.structs.fields(operation.request))
 
 
 def told_rows(rows: tuple[FieldChange, ...]) -> tuple[FieldChange, ...]:

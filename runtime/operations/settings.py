@@ -1,4 +1,4 @@
-"""Operations on settings, and on the thresholds at which alerts begin."""
+"""Operations on settings."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ from runtime.config.effective import scope_of
 from runtime.config.settings import Setting, SettingInvalid, SettingUnknown, checked, find_setting
 from runtime.operations import results, subjects
 from runtime.operations.actor import Role
-from runtime.operations.fields import BOUND_MAX, MetricField, NodeField, SliceField
+from runtime.operations.fields import NodeField, SliceField
 from runtime.operations.operation import Change, Effect, Request, Risk, Route
 from runtime.operations.plan import Call, Json, KeyChange, Plan, Refusal
 from runtime.operations.refusals import node_unknown, slice_unknown
 from runtime.operations.secrecy import HIDDEN
 from runtime.operations.state import PlanState
 from runtime.state import keys
-from runtime.state.values import AlertThreshold, decode, encode
 
 LOG_LEVEL: Final = "log_level"
 
@@ -47,29 +46,14 @@ class LevelRequest(Request, frozen=True, kw_only=True):
     node: OnlyNodeField = ""
 
 
-class ThresholdRequest(Request, frozen=True, kw_only=True):
-    slice: SliceField
-    metric: MetricField
-    bound: Annotated[float, Meta(ge=0, le=BOUND_MAX, description="An alert begins above it; in the metric's own unit.")]
-    for_s: Annotated[
-        int,
-        Meta(ge=1, le=3_600, description="Seconds it must be above before an alert begins, and back before it ends."),
-    ] = 10
+class LevelUnsetRequest(Request, frozen=True, kw_only=True):
+    node: OnlyNodeField = ""
 
 
-class ClearRequest(Request, frozen=True, kw_only=True):
-    slice: SliceField
-    metric: MetricField
-
-
-def of_setting(request: SetRequest | UnsetRequest | LevelRequest) -> str:
-    if not isinstance(request, LevelRequest) and request.slice:
+def of_setting(request: SetRequest | UnsetRequest | LevelRequest | LevelUnsetRequest) -> str:
+    if not isinstance(request, LevelRequest | LevelUnsetRequest) and request.slice:
         return subjects.of_slice(request.slice)
     return subjects.of_node(request.node) if request.node else subjects.CLUSTER
-
-
-def of_threshold(request: ThresholdRequest | ClearRequest) -> str:
-    return subjects.of_slice(request.slice)
 
 
 def plan_set(state: PlanState, request: SetRequest) -> Plan | Refusal:
@@ -77,7 +61,26 @@ def plan_set(state: PlanState, request: SetRequest) -> Plan | Refusal:
 
 
 def plan_level(state: PlanState, request: LevelRequest) -> Plan | Refusal:
-    return _set(state, SetRequest(name=LOG_LEVEL, value=request.level, node=request.node), "log-level.set")
+    plan = _set(state, SetRequest(name=LOG_LEVEL, value=request.level, node=request.node), "log-level.set")
+    return _undone_by_level(plan, request.node)
+
+
+def plan_level_unset(state: PlanState, request: LevelUnsetRequest) -> Plan | Refusal:
+    plan = plan_unset(state, UnsetRequest(name=LOG_LEVEL, node=request.node))
+    if isinstance(plan, Refusal):
+        return plan
+    return _undone_by_level(msgspec.structs.replace(plan, operation="log-level.unset"), request.node)
+
+
+def _undone_by_level(plan: Plan | Refusal, node: str) -> Plan | Refusal:
+    """By what the same people may do: other settings are for admins."""
+    if isinstance(plan, Refusal) or plan.inverse is None:
+        return plan
+    request: dict[str, Json] = {"node": node} if node else {}
+    name = "log-level.unset"
+    if "value" in plan.inverse.request:
+        name, request = "log-level.set", {"level": plan.inverse.request["value"], **request}
+    return msgspec.structs.replace(plan, inverse=Call(operation=name, request=request))
 
 
 def _set(state: PlanState, request: SetRequest, operation: str) -> Plan | Refusal:
@@ -160,51 +163,6 @@ def _nowhere(state: PlanState, setting: Setting, request: SetRequest) -> Refusal
     return None
 
 
-def plan_threshold(state: PlanState, request: ThresholdRequest) -> Plan | Refusal:
-    if not state.records.targets_of(request.slice):
-        return slice_unknown(state, request.slice)
-    key = keys.alert_threshold(request.slice, request.metric)
-    before, after = state.value(key), encode(AlertThreshold(bound=request.bound, for_s=request.for_s))
-    return Plan(
-        operation="alert.set-threshold",
-        subject=of_threshold(request),
-        summary=f"an alert begins when {request.metric} of {request.slice} is above {request.bound:g}"
-        f" for {request.for_s} s",
-        changes=() if before == after else (KeyChange(key=key, before=before, after=after),),
-        reads=state.reads,
-        inverse=_threshold_before(request, before),
-        result={"slice": request.slice, "metric": request.metric, "bound": request.bound, "for_s": request.for_s},
-    )
-
-
-def plan_clear(state: PlanState, request: ClearRequest) -> Plan | Refusal:
-    key = keys.alert_threshold(request.slice, request.metric)
-    before = state.value(key)
-    if before is None:
-        return Refusal(
-            code="threshold_not_found",
-            detail=f"{request.metric} of {request.slice} has no threshold",
-            remedy="List them: aether alert list.",
-        )
-    return Plan(
-        operation="alert.clear-threshold",
-        subject=of_threshold(request),
-        summary=f"{request.metric} of {request.slice} raises no alert any more",
-        changes=(KeyChange(key=key, before=before, after=None),),
-        reads=state.reads,
-        inverse=_threshold_before(request, before),
-        result={"slice": request.slice, "metric": request.metric},
-    )
-
-
-def _threshold_before(request: ThresholdRequest | ClearRequest, before: bytes | None) -> Call:
-    members: dict[str, Json] = {"slice": request.slice, "metric": request.metric}
-    if before is None:
-        return Call(operation="alert.clear-threshold", request=members)
-    was = decode(before, AlertThreshold)
-    return Call(operation="alert.set-threshold", request={**members, "bound": was.bound, "for_s": was.for_s})
-
-
 OPERATIONS: Final = (
     Change(
         name="config.set",
@@ -246,29 +204,15 @@ OPERATIONS: Final = (
         errors=("node_not_found",),
     ),
     Change(
-        name="alert.set-threshold",
-        summary="Say at which value of a slice's metric an alert begins.",
-        request=ThresholdRequest,
-        result=results.ThresholdSet,
-        route=Route(method="PUT", path="/v1/alerts/{slice}/{metric}"),
+        name="log-level.unset",
+        summary="Log again what the nodes' files or the defaults say.",
+        request=LevelUnsetRequest,
+        result=results.SettingUnset,
+        route=Route(method="DELETE", path="/v1/log-level"),
         role=Role.OPERATOR,
         risk=Risk.LOW,
         effect=Effect.IDEMPOTENT,
-        subject=of_threshold,
-        plan=plan_threshold,
-        errors=("slice_not_found",),
-    ),
-    Change(
-        name="alert.clear-threshold",
-        summary="Raise no alert for a slice's metric any more.",
-        request=ClearRequest,
-        result=results.ThresholdCleared,
-        route=Route(method="DELETE", path="/v1/alerts/{slice}/{metric}"),
-        role=Role.OPERATOR,
-        risk=Risk.LOW,
-        effect=Effect.IDEMPOTENT,
-        subject=of_threshold,
-        plan=plan_clear,
-        errors=("threshold_not_found",),
+        subject=of_setting,
+        plan=plan_level_unset,
     ),
 )

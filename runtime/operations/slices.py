@@ -99,6 +99,7 @@ def plan_scale(state: PlanState, request: ScaleRequest) -> Plan | Refusal:
         ),
         estimated_ms=START_MS if wanted > target.wanted else STOP_MS if fewer else 0,
         direction="out" if wanted > target.wanted else "in" if fewer else "none",
+        stops=min(fewer, _stopping(state, target, wanted)) if fewer else None,
         step_share=abs(wanted - target.wanted) / max(1, target.wanted),
         result={
             "slice": settings.slice,
@@ -223,6 +224,13 @@ def _blast(state: PlanState, settings: BlueprintSlice, *, gone: int, instances: 
         dependants=state.topology().dependants(SliceName(settings.slice)) if gone else (),
         budget_left=max(0, serving - settings.min_available),
     )
+
+
+def _stopping(state: PlanState, target: SliceTarget, wanted: int) -> int:
+    """Instances that serve and are too many then: placement takes those first that do not serve yet."""
+    version = target.settings.version
+    serving = sum(each.version == version for each in state.records.endpoints_of(target.settings.slice))
+    return max(0, serving - wanted)
 
 
 def _unrouted(state: PlanState, request: WeightsRequest, before: dict[Version, int]) -> BlastRadius:

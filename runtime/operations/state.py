@@ -34,6 +34,8 @@ class PlanState:
     def __init__(self, snapshot: Snapshot) -> None:
         self.reads: dict[str, int] = {}
         self._snapshot = snapshot
+        self.unnoted = snapshot
+        """For what does not decide the plan, or only moves one way."""
         self._noted = _Noted(snapshot, self.reads)
         self.records = Records(self._noted)
         self.all_records = Records(snapshot)

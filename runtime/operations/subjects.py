@@ -23,5 +23,17 @@ def of_artifact(name: str) -> str:
     return f"artifact:{name}"
 
 
+def of_run(name: str) -> str:
+    return f"run:{name}"
+
+
 def of_principal(name: str) -> str:
     return f"principal:{name}"
+
+
+def of_alert(fingerprint: str) -> str:
+    return f"alert:{fingerprint}"
+
+
+def of_conversation(identity: str) -> str:
+    return f"conversation:{identity}"

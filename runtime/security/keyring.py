@@ -18,6 +18,7 @@ from runtime.security.principals import (
     cut_to,
     decode_key,
     decode_principal,
+    hash_of,
 )
 from runtime.state import keys
 from runtime.state.values import ClusterRecord
@@ -74,6 +75,14 @@ class Keyring:
         """Of the one principal that an identity provider's subject stands for."""
         found = [record for record in self._principals() if record.oidc_subject and record.oidc_subject == subject]
         return self._actor(found[0]) if len(found) == 1 else None
+
+    def by_subject_hash(self, identity: str, sha256: str) -> Actor | None:
+        """A principal while it still stands for that subject. sha256: of the subject."""
+        item = self._state.get(keys.principal(identity))
+        record = decode_principal(item.value) if item is not None else None
+        if record is None or not record.oidc_subject:
+            return None
+        return self._actor(record) if hmac.compare_digest(hash_of(record.oidc_subject), sha256) else None
 
     def principal(self, identity: str) -> Actor | None:
         item = self._state.get(keys.principal(identity))

@@ -1,13 +1,11 @@
-"""Bearer tokens of an identity provider (OpenID Connect): signature, issuer, audience and time, then whose they are."""
+"""Tokens of an identity provider (OpenID Connect): signature, issuer, audience and time, then whose they are."""
 
 from __future__ import annotations
 
 import asyncio
-import urllib.request
 from collections.abc import Awaitable, Callable
-from pathlib import Path
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -19,8 +17,6 @@ if TYPE_CHECKING:
 
 ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "Ed25519")
 """Asymmetric ones alone: with a shared secret, whoever can check a token could also make one."""
-KEYS_BYTES_MAX: Final = 256 * 1024
-FETCH_S: Final = 5.0
 AGAIN_S: Final = 60.0  # for a key that is not known: a flood of such tokens asks the provider once a minute
 OLD_S: Final = 3_600.0  # a key that the provider took back is gone here within the hour
 LEEWAY_S: Final = 30  # of clocks
@@ -30,18 +26,38 @@ Fetch = Callable[[str], Awaitable[bytes]]
 
 
 class OidcSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """keys: URL or path of the provider's JWKS."""
+    """keys: URL or path of the provider's JWKS; empty for what its discovery document says, as `authorize` and `token`.
+
+    client: this cluster's at the provider, empty where nobody signs in through it. address: where browsers reach the
+    console, empty for wherever they began.
+    """
 
     issuer: str
     audience: str
     keys: str
+    client: str = ""
+    name: str = ""
+    authorize: str = ""
+    token: str = ""
+    authority: str = ""
+    address: str = ""
 
 
 class KeysUnavailable(RuntimeFault):
     """The identity provider's keys cannot be read."""
 
     code, retryable = "identity_keys_unavailable", True
-    remedy = "Check oidc_keys in the node's config.toml, and that the provider answers. API keys go on working."
+    remedy = "Check oidc_keys, and that the provider answers; it is asked again after a minute. API keys go on working."
+
+
+class Flaw(StrEnum):
+    """What is wrong with claims whose signature is right."""
+
+    ISSUER = "it is of another issuer"
+    AUDIENCE = "it is for another audience"
+    FORM = "it lacks a subject or a time"
+    EXPIRED = "its time is over"
+    EARLY = "its time has not come"
 
 
 class Holder(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,18 +80,22 @@ class TokenReader:
 
     async def read(self, token: str) -> Holder | None:
         """None for a token that is not good, whatever the reason. Raises KeysUnavailable."""
+        claims = await self.claims(token)
+        return holder_of(claims, self._settings, self._clock.unix_ms()) if claims is not None else None
+
+    async def claims(self, token: str) -> dict[str, Any] | None:
+        """Of a token that the provider signed, whatever they are. Raises KeysUnavailable."""
         from joserfc import jwt
         from joserfc.errors import InvalidKeyIdError, JoseError
 
         for attempt in (OLD_S, AGAIN_S):
             keys = await self._keys_of(attempt)
             try:
-                claims = jwt.decode(token, keys, algorithms=list(ALGORITHMS)).claims
+                return jwt.decode(token, keys, algorithms=list(ALGORITHMS)).claims
             except InvalidKeyIdError:
                 continue
             except (JoseError, ValueError):
                 return None
-            return holder_of(claims, self._settings, self._clock.unix_ms())
         return None
 
     async def _keys_of(self, age_s_max: float) -> KeySet:
@@ -103,32 +123,26 @@ class TokenReader:
 
 
 def holder_of(claims: dict[str, Any], settings: OidcSettings, now_unix_ms: int) -> Holder | None:
+    """Pure: whose the claims are, if nothing is wrong with them."""
+    if flaw_of(claims, settings, now_unix_ms) is not None:
+        return None
+    return Holder(subject=claims["sub"], expires_unix_ms=int(claims["exp"] * 1_000))
+
+
+def flaw_of(claims: dict[str, Any], settings: OidcSettings, now_unix_ms: int) -> Flaw | None:
     """Pure: whether the claims are this cluster's provider's, for this cluster, and hold now."""
     now_s = now_unix_ms / 1_000
     audience = claims.get("aud")
     audiences = audience if isinstance(audience, list) else [audience]
     expires, not_before, subject = claims.get("exp"), claims.get("nbf", 0), claims.get("sub")
-    if claims.get("iss") != settings.issuer or settings.audience not in audiences:
-        return None
+    if claims.get("iss") != settings.issuer:
+        return Flaw.ISSUER
+    if settings.audience not in audiences:
+        return Flaw.AUDIENCE
     if not isinstance(expires, int | float) or not isinstance(not_before, int | float):
-        return None
+        return Flaw.FORM
     if not isinstance(subject, str) or not subject:
-        return None
-    if expires + LEEWAY_S <= now_s or not_before - LEEWAY_S > now_s:
-        return None
-    return Holder(subject=subject, expires_unix_ms=int(expires * 1_000))
-
-
-async def fetch_keys(where: str) -> bytes:
-    """From a file, or over HTTPS (plain HTTP from this machine alone). Raises OSError."""
-    return await asyncio.to_thread(_read_keys, where)
-
-
-def _read_keys(where: str) -> bytes:
-    parts = urlsplit(where)
-    if parts.scheme not in ("http", "https"):
-        return Path(where).read_bytes()[:KEYS_BYTES_MAX]
-    if parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "localhost", "::1"):
-        raise OSError("keys come over HTTPS, or from this machine")
-    with urllib.request.urlopen(where, timeout=FETCH_S) as answer:  # noqa: S310  the scheme was checked above
-        return bytes(answer.read(KEYS_BYTES_MAX))
+        return Flaw.FORM
+    if expires + LEEWAY_S <= now_s:
+        return Flaw.EXPIRED
+    return Flaw.EARLY if not_before - LEEWAY_S > now_s else None

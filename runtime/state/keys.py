@@ -35,6 +35,13 @@ REVIEWS: Final = "review/"
 RECENT: Final = "gate-recent/"
 FREEZES: Final = "freeze/"
 INCIDENTS: Final = "incident/"
+PHRASES: Final = "phrase/"
+CONVERSATIONS: Final = "conversation/"
+CONVERSATION_TURNS: Final = "conversation-turn/"
+CONVERSATION_CARDS: Final = "conversation-cards/"
+CHECKPOINTS: Final = "conversation-checkpoint/"
+MODEL_BUDGET: Final = "model-budget"
+MODEL_STANDING: Final = "model-standing"
 AGENT_TURNS: Final = "agent-turn/"
 GUARDS: Final = "guard/"
 ANSWERS: Final = "idempotency/"
@@ -47,13 +54,23 @@ AUDIT_SEGMENTS: Final = "audit-segment/"
 PRINCIPALS: Final = "principal/"
 API_KEYS: Final = "api-key/"
 ALERT_THRESHOLDS: Final = "alert-threshold/"
+ALERT_RULES: Final = "alert-rule/"
 ALERTS: Final = "alert/"
+ALERT_SILENCES: Final = "alert-silence/"
+ALERT_RECEIVERS: Final = "alert-receiver/"
+ALERT_ROUTES: Final = "alert-route/"
+ALERTS_TOLD: Final = "alert-told/"
+ALERT_TROUBLES: Final = "alert-trouble/"
+ALERT_TESTS: Final = "alert-test/"
 STORE_BACKUPS: Final = "store-backup/"
+STORE_MEMBERS: Final = "store-members"
+STORE_MEMBER_WISHES: Final = "store-member-wish/"
 SESSION_SIGNING: Final = "session-signing"
 SESSIONS_ENDED: Final = "session-ended/"
 SCALING_CONFIGS: Final = "scaling-config/"
 SCALING_PINS: Final = "scaling-pin/"
 SCALING_TROUBLES: Final = "scaling-trouble/"
+SCALING_ODDITY: Final = "scaling-oddity"
 DECISIONS: Final = "decision/"
 NODE_REQUESTS: Final = "node-request/"
 NODE_NUMBER: Final = "node-number"
@@ -62,7 +79,17 @@ NODE_DECISIONS: Final = "node-decision/"
 FORECAST_MODELS: Final = "forecast-model/"
 FORECAST_ACTIVE: Final = "forecast-active"
 FORECAST_STATE: Final = "forecast-state"
+FORECAST_TRAINING: Final = "forecast-training"
 FORECAST_BANDS: Final = "forecast-bands/"
+RUNS: Final = "run/"
+RUN_STEPS: Final = "run-step/"
+RUN_ORDERS: Final = "run-order/"
+RUN_SIGNALS: Final = "run-signal/"
+RUN_LOCKS: Final = "run-lock/"
+PLAYBOOKS: Final = "playbook/"
+PLAYBOOK_STARTS: Final = "playbook-starts/"
+PLAYBOOK_PROOFS: Final = "playbook-proof/"
+TRIGGER_MARKS: Final = "trigger-marks"
 
 
 def node(node_id: NodeId) -> str:
@@ -203,6 +230,39 @@ def api_key(sha256: str) -> str:
     return f"{API_KEYS}{sha256}"
 
 
+def phrase(identity: str) -> str:
+    """What a sentence was said to mean; the id is a hash of the sentence."""
+    return f"{PHRASES}{identity}"
+
+
+def conversation(identity: str) -> str:
+    """ConversationRecord; what else is of that conversation goes with it."""
+    return f"{CONVERSATIONS}{identity}"
+
+
+def conversation_turn(identity: str, number: int) -> str:
+    """TurnRecord."""
+    return f"{CONVERSATION_TURNS}{identity}/{number:04}"
+
+
+def turns_of(identity: str) -> str:
+    return f"{CONVERSATION_TURNS}{identity}/"
+
+
+def conversation_cards(identity: str) -> str:
+    """CardFates: what was made of its cards."""
+    return f"{CONVERSATION_CARDS}{identity}"
+
+
+def checkpoint(identity: str, name: str) -> str:
+    """Where a graph stood that answers in that conversation."""
+    return f"{CHECKPOINTS}{identity}/{name}"
+
+
+def checkpoints_of(identity: str) -> str:
+    return f"{CHECKPOINTS}{identity}/"
+
+
 def config(scope: str, name: str) -> str:
     """JSON of a setting's value. The scope is "cluster" or "node:n1"."""
     return f"{CONFIG}{scope}/{name}"
@@ -217,18 +277,54 @@ def thresholds_of(slice_name: str) -> str:
     return f"{ALERT_THRESHOLDS}{slice_name}/"
 
 
-def alert(slice_name: str, metric: str) -> str:
-    """AlertRecord, while the alert lasts."""
-    return f"{ALERTS}{slice_name}/{metric}"
+def alert_rule(name: str, subject: str) -> str:
+    """AlertRule; the subject is "*" for all of its kind."""
+    return f"{ALERT_RULES}{name}/{subject}"
 
 
-def alerts_of(slice_name: str) -> str:
-    return f"{ALERTS}{slice_name}/"
+def alert(fingerprint: str) -> str:
+    """Alert, while it lasts and some time after."""
+    return f"{ALERTS}{fingerprint}"
+
+
+def alert_silence(identity: str) -> str:
+    """Silence: which alerts are told to nobody, until when."""
+    return f"{ALERT_SILENCES}{identity}"
+
+
+def alert_receiver(name: str) -> str:
+    """Receiver: whom alerts are told to."""
+    return f"{ALERT_RECEIVERS}{name}"
+
+
+def alert_route(name: str) -> str:
+    """Route: which alerts go to which receivers."""
+    return f"{ALERT_ROUTES}{name}"
+
+
+def alert_told(identity: str) -> str:
+    """Told: what one receiver knows of one group. The identity is a hash of the two."""
+    return f"{ALERTS_TOLD}{identity}"
+
+
+def alert_test(receiver: str) -> str:
+    """ReceiverTest: somebody wants to know whether that one takes what is sent; then, whether it did."""
+    return f"{ALERT_TESTS}{receiver}"
+
+
+def alert_trouble(receiver: str) -> str:
+    """ReceiverTrouble, while that one takes nothing."""
+    return f"{ALERT_TROUBLES}{receiver}"
 
 
 def store_backup(number: int) -> str:
     """StoreBackup: a snapshot that is wanted, kept or failed."""
     return f"{STORE_BACKUPS}{number:06}"
+
+
+def store_member_wish(node_id: str) -> str:
+    """StoreMemberWish: that node shall have a vote in the store's group, or none, until it is so."""
+    return f"{STORE_MEMBER_WISHES}{node_id}"
 
 
 def session_ended(principal: str, session: str) -> str:
@@ -278,6 +374,54 @@ def forecast_model(number: int) -> str:
 def forecast_bands(part: int) -> str:
     """BandFactors of some slices: how the leader has calibrated their forecasts, for the next leader."""
     return f"{FORECAST_BANDS}{part:03}"
+
+
+def run(identity: str) -> str:
+    """RunRecord."""
+    return f"{RUNS}{identity}"
+
+
+def run_step(identity: str, number: int) -> str:
+    """StepRecord: the steps of a run in the order in which they began."""
+    return f"{RUN_STEPS}{identity}/{number:04}"
+
+
+def steps_of(identity: str) -> str:
+    return f"{RUN_STEPS}{identity}/"
+
+
+def run_order(identity: str) -> str:
+    """RunOrder, until the engine has carried it out."""
+    return f"{RUN_ORDERS}{identity}"
+
+
+def run_signal(identity: str, name: str) -> str:
+    """SignalRecord. The name may have segments of its own, such as "proposal/{id}"."""
+    return f"{RUN_SIGNALS}{identity}/{name}"
+
+
+def signals_of(identity: str) -> str:
+    return f"{RUN_SIGNALS}{identity}/"
+
+
+def run_lock(name: str) -> str:
+    """LockRecord, while a run has the lock or waits for it."""
+    return f"{RUN_LOCKS}{name}"
+
+
+def playbook(identity: str, version: str) -> str:
+    """PlaybookRecord: one uploaded version."""
+    return f"{PLAYBOOKS}{identity}/{version}"
+
+
+def playbook_starts(identity: str) -> str:
+    """PlaybookStarts, of all its versions."""
+    return f"{PLAYBOOK_STARTS}{identity}"
+
+
+def playbook_proof(sha256: str) -> str:
+    """PlaybookProof of that definition."""
+    return f"{PLAYBOOK_PROOFS}{sha256}"
 
 
 def parts(key: str) -> tuple[str, ...]:

@@ -209,6 +209,24 @@ class StoreBackup(Value, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class StoreMembers(Value, frozen=True, kw_only=True):
+    """Who belongs to the store's group, as the store said last; a learner receives the log and has no vote."""
+
+    voters: tuple[str, ...] = ()
+    learners: tuple[str, ...] = ()
+    addresses: dict[str, str] = {}
+    """Where each one's store listens."""
+
+
+class StoreMemberWish(Value, frozen=True, kw_only=True):
+    """What a node shall be in the store's group. `trouble`: why it is not yet, in the store's words."""
+
+    node: str
+    want: Literal["voter", "none"]
+    address: str = ""
+    trouble: str = ""
+
+
 NODE_LEASE_MS: Final = 3_000  # three keep-alives of one second; a dead node is seen within this
 
 

@@ -19,26 +19,31 @@ from runtime.invocation.connection import Connection
 from runtime.invocation.errors import CallFault
 from runtime.invocation.incoming import Handlers, IncomingCall
 from runtime.names import NodeId
-from runtime.telemetry import figures, lines, picture, windows
-from runtime.telemetry.alerts import FigureSource
-from runtime.telemetry.exposition import Exposition
+from runtime.telemetry import figures, lines, methods, picture, windows
+from runtime.telemetry.alerts.figures import FigureSource
+from runtime.telemetry.exposition import AlertSource, Exposition
 from runtime.telemetry.fact_log import FactLog
 from runtime.telemetry.facts import Fact
 from runtime.telemetry.meter import NodeMeter
 from runtime.telemetry.report import ProcessReport
+from runtime.telemetry.store_meter import StoreMeter
 
 ASK_S: Final = 2.0  # a node that does not answer within this is named as silent
 PING_S: Final = 0.8
+DOWN_S: Final = 2.0  # between questions to nodes whose lease has ended: their control may well know why
 STORE_S: Final = 1.0  # between looks at the node's own store
 RETRY_S: Final = 0.5
 PRUNE_S: Final = 60.0
 PING: Final = "_telemetry/ping"
 WINDOW: Final = "_telemetry/window"
+METHODS: Final = "_telemetry/methods"
 LINES: Final = {"logs": "_telemetry/logs", "traces": "_telemetry/traces"}
 
+RingKind = Literal["logs", "traces"]
 Rows = list[dict[str, object]]
 AnswerT = TypeVar("AnswerT")
 _decode_window: Final = msgspec.msgpack.Decoder(windows.WindowCopy | None).decode
+_decode_methods: Final = msgspec.msgpack.Decoder(methods.MethodsLately).decode
 _decode_rows: Final = msgspec.msgpack.Decoder(list[dict[str, object]]).decode
 
 
@@ -73,9 +78,12 @@ class TelemetryDesk:
         node: NodeId,
         store: Store,
         prefixes: Sequence[str],
-        rings: dict[Literal["logs", "traces"], DiskRing],
+        rings: Mapping[RingKind, DiskRing],
         reports: Callable[[], Awaitable[tuple[ProcessReport, ...]]],
+        silent: Callable[[], tuple[str, ...]],
         store_figures: Callable[[], Awaitable[StoreFigures | None]],
+        has_store: bool,
+        machine: Callable[[], figures.MachineFigures],
         instances: Callable[[], dict[str, int]],
         peers: Callable[[], Sequence[NodeId]],
         down: Callable[[], Sequence[NodeId]],
@@ -84,14 +92,20 @@ class TelemetryDesk:
         clock: Clock,
     ) -> None:
         """peers: the other live nodes. down: those that belong to the cluster and do not live. store_figures: of the
-        node's own store, if it has one."""
+        node's own store, if it has one. silent: its processes that run and answer nothing."""
         self._node = node
         self._store = store
         self._prefixes = (LEADER_KEY, *prefixes)
         self._rings = rings
+        self._limited = anyio.Event()
         self._reports = reports
+        self._silent = silent
         self._store_figures = store_figures
         self._store_now: StoreFigures | None = None
+        self._has_store = has_store
+        self._store_meter = StoreMeter()
+        self._vitals: figures.StoreVitals | None = None
+        self._machine = machine
         self._instances = instances
         self._peers = peers
         self._down = down
@@ -104,7 +118,8 @@ class TelemetryDesk:
         self._facts = FactLog()
         self._listeners: list[Callable[[ClosedSecond], None]] = []
         self._published: dict[str, FigureSource] = {}
-        self._exposition = Exposition(lambda: self._meter.reports, lambda: self._store_now)
+        self._alerts: AlertSource | None = None
+        self._exposition = Exposition(lambda: self._meter.reports, lambda: self._store_now, lambda: self._alerts)
 
     # -- running -------------------------------------------------------------------------------------------------------
 
@@ -112,6 +127,7 @@ class TelemetryDesk:
         handlers.unary |= {
             PING: self._pinged,
             WINDOW: self._window_asked,
+            METHODS: self._methods_asked,
             LINES["logs"]: lambda call: self._lines_asked("logs", call),
             LINES["traces"]: lambda call: self._lines_asked("traces", call),
         }
@@ -121,14 +137,19 @@ class TelemetryDesk:
         self._listeners.append(listener)
 
     def publish(self, metrics: Iterable[str], source: FigureSource) -> None:
-        """Answers `figure` for these from now on: what others than telemetry know of slices, for alerts."""
+        """Answers `figure` for these from now on: what others than telemetry know, for alerts."""
         self._published |= dict.fromkeys(metrics, source)
+
+    def show_alerts(self, source: AlertSource) -> None:
+        """From now on the exposition tells of these, too."""
+        self._alerts = source
 
     async def run(self) -> None:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._follow_facts)
             tasks.start_soon(self._each_second)
             tasks.start_soon(self._follow_store)
+            tasks.start_soon(self._ask_down)
             tasks.start_soon(self._prune)
 
     async def _follow_facts(self) -> None:
@@ -143,7 +164,8 @@ class TelemetryDesk:
             now_s = self._now_s()
             await anyio.sleep(1.0 - self._clock.unix_ms() % 1_000 / 1_000)
             reports = await self._reports()
-            self._own = self._meter.take(reports, self._instances(), now_s)
+            own = self._meter.take(reports, self._instances(), now_s)
+            self._own = msgspec.structs.replace(own, machine=self._machine(), store=self._vitals, silent=self._silent())
             self._picture.take(self._own, now_s)
             if self._is_leader():
                 await self._exchange(now_s)
@@ -154,23 +176,36 @@ class TelemetryDesk:
     async def _follow_store(self) -> None:
         while True:
             self._store_now = await self._store_figures()
+            self._vitals = self._store_meter.take(self._store_now) if self._has_store else None
             await anyio.sleep(STORE_S)
 
     async def _exchange(self, now_s: int) -> None:
         """The leader shows every node the whole picture and gets that node's figures back."""
+        await self._ping(self._peers(), self._picture.take, now_s)
+
+    async def _ask_down(self) -> None:
+        """A node whose own store hangs cannot keep its lease, and is the only one that can tell."""
+        while True:
+            await anyio.sleep(DOWN_S)
+            if self._is_leader():
+                await self._ping(self._down(), self._picture.take_store, self._now_s())
+
+    async def _ping(
+        self, nodes: Sequence[NodeId], take: Callable[[figures.NodeFigures, int], None], now_s: int
+    ) -> None:
         payload = figures.encode(self._picture.nodes(now_s))
 
         async def ask(node: NodeId) -> None:
             try:
                 connection = await self._connect(node)
                 raw = await connection.call(PING, payload, deadline_s=PING_S)
-                self._picture.take(figures.decode_figures(raw), now_s)
+                take(figures.decode_figures(raw), now_s)
             except (CallFault, msgspec.DecodeError):
                 return  # its figures go stale, and the picture leaves them out
 
         with anyio.move_on_after(PING_S):
             async with anyio.create_task_group() as tasks:
-                for node in self._peers():
+                for node in nodes:
                     tasks.start_soon(ask, node)
 
     async def _pinged(self, call: IncomingCall) -> bytes:
@@ -180,11 +215,19 @@ class TelemetryDesk:
                 self._picture.take(other, now_s)
         return figures.encode(self._own)
 
+    def limit(self, rings: Mapping[RingKind, DiskRing]) -> None:
+        """From now on; what is beyond them goes at once."""
+        if rings != self._rings:
+            self._rings = rings
+            self._limited.set()
+
     async def _prune(self) -> None:
         while True:
+            self._limited = anyio.Event()
             for ring in self._rings.values():
                 await anyio.to_thread.run_sync(ring.prune)
-            await anyio.sleep(PRUNE_S)
+            with anyio.move_on_after(PRUNE_S):
+                await self._limited.wait()
 
     def _now_s(self) -> int:
         return self._clock.unix_ms() // 1_000
@@ -194,11 +237,19 @@ class TelemetryDesk:
     def exposition(self) -> bytes:
         return self._exposition.text()
 
-    def figure(self, slice_name: str, metric: str) -> float | None:
-        """The share of errors (errors_share, 0 to 1), or the mean of a series of `windows`, over the last seconds;
-        or what was published under that name."""
+    def figure(self, subject: str, metric: str) -> float | None:
+        """Of a slice, the share of errors (errors_share, 0 to 1), or the mean of a series of `windows`, over the last
+        seconds; of a node or a store what it last told; or what was published under that name."""
         source = self._published.get(metric, self._picture)
-        return source.figure(slice_name, metric)
+        return source.figure(subject, metric)
+
+    def silent_s(self, node: str) -> int | None:
+        """For how long a node's control has told nothing; None if it never did."""
+        return self._picture.silent_s(node)
+
+    def store_members(self) -> frozenset[str]:
+        """Of the consensus group; empty while that is not known."""
+        return self._picture.store_members()
 
     def recent(self, slice_name: str) -> windows.Window | None:
         """What this node has of the last two hours."""
@@ -209,7 +260,7 @@ class TelemetryDesk:
 
     async def window(self, slice_name: str) -> dict[str, object] | None:
         """Each second for ten minutes and each ten seconds for two hours, oldest first; null is missing. `silent` are
-        nodes that did not answer, or whose figures of the last seconds are not in it."""
+        nodes that did not answer, or whose figures of the last seconds are not in it; `nodes` as this one knows."""
         copies, silent = await self._ask_peers(WINDOW, slice_name.encode(), _decode_window)
         own = self._picture.window(slice_name)
         found = [own.copy() if own is not None else None, *copies]
@@ -221,8 +272,29 @@ class TelemetryDesk:
         return {
             "slice": slice_name,
             "silent": sorted({*silent, *({self._node, *self._peers()} - heard)}),
-            "seconds": {name: [_json(value) for value in values] for name, values in window.fine.items()},
-            "ten_seconds": {name: [_json(value) for value in values] for name, values in window.coarse.items()},
+            "seconds": _told(window.fine),
+            "ten_seconds": _told(window.coarse),
+            "nodes": {node: _told(series) for node, series in self._picture.by_node(slice_name).items()},
+        }
+
+    async def methods(self, slice_name: str) -> dict[str, object]:
+        """What each of its methods did in the last minute, on all nodes that answered."""
+        parts, silent = await self._ask_peers(METHODS, slice_name.encode(), _decode_methods)
+        own = self._meter.methods.lately(slice_name)
+        return {"over_s": own.over_s, "silent": silent, "methods": methods.together([own, *parts])}
+
+    async def _methods_asked(self, call: IncomingCall) -> bytes:
+        return figures.encode(self._meter.methods.lately(call.payload.decode("utf-8", "replace")))
+
+    def node_window(self, node: str) -> dict[str, object] | None:
+        """The same of one node, as this one knows it."""
+        found = self._picture.node_window(node)
+        if found is None:
+            return None
+        return {
+            "node": node,
+            "seconds": _told(found.fine()),
+            "ten_seconds": _told(found.coarse()),
         }
 
     async def _window_asked(self, call: IncomingCall) -> bytes:
@@ -238,6 +310,10 @@ class TelemetryDesk:
         """What happens from now on; all that is known first, if this desk knows nothing yet."""
         return self._facts.follow("")
 
+    def facts_behind(self, after: str) -> AsyncIterator[Fact]:
+        """What happened behind that id and what happens from now on; a Reset where some of it is gone here."""
+        return self._facts.follow(after)
+
     async def follow_facts(self, after: str) -> AsyncIterator[dict[str, object]]:
         async for fact in self._facts.follow(after):
             yield msgspec.to_builtins(fact)
@@ -250,7 +326,7 @@ class TelemetryDesk:
 
     # -- lines of all nodes --------------------------------------------------------------------------------------------
 
-    async def _all(self, kind: Literal["logs", "traces"], words: dict[str, str]) -> dict[str, object]:
+    async def _all(self, kind: RingKind, words: dict[str, str]) -> dict[str, object]:
         """Merged, newest first, with the nodes that did not answer."""
         query = lines.query_of(words)
         local: list[Rows] = []
@@ -283,16 +359,20 @@ class TelemetryDesk:
                 tasks.start_soon(ask, node)
         return answers, sorted(silent)
 
-    async def _lines_asked(self, kind: Literal["logs", "traces"], call: IncomingCall) -> bytes:
+    async def _lines_asked(self, kind: RingKind, call: IncomingCall) -> bytes:
         try:
             query = msgspec.msgpack.decode(call.payload, type=lines.LineQuery)
         except msgspec.DecodeError as error:
             raise lines.QueryInvalid(str(error)) from error
         return msgspec.msgpack.encode(await self._local(kind, query))
 
-    async def _local(self, kind: Literal["logs", "traces"], query: lines.LineQuery) -> Rows:
+    async def _local(self, kind: RingKind, query: lines.LineQuery) -> Rows:
         ring = self._rings[kind]
         return await anyio.to_thread.run_sync(lambda: lines.find(ring.directory, query))
+
+
+def _told(series: Mapping[str, Sequence[float]]) -> dict[str, list[float | None]]:
+    return {name: [_json(value) for value in values] for name, values in series.items()}
 
 
 def _json(value: float) -> float | None:

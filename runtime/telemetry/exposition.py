@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final, Protocol
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -17,14 +17,30 @@ from runtime.telemetry.store_metrics import store_metrics
 _METHOD: Final = ["process", "slice", "version", "method"]
 
 
+AlertCount = Mapping[tuple[str, str, str], int]
+"""Alerts that last, by name, severity and origin."""
+SendCount = Mapping[tuple[str, str], int]
+"""Notifications since this process began, by receiver and outcome."""
+
+
+class AlertSource(Protocol):
+    def alert_counts(self) -> AlertCount: ...
+
+    def send_counts(self) -> SendCount: ...
+
+
 class ReportCollector(Collector):
     """Labels come from contracts and process ids of this node: a closed set."""
 
     def __init__(
-        self, reports: Callable[[], tuple[ProcessReport, ...]], store: Callable[[], StoreFigures | None]
+        self,
+        reports: Callable[[], tuple[ProcessReport, ...]],
+        store: Callable[[], StoreFigures | None],
+        alerts: Callable[[], AlertSource | None],
     ) -> None:
         self._reports = reports
         self._store = store
+        self._alerts = alerts
 
     def collect(self) -> Iterator[Metric]:
         reports = self._reports()
@@ -42,6 +58,24 @@ class ReportCollector(Collector):
         figures = self._store()
         if figures is not None:
             yield from store_metrics(figures)
+        alerts = self._alerts()
+        if alerts is not None:
+            yield from _alert_metrics(alerts)
+
+
+def _alert_metrics(source: AlertSource) -> Iterator[Metric]:
+    """Names are those of rules, and of what other systems send: as many as people made."""
+    lasting = GaugeMetricFamily(
+        "runtime_alerts", "Alerts that last, as this node knows", labels=["alertname", "severity", "origin"]
+    )
+    for (name, severity, origin), count in sorted(source.alert_counts().items()):
+        lasting.add_metric([name, severity, origin], count)
+    sent = CounterMetricFamily(
+        "runtime_alert_notifications", "Notifications that this node sent, as leader", labels=["receiver", "outcome"]
+    )
+    for (receiver, outcome), count in sorted(source.send_counts().items()):
+        sent.add_metric([receiver, outcome], count)
+    yield from (lasting, sent)
 
 
 def _process_metrics(reports: tuple[ProcessReport, ...]) -> Iterator[Metric]:
@@ -65,10 +99,13 @@ class Exposition:
     """`store` gives the figures of the node's own store; None where there is none, or while it does not answer."""
 
     def __init__(
-        self, reports: Callable[[], tuple[ProcessReport, ...]], store: Callable[[], StoreFigures | None]
+        self,
+        reports: Callable[[], tuple[ProcessReport, ...]],
+        store: Callable[[], StoreFigures | None],
+        alerts: Callable[[], AlertSource | None] = lambda: None,
     ) -> None:
         self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(ReportCollector(reports, store))
+        self._registry.register(ReportCollector(reports, store, alerts))
 
     def text(self) -> bytes:
         return generate_latest(self._registry)

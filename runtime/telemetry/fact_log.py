@@ -47,7 +47,10 @@ class FactLog:
 
     async def _begin(self, store: Store, prefixes: tuple[str, ...]) -> None:
         newest = (await store.range(prefixes[0], limit=1, stale_ok=True)).revision
-        base = Revision(max(min(newest, 1), newest - REVISIONS_BACK_MAX))
+        if not newest:  # begun just now: it may hold thousands of revisions by the next question
+            self._take_as({}, newest)
+            return
+        base = Revision(max(1, newest - REVISIONS_BACK_MAX))
         for part in MARGIN_PARTS:
             try:
                 await self._read(store, prefixes, base)
@@ -69,6 +72,10 @@ class FactLog:
                 if not page.more:
                     break
                 after = page.items[-1].key
+        self._take_as(values, base)
+
+    def _take_as(self, values: dict[str, bytes], base: Revision) -> None:
+        """What comes is compared with these values as of `base`, and what came until then is not told."""
         self._values = values
         self.taken_until = base
         self._dropped_until = (base, _ALL_OF_A_REVISION)

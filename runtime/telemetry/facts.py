@@ -10,6 +10,20 @@ import msgspec
 
 from runtime.consensus.store import LEADER_KEY, WatchBatch, WatchEvent
 from runtime.state import keys
+from runtime.telemetry.fact_made import Made, Values
+from runtime.telemetry.run_facts import told_proof, told_run, told_step
+from runtime.telemetry.scaling_facts import (
+    told_forecast_active,
+    told_forecast_model,
+    told_forecast_state,
+    told_forecast_training,
+    told_node_request,
+    told_node_trouble,
+    told_oddity,
+    told_pin,
+    told_scaling_config,
+    told_trouble,
+)
 
 
 class Fact(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,9 +34,8 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
     data: dict[str, object]
 
 
-_ID: Final = re.compile(r"[0-9]{1,18}\.[0-9]{1,9}")
-
-Made = tuple[str, dict[str, object]] | None
+ID_PATTERN: Final = r"[0-9]{1,18}\.[0-9]{1,9}"
+_ID: Final = re.compile(ID_PATTERN)
 
 
 def facts_of(batch: WatchBatch, before: Callable[[str], bytes | None]) -> tuple[Fact, ...]:
@@ -57,9 +70,6 @@ def _fact(event: WatchEvent, before: bytes | None) -> Made:
     if make is None:
         return None
     return make(keys.parts(key), _values(after), _values(before))
-
-
-Values = dict[str, object] | None
 
 
 def _values(raw: bytes | None) -> Values:
@@ -127,11 +137,14 @@ def _endpoint(parts: tuple[str, ...], after: Values, before: Values) -> Made:
     return None if before is not None else ("SliceActivated", {**data, "version": after.get("version")})
 
 
-def _artifact(parts: tuple[str, ...], after: Values, before: Values) -> Made:
-    data: dict[str, object] = {"name": parts[0], "version": parts[1]}
-    if after is None:
-        return "ArtifactDeleted", data
-    return None if before is not None else ("ArtifactUploaded", {**data, "sha256": after.get("sha256")})
+def _versioned(noun: str, member: str) -> Callable[[tuple[str, ...], Values, Values], Made]:
+    def made(parts: tuple[str, ...], after: Values, before: Values) -> Made:
+        data: dict[str, object] = {member: parts[0], "version": parts[1]}
+        if after is None:
+            return f"{noun}Deleted", data
+        return None if before is not None else (f"{noun}Uploaded", {**data, "sha256": after.get("sha256")})
+
+    return made
 
 
 def _proposal(parts: tuple[str, ...], after: Values, before: Values) -> Made:
@@ -154,14 +167,70 @@ def _count(value: object) -> int:
 
 
 def _alert(parts: tuple[str, ...], after: Values, before: Values) -> Made:
-    data: dict[str, object] = {"slice": parts[0], "metric": parts[1]}
+    now, earlier = after or {}, before or {}
+    if len(parts) > 1:  # of a version without fingerprints
+        return None
+    fires, fired = _lasts(after), _lasts(before)
+    data = {name: (after or earlier).get(name) for name in _OF_ALERT}
+    if fires and (not fired or now.get("starts_unix_ms") != earlier.get("starts_unix_ms")):
+        return "AlertFired", {**data, "value": now.get("value"), "bound": now.get("bound")}
+    if fired and not fires:
+        return "AlertEnded", {**data, "ends_unix_ms": now.get("ends_unix_ms", 0)}
+    taken, taken_before = now.get("acknowledged"), earlier.get("acknowledged")
+    if not fires or taken == taken_before:
+        return None
+    if not isinstance(taken, dict):
+        return "AlertUnacknowledged", data
+    return "AlertAcknowledged", {**data, "by": taken.get("by"), "why": taken.get("why")}
+
+
+_OF_ALERT: Final = ("fingerprint", "group_key", "starts_unix_ms", "origin", "labels", "annotations")
+
+
+def _lasts(alert: Values) -> bool:
+    return alert is not None and not alert.get("ends_unix_ms")
+
+
+def _silence(parts: tuple[str, ...], after: Values, before: Values) -> Made:
+    known = after or before or {}
+    data = {"silence": parts[0], **{name: known.get(name) for name in ("matchers", "until_unix_ms", "by", "why")}}
+    return ("AlertUnsilenced" if after is None else "AlertSilenced"), data
+
+
+def _told_group(_parts: tuple[str, ...], after: Values, _before: Values) -> Made:
     if after is None:
-        return "AlertCleared", data
-    return (
-        None
-        if before is not None
-        else ("AlertFired", {**data, "value": after.get("value"), "bound": after.get("bound")})
-    )
+        return None  # all of it has ended
+    firing = after.get("firing")
+    data = {name: after.get(name) for name in ("group_key", "receiver", "number")}
+    return "NotificationSent", {**data, "firing": len(firing) if isinstance(firing, dict) else 0}
+
+
+def _receiver_trouble(parts: tuple[str, ...], after: Values, before: Values) -> Made:
+    data: dict[str, object] = {"receiver": parts[0]}
+    if after is None:
+        return "ReceiverRestored", data
+    if before is not None:
+        return None  # another attempt
+    return "NotificationFailed", {**data, "error": after.get("error"), "attempts": after.get("attempts")}
+
+
+def _receiver_test(parts: tuple[str, ...], after: Values, before: Values) -> Made:
+    state = (after or {}).get("state")
+    if state not in ("taken", "failed") or state == (before or {}).get("state"):
+        return None
+    return "ReceiverTested", {"receiver": parts[0], "outcome": state, "error": (after or {}).get("error", "")}
+
+
+def _alert_rule(parts: tuple[str, ...], after: Values, _before: Values) -> Made:
+    return ("AlertRuleUnset" if after is None else "AlertRuleSet"), {"rule": parts[0], "subject": parts[-1]}
+
+
+def _alert_receiver(parts: tuple[str, ...], after: Values, _before: Values) -> Made:
+    return ("AlertReceiverRemoved" if after is None else "AlertReceiverSet"), {"receiver": parts[0]}
+
+
+def _alert_route(parts: tuple[str, ...], after: Values, _before: Values) -> Made:
+    return ("AlertRouteUnset" if after is None else "AlertRouteSet"), {"route": parts[0]}
 
 
 def _config(parts: tuple[str, ...], after: Values, _before: Values) -> Made:
@@ -203,69 +272,6 @@ def _backup(parts: tuple[str, ...], after: Values, before: Values) -> Made:
     return ("StoreSnapshotKept", {**data, "sha256": after.get("sha256")}) if state == "kept" else None
 
 
-def _scaling_config(parts: tuple[str, ...], after: Values, _before: Values) -> Made:
-    return ("ScalingUnset" if after is None else "ScalingConfigured"), {"scope": parts[0]}
-
-
-def _pin(parts: tuple[str, ...], after: Values, _before: Values) -> Made:
-    data: dict[str, object] = {"slice": parts[0]}
-    if after is None:
-        return "SliceUnpinned", data
-    return "SlicePinned", {
-        **data,
-        "instances": after.get("instances"),
-        "until_unix_ms": after.get("until_unix_ms"),
-        "why": after.get("why"),
-    }
-
-
-def _trouble(parts: tuple[str, ...], after: Values, _before: Values) -> Made:
-    data: dict[str, object] = {"slice": parts[0]}
-    return ("ScalingResumed", data) if after is None else ("ScalingHeld", {**data, "why": after.get("why")})
-
-
-def _node_request(parts: tuple[str, ...], after: Values, before: Values) -> Made:
-    data: dict[str, object] = {"node": parts[0]}
-    if after is None:
-        return "ProvidedNodeGone", data
-    state = after.get("state")
-    if state == (before or {}).get("state"):
-        return None
-    names = {"wanted": "NodeRequested", "joined": "NodeProvided", "retiring": "NodeRetiring"}
-    return (names[str(state)], data) if state in names else None
-
-
-def _node_trouble(_parts: tuple[str, ...], after: Values, _before: Values) -> Made:
-    return ("NodesResumed", {}) if after is None else ("NodesHeld", {"why": after.get("why")})
-
-
-def _forecast_model(parts: tuple[str, ...], after: Values, before: Values) -> Made:
-    if after is None or before is not None:
-        return None  # the oldest go
-    told = ("ruling", "parent", "cause", "recent", "sha256")
-    return "ForecastModelTrained", {"model": int(parts[0]), **{name: after.get(name) for name in told}}
-
-
-def _forecast_active(_parts: tuple[str, ...], after: Values, before: Values) -> Made:
-    now, earlier = after or {}, before or {}
-    return "ForecastModelChosen", {
-        "model": now.get("number", 0),
-        "before": earlier.get("number", 0),
-        "probation": now.get("number", 0) != now.get("before", 0),
-        "why": now.get("why", ""),
-    }
-
-
-def _forecast_state(_parts: tuple[str, ...], after: Values, before: Values) -> Made:
-    now, earlier = after or {}, before or {}
-    data: dict[str, object] = {name: now.get(name) for name in ("code", "reason", "model")}
-    if now.get("state") == "degraded":
-        return "ForecastsDegraded", data
-    if now.get("code"):
-        return "ForecastModelRefused", data
-    return ("ForecastsRestored", data) if earlier.get("state") == "degraded" else None
-
-
 _TEXTS: Final = {keys.FREEZES: ("FreezeSet", "FreezeLifted"), keys.INCIDENTS: ("IncidentOpened", "IncidentClosed")}
 """Kinds whose values are words, not records: the events of their coming and going."""
 
@@ -286,27 +292,47 @@ _BY_KIND: Final[dict[str, Callable[[tuple[str, ...], Values, Values], Made]]] = 
     keys.INSTANCES: _assignment,
     keys.INSTANCE_STATES: _state,
     keys.ENDPOINTS: _endpoint,
-    keys.ARTIFACTS: _artifact,
+    keys.ARTIFACTS: _versioned("Artifact", "name"),
     keys.PROPOSALS: _proposal,
     keys.ALERTS: _alert,
+    keys.ALERT_SILENCES: _silence,
+    keys.ALERTS_TOLD: _told_group,
+    keys.ALERT_TROUBLES: _receiver_trouble,
+    keys.ALERT_TESTS: _receiver_test,
+    keys.ALERT_RULES: _alert_rule,
+    keys.ALERT_RECEIVERS: _alert_receiver,
+    keys.ALERT_ROUTES: _alert_route,
     keys.CONFIG: _config,
     f"{keys.POLICY}/": _policy,
     keys.PRINCIPALS: _principal,
     keys.API_KEYS: _api_key,
     keys.STORE_BACKUPS: _backup,
-    keys.SCALING_CONFIGS: _scaling_config,
-    keys.SCALING_PINS: _pin,
-    keys.SCALING_TROUBLES: _trouble,
-    keys.NODE_REQUESTS: _node_request,
-    f"{keys.NODE_TROUBLE}/": _node_trouble,
-    keys.FORECAST_MODELS: _forecast_model,
-    f"{keys.FORECAST_ACTIVE}/": _forecast_active,
-    f"{keys.FORECAST_STATE}/": _forecast_state,
+    keys.SCALING_CONFIGS: told_scaling_config,
+    keys.SCALING_PINS: told_pin,
+    keys.SCALING_TROUBLES: told_trouble,
+    f"{keys.SCALING_ODDITY}/": told_oddity,
+    keys.NODE_REQUESTS: told_node_request,
+    f"{keys.NODE_TROUBLE}/": told_node_trouble,
+    keys.FORECAST_MODELS: told_forecast_model,
+    f"{keys.FORECAST_ACTIVE}/": told_forecast_active,
+    f"{keys.FORECAST_STATE}/": told_forecast_state,
+    f"{keys.FORECAST_TRAINING}/": told_forecast_training,
+    keys.PLAYBOOKS: _versioned("Playbook", "playbook"),
+    keys.PLAYBOOK_PROOFS: told_proof,
+    keys.RUNS: told_run,
+    keys.RUN_STEPS: told_step,
 }
 
 TOLD: Final = (
     keys.PROPOSALS,
     keys.ALERTS,
+    keys.ALERT_SILENCES,
+    keys.ALERTS_TOLD,
+    keys.ALERT_TROUBLES,
+    keys.ALERT_TESTS,
+    keys.ALERT_RULES,
+    keys.ALERT_RECEIVERS,
+    keys.ALERT_ROUTES,
     keys.CONFIG,
     keys.POLICY,
     keys.FREEZES,
@@ -317,10 +343,16 @@ TOLD: Final = (
     keys.SCALING_CONFIGS,
     keys.SCALING_PINS,
     keys.SCALING_TROUBLES,
+    keys.SCALING_ODDITY,
     keys.NODE_REQUESTS,
     keys.NODE_TROUBLE,
     keys.FORECAST_MODELS,
     keys.FORECAST_ACTIVE,
     keys.FORECAST_STATE,
+    keys.FORECAST_TRAINING,
+    keys.PLAYBOOKS,
+    keys.PLAYBOOK_PROOFS,
+    keys.RUNS,
+    keys.RUN_STEPS,
 )
 """What facts are made from beside what deployment reads."""

@@ -28,7 +28,8 @@ class SliceFigures(msgspec.Struct, frozen=True, array_like=True):
     `busy_us` is what its calls took together. CPU time and memory of a process that hosts several slices are shared out
     by how long each one's calls took, memory by instances; lags and pauses are the worst of the processes that host it.
     An inline slice runs in its gateway and has neither. `waiting` calls wait in gateways for an instance with room;
-    `refused` ones gateways turned away as no instance took them.
+    `refused` ones gateways turned away as no instance took them; `lost` ones got no reply from theirs. `went_back`: a
+    counter did, so that nobody knows how many calls there were.
     """
 
     calls: int = 0
@@ -45,10 +46,33 @@ class SliceFigures(msgspec.Struct, frozen=True, array_like=True):
     waiting: int = 0
     versions: dict[str, VersionFigures] = {}
     refused: int = 0
+    lost: int = 0
+    went_back: bool = False
+
+
+class MachineFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """Shares are 0 to 1; None is unknown."""
+
+    memory_share: float | None = None
+    disk_share: float | None = None
+    certificate_left_days: float | None = None
+
+
+class StoreVitals(msgspec.Struct, frozen=True, kw_only=True):
+    """What alerts need of a node's store. `silent`: it did not answer its own node; `lag_entries` are those of the
+    members that the leader knows of."""
+
+    silent: bool = False
+    fsync_p99_ms: float | None = None
+    state_share: float = 0.0
+    quota_share: float = 0.0
+    log_mib: float = 0.0
+    lag_entries: dict[str, int] = {}
 
 
 class NodeFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """One node in one second. `cpu_share` is in cores; lags and pauses are the worst of its processes."""
+    """One node in one second. `cpu_share` is in cores; lags and pauses are the worst of its processes, `silent` those
+    that run and answer nothing."""
 
     node: str
     at_s: int
@@ -59,6 +83,9 @@ class NodeFigures(msgspec.Struct, frozen=True, kw_only=True):
     connections: int = 0
     requests: int = 0
     slices: dict[str, SliceFigures] = {}
+    machine: MachineFigures = MachineFigures()
+    store: StoreVitals | None = None
+    silent: tuple[str, ...] = ()
 
 
 def together(parts: Sequence[SliceFigures]) -> SliceFigures:
@@ -80,6 +107,8 @@ def together(parts: Sequence[SliceFigures]) -> SliceFigures:
         waiting=sum(each.waiting for each in parts),
         versions=_merged_versions(parts),
         refused=sum(each.refused for each in parts),
+        lost=sum(each.lost for each in parts),
+        went_back=any(each.went_back for each in parts),
     )
 
 

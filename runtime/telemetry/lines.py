@@ -29,7 +29,10 @@ class QueryInvalid(RuntimeFault):
 
 
 class LineQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All given conditions must hold. `text` is looked for in the whole line."""
+    """All given conditions must hold. `text` is looked for in the whole line.
+
+    `instance` is one, as "orders/1", or all of a slice, as "orders".
+    """
 
     limit: int = 100
     since_ms: int = 0
@@ -156,8 +159,10 @@ def _fits(record: dict[str, object], query: LineQuery) -> bool:
     at_ms = record.get("at_ms")
     if not isinstance(at_ms, int) or not query.since_ms <= at_ms <= query.until_ms:
         return False
-    wanted = ("level", "process", "event", "instance", "request_id", "trace_id")
-    return all(not getattr(query, name) or record.get(name) == getattr(query, name) for name in wanted)
+    wanted = ("level", "process", "event", "request_id", "trace_id")
+    if not all(not getattr(query, name) or record.get(name) == getattr(query, name) for name in wanted):
+        return False
+    return query.instance in ("", record.get("instance"), str(record.get("instance", "")).partition("/")[0])
 
 
 def _newest(found: list[dict[str, object]], limit: int) -> list[dict[str, object]]:

@@ -7,6 +7,7 @@ from typing import Final
 
 from runtime.telemetry.figures import NodeFigures, SliceFigures, VersionFigures, sum_of_versions
 from runtime.telemetry.histogram import Histogram
+from runtime.telemetry.methods import MethodBook
 from runtime.telemetry.report import HostedLoad, MethodReport, ProcessReport
 
 FRONT: Final = "gateway"
@@ -24,25 +25,33 @@ class NodeMeter:
         self._before: dict[str, tuple[int, ProcessReport]] = {}
         self._has_begun = False
         self.reports: tuple[ProcessReport, ...] = ()
+        self.methods = MethodBook()
 
     def take(self, reports: tuple[ProcessReport, ...], instances: Mapping[str, int], at_s: int) -> NodeFigures:
         """instances: serving ones, by slice."""
         gathered: dict[str, _Gathered] = {name: _Gathered() for name in instances}
         cpu_s, requests = 0.0, 0
+        self.methods.begin(at_s)
         for report in reports:
             before = self._earlier(report)
             used_s = max(0.0, report.cpu_s - before.cpu_s)
             cpu_s += used_s
-            deltas = _deltas(before, report)
+            deltas, went_back = _deltas(before, report)
             if report.process == FRONT:
                 requests += sum(each.ok + each.errors + each.rejected for each in deltas)
                 for name, waiting in report.waiting.items():
                     gathered.setdefault(name, _Gathered()).waiting += waiting
                 for each in deltas:
-                    if each.rejected:
-                        gathered.setdefault(each.slice, _Gathered()).refused += each.rejected
+                    if each.rejected or each.lost:
+                        of_slice = gathered.setdefault(each.slice, _Gathered())
+                        of_slice.refused += each.rejected
+                        of_slice.lost += each.lost
+                        self.methods.count_refused(each)
             else:
+                self.methods.count_executed(deltas)
                 _share_out(gathered, report, deltas, used_s)
+                for name in went_back:
+                    gathered.setdefault(name, _Gathered()).went_back = True
         self._keep(reports, at_s)
         return NodeFigures(
             node=self._node,
@@ -80,18 +89,21 @@ class _Gathered:
         "cpu_s",
         "gc_pause_ms",
         "loop_lag_ms",
+        "lost",
         "refused",
         "rejected",
         "rss_bytes",
         "versions",
         "waiting",
+        "went_back",
     )
 
     def __init__(self) -> None:
         self.versions: dict[str, VersionFigures] = {}
         self.buckets = Histogram()
-        self.rejected = self.refused = self.waiting = self.rss_bytes = 0
+        self.rejected = self.refused = self.lost = self.waiting = self.rss_bytes = 0
         self.cpu_s = self.loop_lag_ms = self.gc_pause_ms = 0.0
+        self.went_back = False
 
     def count(self, version: str, figures: VersionFigures) -> None:
         known = self.versions.get(version)
@@ -113,7 +125,9 @@ class _Gathered:
             in_progress=sum(each.in_progress for each in versions),
             waiting=self.waiting,
             refused=self.refused,
+            lost=self.lost,
             versions=self.versions,
+            went_back=self.went_back,
         )
 
 
@@ -153,19 +167,21 @@ def _parts(hosted: tuple[HostedLoad, ...], deltas: list[MethodReport]) -> Iterat
         yield each, of_cpu, of_memory
 
 
-def _deltas(before: ProcessReport, after: ProcessReport) -> list[MethodReport]:
+def _deltas(before: ProcessReport, after: ProcessReport) -> tuple[list[MethodReport], list[str]]:
+    """What was counted since, and the slices of which less is counted than before, as never is within one boot."""
     known = {(each.slice, each.version, each.method): each for each in before.methods}
-    found = []
+    found, went_back = [], []
     for each in after.methods:
         old = known.get((each.slice, each.version, each.method))
         if old is None:
             found.append(each)
             continue
         ok, errors, rejected = each.ok - old.ok, each.errors - old.errors, each.rejected - old.rejected
-        if min(ok, errors, rejected) < 0:  # counters never go back within one boot: nothing can be said of this second
+        if min(ok, errors, rejected) < 0:
+            went_back.append(each.slice)
             continue
         if ok or errors or rejected:
             buckets = Histogram(each.buckets).since(Histogram(old.buckets)).counts
-            sums = each.sum_us - old.sum_us
-            found.append(MethodReport(each.slice, each.version, each.method, ok, errors, rejected, sums, buckets))
-    return found
+            sums, lost = each.sum_us - old.sum_us, max(0, each.lost - old.lost)
+            found.append(MethodReport(each.slice, each.version, each.method, ok, errors, rejected, sums, buckets, lost))
+    return found, went_back

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from runtime.telemetry.figures import NodeFigures, SliceFigures, together
+from runtime.telemetry.alerts.figures import kind_of, name_of
+from runtime.telemetry.by_node import ByNode, NodeSeries
+from runtime.telemetry.figures import NodeFigures, SliceFigures, StoreVitals, together
 from runtime.telemetry.histogram import Histogram
-from runtime.telemetry.windows import WINDOW_S, Window, lately
+from runtime.telemetry.windows import NODE_SERIES, WINDOW_S, Window, lately, names_of
 
 STALE_S: Final = 5
 FIGURE_S: Final = 10
+MIB: Final = 2**20
 
 
 class ClusterPicture:
@@ -22,8 +25,12 @@ class ClusterPicture:
         self._nodes: dict[str, NodeFigures] = {}
         self._heard_s: dict[str, int] = {}
         self._closed_s = 0
+        self._lately: dict[str, NodeFigures] = {}
         self._windows: dict[str, Window] = {}
         self._seen_s: dict[str, int] = {}  # when each window's slice was last on a node
+        self._node_windows: dict[str, Window] = {}
+        self._by_node = ByNode()
+        self._stores_apart: dict[str, tuple[int, StoreVitals]] = {}
 
     def take(self, figures: NodeFigures, now_s: int) -> None:
         """Older figures than those known are late ones, unless they are much older: that node's clock was set back."""
@@ -31,6 +38,11 @@ class ClusterPicture:
         if known is None or not known.at_s - STALE_S <= figures.at_s < known.at_s:
             self._nodes[figures.node] = figures
             self._heard_s[figures.node] = now_s
+
+    def take_store(self, figures: NodeFigures, now_s: int) -> None:
+        """Of a node that counts as down: of all that it tells, how its store is may be why. Nothing else is counted."""
+        if figures.store is not None:
+            self._stores_apart[figures.node] = (now_s, figures.store)
 
     def nodes(self, now_s: int) -> tuple[NodeFigures, ...]:
         """Those heard of lately."""
@@ -42,12 +54,18 @@ class ClusterPicture:
         if now_s < self._closed_s - STALE_S:
             self._windows.clear()
             self._seen_s.clear()
+            self._node_windows.clear()
+            self._by_node.clear()
         self._closed_s = now_s
+        self._lately = {each.node: each for each in self.nodes(now_s)}
+        self._close_nodes(now_s)
         closed: dict[str, SliceFigures] = {}
         merged: dict[str, list[SliceFigures]] = {name: [] for name in self._windows}
-        for node in self.nodes(now_s):
+        for node in self._lately.values():
             for name, figures in node.slices.items():
                 merged.setdefault(name, []).append(figures)
+                self._by_node.put(now_s, name, node.node, figures)
+        self._by_node.forget(now_s)
         for name, parts in merged.items():
             if parts:
                 self._seen_s[name] = now_s
@@ -58,13 +76,59 @@ class ClusterPicture:
             self._windows.setdefault(name, Window()).put(now_s, _row(closed[name]))
         return closed
 
-    def figure(self, slice_name: str, metric: str) -> float | None:
-        """One figure of a slice over the last seconds; None while nothing is known."""
-        window = self._windows.get(slice_name)
-        return lately(window.fine(FIGURE_S), metric) if window is not None else None
+    def _close_nodes(self, now_s: int) -> None:
+        """A node that told nothing for as long as its window reaches goes."""
+        heard = {name: at_s for name, at_s in self._heard_s.items() if abs(now_s - at_s) <= WINDOW_S}
+        self._node_windows = {name: window for name, window in self._node_windows.items() if name in heard}
+        for name, figures in self._lately.items():
+            self._node_windows.setdefault(name, Window(NODE_SERIES)).put(now_s, _node_row(figures))
+
+    def figure(self, subject: str, metric: str) -> float | None:
+        """One figure of a slice over the last seconds, or of a node or store as it last told; None while nothing is
+        known."""
+        match kind_of(subject):
+            case "slice":
+                window = self._windows.get(name_of(subject))
+                return lately(window.fine(FIGURE_S, names_of(metric)), metric) if window is not None else None
+            case "node":
+                return _of_node(self._lately.get(name_of(subject)), metric)
+            case "store":
+                return self._of_store(name_of(subject), metric)
+        return None
+
+    def silent_s(self, node: str) -> int | None:
+        """For how long nothing was heard of a node; None if nothing ever was."""
+        heard = self._heard_s.get(node)
+        return max(0, self._closed_s - heard) if heard is not None else None
+
+    def store_members(self) -> frozenset[str]:
+        """Of the consensus group, as the store that leads it last told; empty while that is not known."""
+        told = [(each.node, each.store.lag_entries) for each in self._lately.values() if each.store is not None]
+        return frozenset(name for leader, lag in told if lag for name in (leader, *lag))
+
+    def _of_store(self, node: str, metric: str) -> float | None:
+        if metric == "lag_entries":
+            known = [each.store.lag_entries.get(node) for each in self._lately.values() if each.store is not None]
+            return max((float(each) for each in known if each is not None), default=None)
+        value = getattr(self._store_of(node), metric, None)
+        return float(value) if isinstance(value, bool | int | float) else None
+
+    def _store_of(self, node: str) -> StoreVitals | None:
+        figures = self._lately.get(node)
+        if figures is not None:
+            return figures.store
+        heard_s, store = self._stores_apart.get(node, (0, None))
+        return store if abs(self._closed_s - heard_s) <= STALE_S else None
+
+    def node_window(self, node: str) -> Window | None:
+        return self._node_windows.get(node)
 
     def window(self, slice_name: str) -> Window | None:
         return self._windows.get(slice_name)
+
+    def by_node(self, slice_name: str) -> dict[str, NodeSeries]:
+        """One slice's figures of the last minute on each node."""
+        return self._by_node.of(slice_name, self._closed_s)
 
     def summary(self, now_s: int) -> dict[str, object]:
         """For people: load per node and per slice."""
@@ -81,6 +145,9 @@ class ClusterPicture:
                     "gc_pause_ms": round(node.gc_pause_ms, 1),
                     "connections": node.connections,
                     "requests_per_s": node.requests,
+                    "memory_share": node.machine.memory_share,
+                    "disk_share": node.machine.disk_share,
+                    "silent": list(node.silent),
                 }
                 for node in sorted(nodes, key=lambda node: node.node)
             ],
@@ -91,14 +158,39 @@ class ClusterPicture:
         }
 
 
+def _of_node(figures: NodeFigures | None, metric: str) -> float | None:
+    if figures is None:
+        return None
+    if metric == "silent_processes":
+        return float(len(figures.silent))
+    value = figures.loop_lag_ms if metric == "loop_lag_ms" else getattr(figures.machine, metric, None)
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _node_row(figures: NodeFigures) -> dict[str, float]:
+    return {
+        "cpu_cores": figures.cpu_share,
+        "memory_mib": figures.rss_bytes / MIB,
+        "loop_lag_ms": figures.loop_lag_ms,
+        "gc_pause_ms": figures.gc_pause_ms,
+        "connections": figures.connections,
+        "requests": figures.requests,
+    }
+
+
 def _row(figures: SliceFigures) -> dict[str, float]:
+    """A call without a reply may be counted where it ran, too, once it ends there: what is told is what there is at
+    least, so that none counts twice, and those of a process that hangs count at all."""
+    uncounted = max(0, figures.lost - figures.errors)
     row: dict[str, float] = {
-        "calls": figures.calls,
-        "errors": figures.errors,
+        "calls": figures.calls + uncounted,
+        "errors": figures.errors + uncounted,
         "rejected": figures.rejected,
         "instances": figures.instances,
     }
     if figures.buckets:
         p50, p95, p99 = Histogram(figures.buckets).percentiles((0.5, 0.95, 0.99))
         row |= {"p50_ms": p50 / 1_000, "p95_ms": p95 / 1_000, "p99_ms": p99 / 1_000}
+    if figures.rss_bytes and figures.instances:  # inline instances have no memory of their own
+        row["instance_mb"] = figures.rss_bytes / figures.instances / MIB
     return row

@@ -10,7 +10,7 @@ from typing import Final, Literal
 from runtime.telemetry.histogram import SUB_BITS, SUBS, VALUE_MAX
 from runtime.telemetry.report import HostedLoad, MethodReport, ProcessReport
 
-Outcome = Literal["ok", "error", "rejected"]
+Outcome = Literal["ok", "error", "rejected", "lost"]
 METHODS_MAX: Final = 10_000  # slice, version and method names come from contracts, so this is never reached
 
 
@@ -26,22 +26,24 @@ class Vitals:
 
 
 class MethodRecorder:
-    """One method's counts. Rejected calls never ran, so they have no duration."""
+    """One method's counts. Rejected calls never ran, so they have no duration; lost ones are errors that got no reply,
+    which whoever had them may never count."""
 
-    __slots__ = ("buckets", "errors", "ok", "rejected", "sum_us")
+    __slots__ = ("buckets", "errors", "lost", "ok", "rejected", "sum_us")
 
     def __init__(self) -> None:
-        self.ok = self.errors = self.rejected = self.sum_us = 0
+        self.ok = self.errors = self.rejected = self.lost = self.sum_us = 0
         self.buckets: dict[int, int] = {}
 
     def record(self, duration_us: int, outcome: Outcome) -> None:
         if outcome == "ok":
             self.ok += 1
-        elif outcome == "error":
-            self.errors += 1
-        else:
+        elif outcome == "rejected":
             self.rejected += 1
             return
+        else:
+            self.errors += 1
+            self.lost += outcome == "lost"
         # bucket_of, written out: this runs for every call
         if duration_us >= SUBS:
             value = duration_us if duration_us <= VALUE_MAX else VALUE_MAX
@@ -85,7 +87,7 @@ class Recorder:
             gc_pause_ms=self.vitals.gc_pause_ms,
             connections=self.vitals.connections(),
             methods=tuple(
-                MethodReport(*key, each.ok, each.errors, each.rejected, each.sum_us, dict(each.buckets))
+                MethodReport(*key, each.ok, each.errors, each.rejected, each.sum_us, dict(each.buckets), each.lost)
                 for key, each in self._methods.items()
             ),
             hosted=self.hosted(),

@@ -6,7 +6,8 @@ import msgspec
 
 
 class MethodReport(msgspec.Struct, frozen=True, array_like=True):
-    """Cumulative since the process began. `buckets` are those of `runtime.telemetry.histogram`, in microseconds."""
+    """Cumulative since the process began. `buckets` are those of `runtime.telemetry.histogram`, in microseconds.
+    `lost` are those of the errors that are missing replies."""
 
     slice: str
     version: str
@@ -16,6 +17,7 @@ class MethodReport(msgspec.Struct, frozen=True, array_like=True):
     rejected: int
     sum_us: int
     buckets: dict[int, int]
+    lost: int = 0
 
 
 class HostedLoad(msgspec.Struct, frozen=True, array_like=True):

@@ -14,9 +14,10 @@ FINE_COUNT: Final = 600
 COARSE_S: Final = 10
 COARSE_COUNT: Final = 720
 WINDOW_S: Final = COARSE_S * COARSE_COUNT
-SERIES: Final = ("calls", "errors", "rejected", "p50_ms", "p95_ms", "p99_ms", "instances")
+SERIES: Final = ("calls", "errors", "rejected", "p50_ms", "p95_ms", "p99_ms", "instances", "instance_mb")
 # 7 series x (600 + 720) x 4 bytes = 37 kB a slice
-MEANS: Final = frozenset({"p50_ms", "p95_ms", "p99_ms", "instances"})  # the others are counts: they add up
+NODE_SERIES: Final = ("cpu_cores", "memory_mib", "loop_lag_ms", "gc_pause_ms", "connections", "requests")  # 32 kB
+COUNTS: Final = frozenset({"calls", "errors", "rejected", "requests"})  # they add up; of others a mean is kept
 
 
 class WindowCopy(msgspec.Struct, frozen=True, array_like=True):
@@ -45,9 +46,14 @@ def _merged(parts: Sequence[tuple[int, Mapping[str, list[float]]]], count: int) 
                 place = count - 1 - behind - back
                 if place < 0:
                     break
-                if math.isnan(row[place]) or (name not in MEANS and value > row[place]):
+                if math.isnan(row[place]) or (name in COUNTS and value > row[place]):
                     row[place] = value
     return found
+
+
+def names_of(metric: str) -> tuple[str, ...]:
+    """The series that `lately` needs for it."""
+    return ("calls", "errors") if metric == "errors_share" else (metric,)
 
 
 def lately(series: Mapping[str, list[float]], metric: str) -> float | None:
@@ -86,9 +92,13 @@ class Ring:
         """Oldest first; up to the step `until`, or the newest one."""
         length = len(self._values)
         end = self.at if until is None else until
+        first, oldest = end - min(count, length) + 1, max(0, self.at - length + 1)
+        if oldest <= first <= end <= self.at:  # all of it is here: two slices at most, and no look at each step
+            begin, stop = first % length, end % length + 1
+            found = self._values[begin:stop] if begin < stop else self._values[begin:] + self._values[:stop]
+            return found.tolist()
         return [
-            self._values[step % length] if max(0, self.at - length + 1) <= step <= self.at else math.nan
-            for step in range(end - min(count, length) + 1, end + 1)
+            self._values[step % length] if oldest <= step <= self.at else math.nan for step in range(first, end + 1)
         ]
 
     @property
@@ -97,12 +107,13 @@ class Ring:
 
 
 class Window:
-    """One slice's figures. Times are whole seconds of one clock."""
+    """One slice's figures, or one node's. Times are whole seconds of one clock."""
 
-    def __init__(self) -> None:
-        self._fine = {name: Ring(FINE_S, FINE_COUNT) for name in SERIES}
-        self._coarse = {name: Ring(COARSE_S, COARSE_COUNT) for name in SERIES}
-        self._gathered: dict[str, list[float]] = {name: [] for name in SERIES}
+    def __init__(self, series: Sequence[str] = SERIES) -> None:
+        self._series = tuple(series)
+        self._fine = {name: Ring(FINE_S, FINE_COUNT) for name in series}
+        self._coarse = {name: Ring(COARSE_S, COARSE_COUNT) for name in series}
+        self._gathered: dict[str, list[float]] = {name: [] for name in series}
         self._gathering = -1
 
     def put(self, at_s: int, figures: Mapping[str, float]) -> None:
@@ -111,7 +122,7 @@ class Window:
         if step != self._gathering:
             self._flush()
             self._gathering = step
-        for name in SERIES:
+        for name in self._series:
             value = figures.get(name, math.nan)
             self._fine[name].put(at_s, value)
             if not math.isnan(value):
@@ -121,18 +132,21 @@ class Window:
         for name, values in self._gathered.items():
             if values:
                 total = sum(values)
-                self._coarse[name].put(self._gathering * COARSE_S, total / len(values) if name in MEANS else total)
+                self._coarse[name].put(self._gathering * COARSE_S, total if name in COUNTS else total / len(values))
             values.clear()
 
-    def fine(self, count: int = FINE_COUNT) -> dict[str, list[float]]:
-        return {name: ring.newest(count) for name, ring in self._fine.items()}
+    def fine(self, count: int = FINE_COUNT, names: Sequence[str] | None = None) -> dict[str, list[float]]:
+        """names: all where none are given."""
+        wanted = self._series if names is None else names
+        return {name: self._fine[name].newest(count) for name in wanted if name in self._fine}
 
-    def coarse(self, count: int = COARSE_COUNT) -> dict[str, list[float]]:
-        return {name: ring.newest(count) for name, ring in self._coarse.items()}
+    def coarse(self, count: int = COARSE_COUNT, names: Sequence[str] | None = None) -> dict[str, list[float]]:
+        wanted = self._series if names is None else names
+        return {name: self._coarse[name].newest(count) for name in wanted if name in self._coarse}
 
     def copy(self) -> WindowCopy:
         """All of it, to be merged with other nodes' copies."""
-        fine_at, coarse_at = self._fine["calls"].at, max(ring.at for ring in self._coarse.values())
+        fine_at, coarse_at = self._fine[self._series[0]].at, max(ring.at for ring in self._coarse.values())
         coarse = {name: ring.newest(COARSE_COUNT, until=coarse_at) for name, ring in self._coarse.items()}
         return WindowCopy(fine_at, self.fine(), coarse_at, coarse)
 

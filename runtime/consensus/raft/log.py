@@ -268,8 +268,16 @@ class Log:
                 self._disk.truncate(name, found.good)
             self._size = found.good
             self._segments.append(_Segment(name, newest))
+        self._make_last()
         self.position = self.synced = len(self._entries)
         self._positions = [0] * len(self._entries)
+
+    def _make_last(self) -> None:
+        """A process that was killed leaves to the system what it wrote and did not sync: it is read like the rest, and
+        counts as durable from here on, so it has to be. What is on disk already costs nothing."""
+        for segment in self._segments:
+            self._disk.sync(segment.name)
+        self._disk.sync_names()
 
     def _check_follows(self, name: str, *, is_oldest: bool) -> None:
         """A segment's name is no part of its bytes, so damage cannot hide which batch has to come first in it."""

@@ -2,7 +2,18 @@
 
 from typing import Final
 
-from runtime.operations.queries import blueprints, cluster, nodes, operations, settings, slices, store, telemetry
+from runtime.operations.queries import (
+    alerts,
+    blueprints,
+    cluster,
+    nodes,
+    operations,
+    phrases,
+    settings,
+    slices,
+    store,
+    telemetry,
+)
 
 QUERIES: Final = (
     *cluster.QUERIES,
@@ -11,6 +22,8 @@ QUERIES: Final = (
     *blueprints.QUERIES,
     *telemetry.QUERIES,
     *settings.QUERIES,
+    *alerts.QUERIES,
     *store.QUERIES,
     *operations.QUERIES,
+    *phrases.QUERIES,
 )

@@ -26,6 +26,9 @@ class NodeLoad(Row, frozen=True, kw_only=True):
     gc_pause_ms: float
     connections: int
     requests_per_s: float
+    memory_share: Annotated[float | None, Meta(description="Of the machine's memory, in use.")] = None
+    disk_share: Annotated[float | None, Meta(description="Of the disk with the node's data, in use.")] = None
+    silent: Annotated[tuple[str, ...], Meta(description="Its processes that run and answer nothing.")] = ()
 
 
 class SliceLoad(Row, frozen=True, kw_only=True, omit_defaults=True):
@@ -39,6 +42,7 @@ class SliceLoad(Row, frozen=True, kw_only=True, omit_defaults=True):
     p50_ms: float | None = None
     p95_ms: float | None = None
     p99_ms: float | None = None
+    instance_mb: Annotated[float | None, Meta(description="Memory of an instance.")] = None
 
 
 class Load(Row, frozen=True, kw_only=True):

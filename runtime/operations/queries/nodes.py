@@ -7,7 +7,9 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from runtime.operations.queries.page import Page, PageRequest, Row, read
+from runtime.operations.fields import NodeField
+from runtime.operations.operation import Request, Result
+from runtime.operations.queries.page import Page, PageRequest, Row, Series, read
 from runtime.state.values import Addresses
 
 
@@ -31,4 +33,26 @@ class NodePage(Page, frozen=True, kw_only=True):
     items: tuple[NodeRow, ...] = msgspec.field(name="nodes")
 
 
-QUERIES: Final = (read("node.list", "Nodes, and whether they are up.", NodeListRequest, NodePage, "/v1/nodes"),)
+class NodeMetricRequest(Request, frozen=True, kw_only=True):
+    node: NodeField
+
+
+class NodeMetricShown(Result, frozen=True, kw_only=True):
+    """As the node that was asked knows it. Oldest first; null is missing."""
+
+    node: str
+    seconds: Annotated[Series, Meta(description="Each second for ten minutes, by name.")]
+    ten_seconds: Annotated[Series, Meta(description="Each ten seconds for two hours, by name.")]
+
+
+QUERIES: Final = (
+    read("node.list", "Nodes, and whether they are up.", NodeListRequest, NodePage, "/v1/nodes"),
+    read(
+        "metric.show-node",
+        "A node's CPU, memory, lags and requests over the last two hours.",
+        NodeMetricRequest,
+        NodeMetricShown,
+        "/v1/nodes/{node}/window",
+        errors=("not_found",),
+    ),
+)

@@ -17,6 +17,8 @@ from runtime.operations.operation import AnyQuery, Query, Request, Result, Route
 
 NextField = Annotated[str, Meta(description="`cursor` of the next page; empty on the last.")]
 RowT = TypeVar("RowT")
+Series = dict[str, tuple[float | None, ...]]
+"""Figures by name, oldest first; null is missing."""
 Place = tuple[str | int, ...]
 """Where a row stands in its list: rows are told in the order of these."""
 

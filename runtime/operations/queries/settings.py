@@ -1,4 +1,4 @@
-"""What can be asked about settings and alerts."""
+"""What can be asked about settings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from runtime.operations.fields import NodeField, SliceField
 from runtime.operations.operation import Request, Result
 from runtime.operations.plan import Json
 from runtime.operations.queries.page import Page, PageRequest, Row, read
-from runtime.operations.queries.slices import UnixMs
 
 SettingField = Annotated[str, Meta(min_length=1, max_length=63, description="Name of a setting.")]
 OfNodeField = Annotated[NodeField, Meta(description="Whose values; that of the answering node if not given.")]
@@ -60,26 +59,6 @@ class ConfigShown(Result, frozen=True, kw_only=True):
     setting: ConfigRow
 
 
-class AlertListRequest(PageRequest, frozen=True, kw_only=True):
-    slice: Annotated[SliceField, Meta(description="Only of this slice.")] = ""
-
-
-class AlertRow(Row, frozen=True, kw_only=True):
-    """A threshold. `state` is "firing" while the metric has been beyond it for `for_s`."""
-
-    slice: str
-    metric: str
-    bound: float
-    for_s: int
-    state: Literal["ok", "firing"]
-    value: Annotated[float | None, Meta(description="When it began to fire.")] = None
-    since_unix_ms: UnixMs = 0
-
-
-class AlertPage(Page, frozen=True, kw_only=True):
-    items: tuple[AlertRow, ...]
-
-
 QUERIES: Final = (
     read(
         "config.list",
@@ -96,13 +75,5 @@ QUERIES: Final = (
         ConfigShown,
         "/v1/config/{name}",
         errors=("setting_unknown", "node_not_found", "slice_not_found"),
-    ),
-    read(
-        "alert.list",
-        "Thresholds of slices' metrics, and which are passed.",
-        AlertListRequest,
-        AlertPage,
-        "/v1/alerts",
-        errors=("slice_not_found",),
     ),
 )

@@ -9,7 +9,8 @@ from msgspec import Meta
 
 from runtime.operations.fields import NodeField, SliceField
 from runtime.operations.operation import Request, Result
-from runtime.operations.queries.page import Page, PageRequest, Row, read
+from runtime.operations.queries.page import Page, PageRequest, Row, Series, read
+from runtime.telemetry.methods import MethodLoad
 
 UnixMs = Annotated[int, Meta(description="Milliseconds since 1970; 0 is unknown.")]
 
@@ -103,7 +104,7 @@ class RoutePage(Page, frozen=True, kw_only=True):
 
 
 class ChangeRow(Row, frozen=True, kw_only=True):
-    """One entry of the audit that is about the slice."""
+    """One entry of the audit that is about the slice, or about the blueprint that deploys it."""
 
     audit: str
     kind: str
@@ -113,6 +114,9 @@ class ChangeRow(Row, frozen=True, kw_only=True):
     summary: str
     reason: str
     rule: str
+    touched: Annotated[
+        tuple[str, ...] | None, Meta(description="Of a blueprint's, what it changed; null is not known.")
+    ] = None
 
 
 class NeedRow(Row, frozen=True, kw_only=True):
@@ -140,9 +144,6 @@ class MetricRequest(Request, frozen=True, kw_only=True):
     slice: SliceField
 
 
-Series = dict[str, tuple[float | None, ...]]
-
-
 class MetricShown(Result, frozen=True, kw_only=True):
     """Oldest first; null is missing."""
 
@@ -150,6 +151,22 @@ class MetricShown(Result, frozen=True, kw_only=True):
     silent: Annotated[tuple[str, ...], Meta(description="Nodes whose figures are not in it.")]
     seconds: Annotated[Series, Meta(description="Each second for ten minutes, by name.")]
     ten_seconds: Annotated[Series, Meta(description="Each ten seconds for two hours, by name.")]
+    nodes: Annotated[
+        dict[str, Series], Meta(description="By node, each second of the last minute: calls, errors, p95_ms.")
+    ] = msgspec.field(default_factory=dict)
+
+
+class MethodLoadRequest(Request, frozen=True, kw_only=True):
+    slice: SliceField
+
+
+class MethodLoadShown(Result, frozen=True, kw_only=True):
+    """Of all instances together; methods that nobody called are told, too."""
+
+    slice: str
+    over_s: Annotated[int, Meta(description="Seconds that it is of, up to now: 41 to 60, and fewer at first.")]
+    silent: Annotated[tuple[str, ...], Meta(description="Nodes whose figures are not in it.")]
+    methods: tuple[MethodLoad, ...]
 
 
 QUERIES: Final = (
@@ -186,5 +203,13 @@ QUERIES: Final = (
         MetricShown,
         "/v1/slices/{slice}/window",
         errors=("not_found",),
+    ),
+    read(
+        "metric.show-methods",
+        "Calls, errors and latencies of each method of a slice, over the last minute.",
+        MethodLoadRequest,
+        MethodLoadShown,
+        "/v1/slices/{slice}/methods",
+        errors=("slice_not_found",),
     ),
 )

@@ -31,7 +31,33 @@ class SnapshotPage(Page, frozen=True, kw_only=True):
     items: tuple[SnapshotRow, ...]
 
 
+class MemberListRequest(PageRequest, frozen=True, kw_only=True):
+    pass
+
+
+class MemberRow(Row, frozen=True, kw_only=True):
+    node: str
+    role: Annotated[
+        Literal["voter", "learner", "none"], Meta(description="A learner receives the log and has no vote.")
+    ]
+    address: Annotated[str, Meta(description="Where its store listens.")]
+    up: Annotated[bool, Meta(description="Its node has a lease.")]
+    want: Annotated[str, Meta(description="What it shall become; empty: what it is.")] = ""
+    trouble: Annotated[str, Meta(description="Why it has not become so yet.")] = ""
+
+
+class MemberPage(Page, frozen=True, kw_only=True):
+    items: tuple[MemberRow, ...]
+
+
 QUERIES: Final = (
+    read(
+        "store.member-list",
+        "Who has a vote in the store's group, and who shall get or lose one.",
+        MemberListRequest,
+        MemberPage,
+        "/v1/store/members",
+    ),
     read(
         "snapshot.list",
         "Snapshots of the store that are kept as content.",

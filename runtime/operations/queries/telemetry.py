@@ -48,7 +48,7 @@ class LineRequest(Request, frozen=True, kw_only=True):
     level: Literal["", "debug", "info", "warning", "error"] = ""
     process: WordField = ""
     event: WordField = ""
-    instance: WordField = ""
+    instance: Annotated[WordField, Meta(description="One, as orders/1, or all of a slice, as orders.")] = ""
     request_id: WordField = ""
     trace_id: WordField = ""
 

@@ -1,0 +1,218 @@
+"""The rules that hold without anybody's doing. Each may be changed, or switched off, under its name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from runtime.telemetry.alerts.records import AlertRule
+
+NODE_UNRESPONSIVE: Final = "NodeUnresponsive"
+THRESHOLD: Final = "ThresholdPassed"
+"""The name of all alerts on thresholds of single slices (`alert set-threshold`)."""
+
+# Burn rates: The Site Reliability Workbook (2018), chapter 5. 14.4 uses up 2 % of a month's budget in an hour, 6 uses
+# up 5 % in six hours, 1 uses up 10 % in three days; the short window ends the alert soon after the errors.
+BUILTIN: Final[Mapping[str, AlertRule]] = {
+    NODE_UNRESPONSIVE: AlertRule(
+        kind="node",
+        metric="unresponsive",
+        critical=0.5,
+        critical_ends=0.25,
+        for_s=5,  # beside the 3 s of its lease: a control that starts anew is back by then
+        ends_after_s=5,
+        summary="{subject} does not answer: its lease has ended, or its control tells nothing",
+    ),
+    "NodeMemoryHigh": AlertRule(
+        kind="node",
+        metric="memory_share",
+        warning=0.9,
+        warning_ends=0.85,
+        critical=0.97,
+        critical_ends=0.94,
+        for_s=60,
+        ends_after_s=30,
+        summary="{value} of the memory of {subject} is in use",
+    ),
+    "NodeDiskFull": AlertRule(
+        kind="node",
+        metric="disk_share",
+        warning=0.85,
+        warning_ends=0.82,
+        critical=0.95,
+        critical_ends=0.92,
+        for_s=30,
+        ends_after_s=30,
+        summary="{value} of the disk of {subject} is in use",
+    ),
+    "NodeLoopLag": AlertRule(
+        kind="node",
+        metric="loop_lag_ms",
+        warning=500.0,
+        warning_ends=250.0,
+        critical=2_000.0,
+        critical_ends=1_000.0,
+        for_s=15,
+        ends_after_s=30,
+        summary="an event loop of {subject} runs {value} ms late",
+    ),
+    "ProcessSilent": AlertRule(
+        kind="node",
+        metric="silent_processes",
+        critical=0.5,
+        for_s=4,  # beside the six times that it was asked in vain
+        ends_after_s=10,
+        summary="a process of {subject} runs and answers nothing",
+    ),
+    "CertificateEnds": AlertRule(
+        kind="node",
+        metric="certificate_left_days",
+        direction="below",
+        warning=30.0,
+        critical=7.0,
+        for_s=60,
+        summary="the certificate of {subject} ends in {value} days",
+    ),
+    "StoreSilent": AlertRule(
+        kind="store",
+        metric="silent",
+        critical=0.5,
+        for_s=10,
+        summary="{subject} answers nothing to its own node",
+    ),
+    "StoreSlowSync": AlertRule(
+        kind="store",
+        metric="fsync_p99_ms",
+        warning=100.0,
+        warning_ends=50.0,
+        critical=500.0,
+        critical_ends=250.0,
+        for_s=30,
+        ends_after_s=60,
+        summary="syncs of the log of {subject} take {value} ms",
+    ),
+    "StoreFills": AlertRule(
+        kind="store",
+        metric="state_share",
+        warning=0.8,
+        warning_ends=0.75,
+        critical=0.95,
+        critical_ends=0.9,
+        for_s=30,
+        summary="{value} of what {subject} may hold is in use",
+    ),
+    "StoreQuotaFills": AlertRule(
+        kind="store",
+        metric="quota_share",
+        warning=0.9,
+        warning_ends=0.85,
+        for_s=30,
+        summary="one kind of key of {subject} has {value} of its quota",
+    ),
+    "StoreFollowsLate": AlertRule(
+        kind="store",
+        metric="lag_entries",
+        warning=5_000.0,
+        warning_ends=500.0,
+        for_s=30,
+        summary="{subject} is {value} entries behind the leader",
+    ),
+    "QuorumWithoutMargin": AlertRule(
+        kind="cluster",
+        metric="quorum_margin",
+        direction="below",
+        critical=0.5,
+        for_s=15,
+        summary="one more core node that fails ends quorum",
+    ),
+    "BackupOld": AlertRule(
+        kind="cluster",
+        metric="backup_age_h",
+        warning=24.0,
+        critical=72.0,
+        for_s=60,
+        summary="the newest snapshot that is kept is {value} h old",
+    ),
+    "SliceSlow": AlertRule(
+        kind="slice",
+        metric="p95_vs_slo",
+        warning=1.0,
+        warning_ends=0.9,
+        critical=2.0,
+        critical_ends=1.5,
+        for_s=60,
+        ends_after_s=30,
+        summary="the 95th percentile of calls to {subject} is {value} times its objective",
+    ),
+    "SliceErrors": AlertRule(
+        kind="slice",
+        metric="errors_share",
+        warning=0.02,
+        warning_ends=0.01,
+        critical=0.1,
+        critical_ends=0.05,
+        for_s=30,
+        ends_after_s=30,
+        summary="{value} of the calls to {subject} fail",
+    ),
+    "InstancesFailed": AlertRule(
+        kind="slice",
+        metric="failed",
+        warning=0.5,
+        for_s=15,
+        ends_after_s=15,
+        summary="{value} instances of {subject} failed",
+    ),
+    "InstancesMissing": AlertRule(
+        kind="slice",
+        metric="missing",
+        critical=0.5,
+        for_s=30,
+        ends_after_s=10,
+        summary="{subject} serves with {value} instances fewer than its lower bound",
+    ),
+    "ScalingHeld": AlertRule(
+        kind="slice",
+        metric="scaling_held",
+        warning=0.5,
+        for_s=60,  # a node that goes down is found gone before, and others serve
+        ends_after_s=10,
+        summary="figures of {subject} are missing or cannot be: it is not scaled",
+    ),
+    "ErrorBudgetBurnsFast": AlertRule(
+        kind="slice",
+        metric="slo_burn_5m",
+        also=("slo_burn_1h",),
+        critical=14.4,
+        for_s=30,
+        ends_after_s=60,
+        summary="errors of {subject} come {value} times as fast as its objective allows",
+    ),
+    "ErrorBudgetBurns": AlertRule(
+        kind="slice",
+        metric="slo_burn_30m",
+        also=("slo_burn_6h",),
+        warning=6.0,
+        for_s=60,
+        ends_after_s=60,
+        summary="errors of {subject} come {value} times as fast as its objective allows",
+    ),
+    "ErrorBudgetBurnsSlowly": AlertRule(
+        kind="slice",
+        metric="slo_burn_6h",
+        also=("slo_burn_3d",),
+        warning=1.0,
+        for_s=300,
+        ends_after_s=300,
+        summary="for days errors of {subject} come {value} times as fast as its objective allows",
+    ),
+    "ForecastOverCapacity": AlertRule(
+        kind="slice",
+        metric="forecast_p95_vs_capacity",
+        warning=1.0,
+        warning_ends=0.9,
+        for_s=120,
+        ends_after_s=60,
+        summary="{subject} may soon get {value} times what its instances carry",
+    ),
+}
