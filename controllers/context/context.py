@@ -13,9 +13,10 @@ from controllers.context.errors import HistoryAway
 from controllers.context.history import MinuteHistory
 from controllers.context.history_file import Span
 from controllers.context.minute import MINUTE_S, MinuteGatherer
+from controllers.context.remembering import CapacityMemory
 from controllers.context.seconds import Elapsed
 from controllers.context.slice_load import SliceLoad
-from controllers.context.snapshot import ContextSnapshot, SliceContext
+from controllers.context.snapshot import ContextSnapshot, NodeContext, SliceContext
 from controllers.context.topology import Topology
 from controllers.scaling.signals import AHEAD_MINUTES, BEFORE_MINUTES, day_ago_ratio
 from runtime.cluster.membership import Lines
@@ -28,6 +29,9 @@ SLICES_MAX: Final = 1_000  # about 22 kB each; more than that are not scaled by 
 FORGOTTEN_S: Final = 7_200  # a slice that was neither wanted nor on a node for so long is gone
 EVENTS_MAX: Final = 100
 DAY_MINUTES: Final = 1_440
+CPU_KEEP: Final = math.exp(
+    -1.0 / 30.0
+)  # of the CPU that a node used before, each second: one busy second fills no node
 
 
 class ControlContext:
@@ -49,6 +53,7 @@ class ControlContext:
         self._history = history
         self._slo_p95_ms = slo_p95_ms
         self._log = log
+        self._capacities = CapacityMemory(history)
         self._elapsed = Elapsed()
         self._loads: dict[str, SliceLoad] = {}
         self._reasons: dict[str, str] = {}
@@ -61,6 +66,7 @@ class ControlContext:
         self._slos_ms: dict[str, float] = {}  # of the topology's revision
         self._at_s = 0
         self._nodes: tuple[NodeFigures, ...] = ()
+        self._cores: dict[str, float] = {}  # of CPU that nodes use, smoothed
         self._is_over_limit = False
 
     # -- each second ---------------------------------------------------------------------------------------------------
@@ -69,6 +75,10 @@ class ControlContext:
         """Never raises: telemetry goes on whatever controllers make of it."""
         covers_s = self._elapsed.take(second.at_s)
         self._at_s, self._nodes = second.at_s, second.nodes
+        self._cores = {
+            node.node: self._cores.get(node.node, node.cpu_share) * CPU_KEEP + node.cpu_share * (1.0 - CPU_KEEP)
+            for node in second.nodes
+        }
         if second.at_s // MINUTE_S != self._minute:
             self._close_minute(second.at_s // MINUTE_S)
         topology = self._now()
@@ -87,10 +97,10 @@ class ControlContext:
 
     def _take(self, name: str, load: SliceLoad, figures: SliceFigures, covers_s: int, hosts: Mapping[str, int]) -> None:
         load.unseen_s = 0
-        if load.take(figures, covers_s, hosts, self._slo_ms(name)):
-            self._reasons.pop(name, None)
+        if doubt := load.take(figures, covers_s, hosts, self._slo_ms(name)):
+            self._say_missing(name, doubt)
         else:
-            self._say_missing(name, f"{figures.calls} calls in {covers_s} s cannot be")
+            self._reasons.pop(name, None)
 
     def _slo_ms(self, name: str) -> float:
         known = self._slos_ms.get(name)
@@ -112,6 +122,7 @@ class ControlContext:
         known = self._loads.get(name)
         if known is None and len(self._loads) < SLICES_MAX:
             known = self._loads[name] = SliceLoad()
+            self._capacities.resume(name, known, self._minute)
         elif known is None and not self._is_over_limit:
             self._is_over_limit = True
             self._log.warning("slices_beyond_limit", slice=name, limit=SLICES_MAX)
@@ -148,6 +159,9 @@ class ControlContext:
     # -- beside it -----------------------------------------------------------------------------------------------------
 
     async def run(self, events: AsyncIterator[Fact]) -> None:
+        await self._capacities.read()
+        for name, load in self._loads.items():  # of what was heard meanwhile
+            self._capacities.resume(name, load, self._minute)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._follow, events)
             tasks.start_soon(self._look_back)
@@ -168,6 +182,7 @@ class ControlContext:
             first = self._minute - DAY_MINUTES - BEFORE_MINUTES
             names = list(self._loads)
             try:
+                await self._capacities.keep(self._minute, self._loads)
                 found = await self._history.load([Span(name, first, BEFORE_MINUTES + AHEAD_MINUTES) for name in names])
             except HistoryAway:
                 self._day_ago = {}
@@ -184,17 +199,17 @@ class ControlContext:
     def snapshot(self) -> ContextSnapshot:
         """As of the newest second."""
         topology = self._now()
-        nodes = topology.nodes(self._nodes)
+        nodes = topology.nodes(self._nodes, self._cores)
         return ContextSnapshot(
             at_s=self._at_s,
             revision=self._revision(),
-            slices={name: self._slice(name, topology) for name in topology.versions if name in self._loads},
+            slices={name: self._slice(name, topology, nodes) for name in topology.versions if name in self._loads},
             nodes=nodes,
             silent=tuple(node.node for node in nodes if node.cpu_cores is None),
             events=tuple(self._events),
         )
 
-    def _slice(self, name: str, topology: Topology) -> SliceContext:
+    def _slice(self, name: str, topology: Topology, nodes: tuple[NodeContext, ...]) -> SliceContext:
         load, versions = self._loads[name], topology.versions[name]
         main = max(versions, key=lambda each: (each.wanted, each.version))
         serving = sum(each.serving for each in versions)
@@ -216,6 +231,8 @@ class ControlContext:
             figures=figures,
             day_ago_ratio=self._day_ago.get(name),
             missing="" if load.is_known else self._reasons.get(name, "nothing was told of it yet"),
+            nodes=nodes,
+            doubted=load.doubted,
         )
 
 

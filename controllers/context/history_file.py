@@ -24,6 +24,7 @@ SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS minutes (minute INTEGER, slice TEXT, version TEXT, row BLOB, PRIMARY KEY (minute, slice))
     WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS hours (slice TEXT, hour INTEGER, known INTEGER, packed BLOB, UNIQUE (slice, hour));
+CREATE TABLE IF NOT EXISTS capacities (slice TEXT PRIMARY KEY, minute INTEGER, packed BLOB) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS hours_by_hour ON hours (hour, slice, known);
 """
 
@@ -72,7 +73,7 @@ class HistoryFile:
             raise HistoryForeign(f"{path.name} is of version {version}, not {FILE_VERSION}")
         database.execute(f"PRAGMA page_size = {PAGE_BYTES}")
         database.execute("PRAGMA journal_mode = WAL")
-        database.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {FILE_VERSION}; COMMIT;")
+        database.executescript(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {FILE_VERSION}; COMMIT;")
 
     def close(self) -> None:
         self._database.close()
@@ -155,6 +156,14 @@ class HistoryFile:
                     filled += gained
         return filled
 
+    def keep_capacities(self, minute: int, packed: Mapping[str, bytes]) -> None:
+        """What each slice's versions were last known to carry; of one that is not told of for `days` it goes."""
+        rows = [(name, minute, each) for name, each in packed.items()]
+        with self._database:
+            self._database.execute("BEGIN IMMEDIATE")
+            self._database.executemany("INSERT OR REPLACE INTO capacities VALUES (?, ?, ?)", rows)
+            self._database.execute("DELETE FROM capacities WHERE minute < ?", (minute - self._days * 1_440,))
+
     # -- reading -------------------------------------------------------------------------------------------------------
 
     def load(self, spans: Sequence[Span]) -> list[array[float]]:
@@ -225,6 +234,11 @@ class HistoryFile:
         for name, hour, open_ in self._database.execute(query, (first_hour * MINUTES, until * MINUTES + MINUTES - 1)):
             found[name, hour] = found.get((name, hour), 0) | open_
         return found
+
+    def capacities(self) -> dict[str, tuple[int, bytes]]:
+        """By slice: when it was told, and what."""
+        query = "SELECT slice, minute, packed FROM capacities"
+        return {name: (minute, packed) for name, minute, packed in self._database.execute(query)}
 
     def slices(self) -> list[str]:
         """Those of which anything is known."""

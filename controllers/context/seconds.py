@@ -29,18 +29,19 @@ class Elapsed:
 class Plausible:
     """One slice's calls, second by second: a figure far beyond all of the last minutes is believed once it stays."""
 
-    __slots__ = ("_level", "_peak_s")
+    __slots__ = ("_peak_s", "level")
 
     def __init__(self) -> None:
-        self._level = 0.0
+        self.level = 0.0
+        """Calls a second, the highest of about the last ten minutes."""
         self._peak_s = 0
 
     def believes(self, calls: float, covers_s: int) -> bool:
         """calls: of the last `covers_s` seconds together."""
         rate = calls / covers_s
-        if rate > max(PEAK_CALLS, PEAK_FACTOR * self._level) and self._peak_s < PEAK_S:
+        if rate > max(PEAK_CALLS, PEAK_FACTOR * self.level) and self._peak_s < PEAK_S:
             self._peak_s += covers_s
             return False
         self._peak_s = 0
-        self._level = max(rate, self._level * LEVEL_KEEP**covers_s)
+        self.level = max(rate, self.level * LEVEL_KEEP**covers_s)
         return True

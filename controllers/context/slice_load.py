@@ -33,26 +33,42 @@ class SliceLoad:
         """Since the last call."""
         self.unseen_s = 0
         """Since the slice was last on a node or wanted."""
+        self.doubted = ""
+        """Why the figures of the newest second cannot be, or can hardly be; a crowd that is the first is no wonder."""
         self._plausible = Plausible()
         self._p95_ms: float | None = None
         self._capacities: dict[str, CapacityEstimator] = {}
 
     def miss(self, covers_s: int) -> None:
-        """Nothing of these seconds can be believed: no figure is not a figure of nothing."""
+        """Nothing of these seconds is known: no figure is not a figure of nothing."""
         self.missing_s += covers_s
+        self.doubted = ""
 
-    def take(self, figures: SliceFigures, covers_s: int, hosts: Mapping[str, int], slo_p95_ms: float) -> bool:
-        """False when the figures cannot be. covers_s: the seconds that they are of. hosts: processes by version."""
-        if not self._plausible.believes(figures.calls, covers_s):
+    def take(self, figures: SliceFigures, covers_s: int, hosts: Mapping[str, int], slo_p95_ms: float) -> str:
+        """Why the figures are not believed; empty when they are. covers_s: the seconds that they are of. hosts:
+        processes by version."""
+        was_called = self._plausible.level > 0
+        if doubt := self._doubt(figures, covers_s):
             self.miss(covers_s)
-            return False
+            self.doubted = doubt if was_called else ""
+            return doubt
+        self.doubted = ""
         self.gatherer.take(figures, covers_s)
         self._feed(figures.calls / covers_s, covers_s)
         self.figures, self.missing_s = figures, 0
         self.idle_s = 0.0 if figures.calls or figures.waiting or figures.refused else self.idle_s + covers_s
         self._note_latency(figures, covers_s)
         self._observe(figures, covers_s, hosts, slo_p95_ms)
-        return True
+        return ""
+
+    def _doubt(self, figures: SliceFigures, covers_s: int) -> str:
+        if figures.went_back:
+            return "a process counts fewer calls than a second before"
+        if figures.calls < 0:
+            return f"{figures.calls} calls in {covers_s} s cannot be"
+        if not self._plausible.believes(figures.calls, covers_s):
+            return f"{figures.calls} calls in {covers_s} s are far more than in the last minutes: believed if they stay"
+        return ""
 
     def _feed(self, rate: float, covers_s: int) -> None:
         if self.missing_s > HELD_S_MAX:
@@ -96,6 +112,19 @@ class SliceLoad:
                 del self._capacities[next(iter(self._capacities))]
         self._capacities[version] = known
         return known
+
+    def resume(self, version: str, known: Capacity, age_s: float) -> None:
+        """What an earlier process had learnt of a version, where this one has learnt nothing of it."""
+        own = self._capacities.get(version)
+        if own is None or own.capacity.samples <= 0:
+            self._capacities = {version: CapacityEstimator.resumed(known, age_s)} | {
+                other: each for other, each in self._capacities.items() if other != version
+            }
+
+    def learnt(self) -> dict[str, Capacity]:
+        """By version, those that are known, not only to carry so much at least; the one that ran last is last."""
+        found = {version: each.capacity for version, each in self._capacities.items()}
+        return {name: each for name, each in found.items() if each.samples > 0 and each.low < each.rate_per_instance}
 
     # -- what is known now ---------------------------------------------------------------------------------------------
 

@@ -25,6 +25,10 @@ class NodeContext(msgspec.Struct, frozen=True, kw_only=True):
     cpu_cores: float | None = None
     rss_bytes: int | None = None
     loop_lag_ms: float | None = None
+    memory_share: float | None = None
+    """Of the machine's memory, 0 to 1: used by whatever runs there."""
+    busy_share: float | None = None
+    """Of the machine's CPU, 0 to 1: used by the node's own processes, smoothed over half a minute."""
     instances: int = 0
 
 
@@ -75,6 +79,17 @@ class SliceContext:
     """How the rate went on in these minutes a day ago."""
     missing: str
     """Why nothing is known; empty while it is."""
+    nodes: tuple[NodeContext, ...] = ()
+    """All of the cluster."""
+    doubted: str = ""
+    """Why the figures of the newest second are not believed, also where those before it are new enough."""
+
+    @property
+    def instance_bytes(self) -> float | None:
+        """Of memory that one of its instances takes now, on average; those on one node share a process."""
+        figures = self.figures
+        known = figures is not None and figures.instances > 0 and figures.rss_bytes > 0
+        return figures.rss_bytes / figures.instances if figures is not None and known else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from controllers.context.snapshot import NodeContext, VersionContext
 from runtime.deployment.placement import Placed
@@ -36,22 +36,26 @@ class Topology:
     def live(self) -> frozenset[str]:
         return frozenset(self._live)
 
-    def nodes(self, figures: Sequence[NodeFigures]) -> tuple[NodeContext, ...]:
+    def nodes(self, figures: Sequence[NodeFigures], cores: Mapping[str, float]) -> tuple[NodeContext, ...]:
+        """cores: of CPU that nodes use, smoothed."""
         heard = {each.node: each for each in figures}
-        return tuple(self._node(record, heard.get(name)) for name, record in sorted(self._live.items()))
+        return tuple(self._node(record, heard.get(name), cores) for name, record in sorted(self._live.items()))
 
-    def _node(self, record: NodeRecord, figures: NodeFigures | None) -> NodeContext:
+    def _node(self, record: NodeRecord, figures: NodeFigures | None, cores: Mapping[str, float]) -> NodeContext:
         machine = self._machines.get(record.node)
+        cpu_count = machine.cpu_count if machine is not None else 1
         return NodeContext(
             node=record.node,
             role=record.role,
             zone=record.zone,
             takes_instances=not (record.cordoned or record.leaving or record.shutdown),
-            cpu_count=machine.cpu_count if machine is not None else 1,
+            cpu_count=cpu_count,
             memory_bytes=machine.memory_bytes if machine is not None else 0,
             cpu_cores=figures.cpu_share if figures is not None else None,
             rss_bytes=figures.rss_bytes if figures is not None else None,
             loop_lag_ms=figures.loop_lag_ms if figures is not None else None,
+            memory_share=figures.machine.memory_share if figures is not None else None,
+            busy_share=cores[record.node] / max(1, cpu_count) if record.node in cores and figures is not None else None,
             instances=self._instances[record.node],
         )
 

@@ -127,7 +127,14 @@ class Applier:
         if undone is not None:
             return await self._end(state, proposal, ProposalEvent.CHANGED, undone.detail, fence)
         try:
-            judged = self._desk.judge(state, whole.call, actor, tainted=proposal.tainted, applying=proposal.id)
+            judged = self._desk.judge(
+                state,
+                whole.call,
+                actor,
+                tainted=proposal.tainted,
+                applying=proposal.id,
+                takes_back=whole.takes_back,
+            )
         except OperationUnknown as error:
             return await self._end(state, proposal, ProposalEvent.REFUSED, str(error), fence)
         if isinstance(judged, Refusal):

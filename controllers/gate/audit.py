@@ -16,6 +16,7 @@ from runtime.state.values import Value, encode
 FIRST_HASH: Final = "0" * 64
 RECORD_BYTES_MAX: Final = 16 * 1024  # 1,250 of them fit the quota of the chain's newest, 32 MiB
 TEXT_CHARS_MAX: Final = 1_000
+TOUCHED: Final = "touched"
 
 
 class AuditBroken(GateFault):
@@ -57,6 +58,12 @@ class AuditRecord(Value, frozen=True, kw_only=True):
     trace_id: str = ""
     request_id: str = ""
     detail: dict[str, Json] = msgspec.field(default_factory=dict)
+
+    @property
+    def touched(self) -> tuple[str, ...] | None:
+        """The subjects that a change of a blueprint changed; None where that is not known."""
+        found = self.detail.get(TOUCHED)
+        return tuple(map(str, found)) if isinstance(found, list) else None
 
 
 class ChainedRecord(Value, frozen=True, kw_only=True):

@@ -9,10 +9,11 @@ from controllers.gate.errors import PolicyInvalid
 from controllers.gate.guarding import guard_problem
 from controllers.gate.policy import parse_policy
 from runtime.operations import subjects
-from runtime.operations.catalogue import Catalogue, nearest
+from runtime.operations.catalogue import Catalogue
 from runtime.operations.dispatch import Submission
 from runtime.operations.plan import Refusal
 from runtime.operations.state import PlanState
+from runtime.spelling import nearest
 from runtime.state import keys
 
 REASON_CHARS_MAX: Final = 1_000

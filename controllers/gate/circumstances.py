@@ -8,6 +8,7 @@ from typing import Final, Literal
 import msgspec
 
 from runtime.operations import subjects
+from runtime.operations.actor import Actor
 from runtime.operations.plan import Plan
 from runtime.operations.state import PlanState
 from runtime.state import keys
@@ -24,6 +25,8 @@ class RecentChange(msgspec.Struct, frozen=True, kw_only=True):
     by_agent: bool
     operation: str
     direction: Literal["out", "in", "none"] = "none"
+    took_back: bool = False
+    """It only took starts back: nothing that served has stopped for it, so that it is no turn of what serves."""
     audit: str = ""
     """The id of its audit record."""
 
@@ -47,6 +50,8 @@ class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
     """Other proposals of the same requester that wait."""
     touched: int = 1
     """How many subjects it changes."""
+    takes_back: bool = False
+    """It is the inverse of the subject's newest change, by the same actor: as it was before, and no new opinion."""
     domains: tuple[str, ...] = ()
     """What the subject would take down with it: a node's zone, a slice's blueprint."""
     domain_busy: str = ""
@@ -71,6 +76,11 @@ def touched(plan: Plan) -> tuple[str, ...]:
 def recent_changes(state: PlanState, subject: str) -> tuple[RecentChange, ...]:
     raw = state.value(keys.recent(subject))
     return msgspec.json.decode(raw, type=RecentChanges).changes if raw is not None else ()
+
+
+def is_newest_own(recent: tuple[RecentChange, ...], audit: str, actor: Actor) -> bool:
+    """Nobody, the actor itself neither, has changed the subject since."""
+    return bool(recent) and recent[-1].audit == audit and recent[-1].actor == actor.id
 
 
 def with_change(before: tuple[RecentChange, ...], change: RecentChange) -> RecentChanges:

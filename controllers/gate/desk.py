@@ -14,6 +14,7 @@ from controllers.gate.circumstances import (
     domains_of,
     frozen_because,
     incident_at,
+    is_newest_own,
     recent_changes,
     touched,
 )
@@ -29,6 +30,7 @@ from runtime.consensus.store import Revision, Store
 from runtime.deployment.records import Snapshot
 from runtime.operations.actor import Actor, ActorKind
 from runtime.operations.catalogue import Catalogue, OperationUnknown
+from runtime.operations.choices import choice_hint
 from runtime.operations.operation import AnyChange, Request
 from runtime.operations.plan import Call, Plan, Refusal, effect_hash
 from runtime.operations.secrecy import told_request
@@ -99,26 +101,36 @@ class GateDesk:
         except msgspec.ValidationError as error:
             return Refusal(
                 code="request_invalid",
-                detail=f"{operation.name}: {error}",
+                detail=f"{operation.name}: {error}{choice_hint(operation.request, call.request, error)}",
                 remedy=f"GET /v1/operations/{operation.name} has the schema.",
             )
 
     def judge(
-        self, state: PlanState, call: Call, actor: Actor, *, tainted: bool, applying: str = ""
+        self,
+        state: PlanState,
+        call: Call,
+        actor: Actor,
+        *,
+        tainted: bool,
+        applying: str = "",
+        takes_back: str = "",
     ) -> Judged | Refusal:
         """Plans and judges on `state`, which notes everything that either was made from.
 
-        applying: the proposal that it is judged for, if it waits already.
+        applying: the proposal that it is judged for, if it waits already. takes_back: the audit record of the actor's
+        own change that it is the inverse of.
         """
         operation = self.catalogue.change(call.operation)
         request = self.request_of(operation, call)
         if isinstance(request, Refusal):
             return request
-        plan = operation.plan(state, request)
+        plan = operation.permits(state, request, actor) or operation.plan(state, request)
         if isinstance(plan, Refusal):
             return plan
         policy = self.policy(state)
         circumstances = self._circumstances(state, operation, plan, actor, tainted=tainted, applying=applying)
+        if takes_back and is_newest_own(circumstances.recent.get(plan.subject, ()), takes_back, actor):
+            circumstances = msgspec.structs.replace(circumstances, takes_back=True)
         verdict = evaluate(policy, operation, plan, actor, circumstances)
         plan = msgspec.structs.replace(plan, reads=dict(state.reads))
         return Judged(

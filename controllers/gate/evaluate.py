@@ -35,7 +35,7 @@ def evaluate(policy: Policy, operation: AnyChange, plan: Plan, actor: Actor, now
     if gate_class is GateClass.G3 and not _may_wait_for_people(actor):
         return _refuse(gate_class, rule, "Ask a person to do it.", because)
     asks, expires_ms = _consent(policy, operation, gate_class)
-    acts = gate_class <= kinds.acts_up_to
+    acts = gate_class <= kinds.acts_up_to or (plan.agents_may and actor.acts_as_agent and gate_class <= base)
     if not acts and now.pending >= policy.limits.pending:
         return too_many_waiting(actor, now)
     return Verdict(
@@ -146,7 +146,7 @@ def _raises(
         if plan.direction == "out" and now.incident:
             now = msgspec.structs.replace(now, incident="")  # more instances is what an incident may need at once
         turns = _turns(policy, plan, now)
-        if plan.direction == "in" and turns > policy.limits.turns:
+        if plan.direction == "in" and plan.stops != 0 and turns > policy.limits.turns:
             yield raises.flapping, f"it turned {turns} times within {policy.limits.flapping_min} minutes"
         yield from _moment(policy, plan, msgspec.structs.replace(now, recent={}))  # a turn or two is its work
         return
@@ -199,15 +199,19 @@ def _is_small(policy: Policy, plan: Plan) -> bool:
 
 
 def _turns(policy: Policy, plan: Plan, now: Circumstances) -> int:
-    """How often the subject's scaling changed its direction lately, with this change."""
+    """How often the subject's scaling changed its direction lately, with this change. Starts that were taken back
+    before they served are no turns."""
     since = now.now_unix_ms - policy.limits.flapping_min * MINUTE_MS
     lately = now.recent.get(plan.subject, ())
-    ways = [each.direction for each in lately if each.direction != "none" and each.at_unix_ms >= since]
+    turning = (each for each in lately if each.direction != "none" and not each.took_back)
+    ways = [each.direction for each in turning if each.at_unix_ms >= since]
     return sum(one != other for one, other in pairwise([*ways, plan.direction]))
 
 
 def _gone(plan: Plan) -> int:
     """Instances that stop serving at once."""
+    if plan.stops is not None:
+        return plan.stops
     return 0 if plan.direction == "out" else plan.blast.instances if plan.direction == "in" else 1
 
 
@@ -220,7 +224,7 @@ def _moment(policy: Policy, plan: Plan, now: Circumstances) -> Iterator[tuple[in
     if now.tainted:
         yield raises.tainted, "the evidence holds text from outside"
     since = now.now_unix_ms - policy.limits.flapping_min * MINUTE_MS
-    opposite = _OPPOSITE.get(plan.direction)
+    opposite = _OPPOSITE.get(plan.direction) if not now.takes_back else None
     lately = now.recent.get(plan.subject, ())
     if opposite and any(each.direction == opposite and each.at_unix_ms >= since for each in lately):
         yield raises.flapping, f"the opposite was done within {policy.limits.flapping_min} minutes"

@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from controllers.conversations.linking import Origin, noted, origin_of
 from controllers.gate.answers import AnswerBook
 from controllers.gate.attempts import note_refused
 from controllers.gate.audit import AuditRecord
@@ -29,7 +30,7 @@ from runtime.content.port import pin_key
 from runtime.names import Sha256
 from runtime.operations.actor import ActorKind, Role, at_least
 from runtime.operations.catalogue import OperationUnknown
-from runtime.operations.dispatch import Outcome, Planned, PlanView, Proposed, Refused, Submission
+from runtime.operations.dispatch import Applied, Outcome, Planned, PlanView, Proposed, Refused, Submission
 from runtime.operations.plan import Call, Refusal, diff, shown
 from runtime.operations.secrecy import told_rows
 from runtime.operations.state import PlanState
@@ -91,10 +92,17 @@ class Gate:
             lacking = self._role_lacking(submission, state)
             if lacking is not None:
                 return await self._refused(submission, lacking)
+            origin = origin_of(state, submission)
+            if isinstance(origin, Refusal):
+                return await self._refused(submission, origin)
+            if origin is not None and origin.tainted:
+                submission = msgspec.structs.replace(submission, tainted=True)
             undone = not_to_undo(state, submission.undoes)
             if undone is not None:
                 return await self._refused(submission, undone)
-            judged = self._desk.judge(state, call, submission.actor, tainted=submission.tainted)
+            judged = self._desk.judge(
+                state, call, submission.actor, tainted=submission.tainted, takes_back=submission.takes_back
+            )
         except OperationUnknown as error:
             refusal = Refusal(code=error.code, detail=str(error), remedy=error.remedy)
             return await self._refused(submission, refusal)
@@ -105,7 +113,7 @@ class Gate:
             return await self._refused(submission, problem, judged)
         if submission.dry_run:
             return Planned(plan=self._view(judged, int(state.revision)))
-        return await self._decide(submission, judged, fence, int(state.revision))
+        return await self._decide(submission, judged, fence, int(state.revision), origin)
 
     def _role_lacking(self, submission: Submission, state: PlanState) -> Refusal | None:
         """Before anything is planned for one who may do it on no subject at all: neither as who was let in by the node
@@ -126,7 +134,9 @@ class Gate:
                 return Refusal(code="refused_by_policy", detail=detail, remedy=remedy)
         return None
 
-    async def _decide(self, submission: Submission, judged: Judged, fence: Revision, revision: int) -> Outcome | None:
+    async def _decide(
+        self, submission: Submission, judged: Judged, fence: Revision, revision: int, origin: Origin | None
+    ) -> Outcome | None:
         verdict = judged.verdict
         if verdict.decision == "refuse":
             return await self._refused(submission, _by_policy(verdict), judged)
@@ -134,10 +144,10 @@ class Gate:
             actor = submission.actor
             if not (actor.is_human and not actor.acts_as_agent and at_least(actor.role, Role.ADMIN)):
                 return await self._refused(submission, NO_GLASS, judged)
-            return await self._apply(submission, judged, fence, revision, kind="break_glass")
+            return await self._apply(submission, judged, fence, revision, kind="break_glass", origin=origin)
         if verdict.decision == "propose" or submission.propose:
-            return await self._propose_counted(submission, judged, fence, revision)
-        return await self._apply(submission, judged, fence, revision, kind="applied")
+            return await self._propose_counted(submission, judged, fence, revision, origin)
+        return await self._apply(submission, judged, fence, revision, kind="applied", origin=origin)
 
     async def _refused(self, submission: Submission, refusal: Refusal, judged: Judged | None = None) -> Refused:
         """With its trace in the audit."""
@@ -153,7 +163,14 @@ class Gate:
         )
 
     async def _apply(
-        self, submission: Submission, judged: Judged, fence: Revision, revision: int, *, kind: str
+        self,
+        submission: Submission,
+        judged: Judged,
+        fence: Revision,
+        revision: int,
+        *,
+        kind: str,
+        origin: Origin | None,
     ) -> Outcome | None:
         record = self._record(submission, judged, kind, revision)
         undone = marked_undone(self._desk.state, submission.undoes, undone_by(record))
@@ -163,6 +180,7 @@ class Gate:
             more += await armed(leases, submission.guard, judged.plan, record)
             more += await turn_taken(leases, judged, submission.actor)
             more += [opened(record, "break_glass")] if kind == "break_glass" else []
+            more += _told_in(origin, submission, outcome, judged)
             result = await self._desk.store.txn(
                 compares(judged, fence, record, *self._answers.unanswered(submission)),
                 writes(judged, submission.actor, record, *more),
@@ -174,7 +192,7 @@ class Gate:
         return msgspec.structs.replace(outcome, revision=int(result.revision))
 
     async def _propose_counted(
-        self, submission: Submission, judged: Judged, fence: Revision, revision: int
+        self, submission: Submission, judged: Judged, fence: Revision, revision: int, origin: Origin | None
     ) -> Outcome | None:
         requester = submission.actor.id
         pending = judged.circumstances.pending + self._proposing[requester]
@@ -185,7 +203,7 @@ class Gate:
             return await self._refused(submission, NO_ROOM, judged)
         self._proposing[requester] += 1
         try:
-            return await self._propose(submission, judged, fence, revision)
+            return await self._propose(submission, judged, fence, revision, origin)
         finally:
             self._proposing[requester] -= 1
             if not self._proposing[requester]:
@@ -195,7 +213,9 @@ class Gate:
         kinds = (keys.PROPOSALS, keys.PROPOSALS_WHOLE)
         return max(sum(len(item.value) for item in self._desk.state.items(kind)) for kind in kinds)
 
-    async def _propose(self, submission: Submission, judged: Judged, fence: Revision, revision: int) -> Outcome | None:
+    async def _propose(
+        self, submission: Submission, judged: Judged, fence: Revision, revision: int, origin: Origin | None
+    ) -> Outcome | None:
         proposal = self._proposal(submission, judged)
         whole = packed(_whole(submission, judged))
         if len(encode(proposal)) > PROPOSAL_BYTES_MAX or len(whole) > PACKED_BYTES_MAX:
@@ -223,6 +243,7 @@ class Gate:
                     *_pinned_meanwhile(judged, proposal.id, lease),
                     written(record),
                     *await self._answers.kept(submission, outcome),
+                    *_told_in(origin, submission, outcome, judged),
                 ],
             )
             if not result.succeeded:
@@ -304,6 +325,15 @@ class Gate:
         )
 
 
+def _told_in(
+    origin: Origin | None, submission: Submission, outcome: Applied | Proposed, judged: Judged
+) -> list[Operation]:
+    """In the conversation that it came from, what it came to."""
+    if origin is None:
+        return []
+    return [noted(origin, submission, outcome, at_unix_ms=judged.circumstances.now_unix_ms)]
+
+
 def _whole(submission: Submission, judged: Judged) -> WholeProposal:
     return WholeProposal(
         call=Call(operation=submission.operation, request=submission.full_request),
@@ -311,6 +341,7 @@ def _whole(submission: Submission, judged: Judged) -> WholeProposal:
         diff=told_rows(diff(judged.plan)),
         answer=answer_key(submission) if submission.idempotency_key else "",
         undoes=submission.undoes,
+        takes_back=submission.takes_back,
     )
 
 

@@ -16,6 +16,7 @@ from controllers.gate.undone import marked_undone, not_to_undo
 from controllers.gate.writing import audit_of, compares, short, writes, written
 from runtime.consensus.errors import InvalidRequest, StoreFault, TooLarge
 from runtime.consensus.store import Delete, KeyValue, Operation, Put, Revision, absent, led_by, unchanged
+from runtime.operations import subjects
 from runtime.operations.actor import Actor, ActorKind, Role
 from runtime.operations.dispatch import Guard
 from runtime.operations.fields import BOUND_MAX
@@ -23,7 +24,7 @@ from runtime.operations.plan import Call, Plan, Refusal
 from runtime.operations.state import PlanState
 from runtime.state import keys
 from runtime.state.values import Value, encode
-from runtime.telemetry.alerts import FigureSource
+from runtime.telemetry.alerts.figures import FigureSource
 
 GUARD_ID: Final = "gate:guard"
 LOOK_S: Final = 1.0
@@ -103,7 +104,7 @@ class Guards:
     async def look(self, item: KeyValue, fence: Revision) -> bool:
         """Whether it was breached, and so its change undone or its review opened."""
         watched = msgspec.json.decode(item.value, type=ArmedGuard)
-        seen = self._figures.figure(watched.guard.slice, watched.guard.metric)
+        seen = self._figures.figure(subjects.of_slice(watched.guard.slice), watched.guard.metric)
         if seen is None or seen <= watched.guard.bound:
             return False
         why = f"{watched.guard.metric} of {watched.guard.slice} is {seen:g}, above {watched.guard.bound:g}"

@@ -34,7 +34,8 @@ def answer_key(submission: Submission) -> str:
 def request_hash(submission: Submission) -> str:
     """Of everything that decides what happens."""
     which = (submission.if_match, submission.guard, submission.tainted, submission.undoes)
-    how = (submission.propose, submission.break_glass, *which)
+    back = (submission.takes_back,) if submission.takes_back else ()
+    how = (submission.propose, submission.break_glass, *which, *back)
     text = msgspec.json.encode((submission.operation, submission.request, how), order="sorted")
     return hashlib.sha256(text).hexdigest()
 

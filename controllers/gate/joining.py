@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from controllers.gate.audit import AuditRecord, fitted
 from controllers.gate.errors import GateFault
+from controllers.gate.reviews import opened
 from runtime.consensus.errors import QuotaExceeded
-from runtime.consensus.store import Put, Store
+from runtime.consensus.store import Put, Store, absent
 from runtime.state import keys
 from runtime.state.values import encode
 
@@ -27,5 +28,15 @@ class StoreAuditLog:
         """Raises AuditFull, StoreFault."""
         try:
             await self._store.txn((), [Put(key=keys.audit_joined(record.id), value=encode(fitted(record)))])
+        except QuotaExceeded as error:
+            raise AuditFull(str(error)) from error
+
+    async def write_broken_glass(self, record: AuditRecord) -> None:
+        """What was done past the gate, with the review that another person has to close. Once, however often it is
+        told while that is open. Raises AuditFull, StoreFault."""
+        kept = fitted(record)
+        writes = [Put(key=keys.audit_joined(record.id), value=encode(kept)), opened(kept, "break_glass")]
+        try:
+            await self._store.txn([absent(keys.review(record.id))], writes)
         except QuotaExceeded as error:
             raise AuditFull(str(error)) from error

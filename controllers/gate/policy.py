@@ -12,7 +12,7 @@ from msgspec import Meta
 from controllers.gate.circumstances import RECENT_MAX
 from controllers.gate.errors import PolicyInvalid
 from runtime.operations.actor import Role
-from runtime.operations.catalogue import nearest
+from runtime.spelling import nearest
 
 TEXT_BYTES_MAX: Final = 32 * 1024
 

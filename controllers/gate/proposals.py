@@ -137,12 +137,12 @@ def moved(proposal: Proposal, event: ProposalEvent, ended: str = "", **members: 
     return msgspec.structs.replace(proposal, state=state, ended=ended, **members)
 
 
-def shortened(rows: tuple[FieldChange, ...]) -> tuple[FieldChange, ...]:
+def shortened(rows: tuple[FieldChange, ...], *, bytes_max: int = ROWS_BYTES_MAX) -> tuple[FieldChange, ...]:
     """As many rows as fit beside a request; a last one says how many do not."""
     size = 0
     for number, row in enumerate(rows):
         size += len(msgspec.json.encode(row))
-        if size > ROWS_BYTES_MAX:
+        if size > bytes_max:
             return (*rows[:number], FieldChange(key="…", after=f"{len(rows) - number} more"))
     return rows
 

@@ -86,6 +86,7 @@ class AuditListRequest(PageRequest, frozen=True, kw_only=True):
     actor: PrincipalField = ""
     kind: Annotated[str, Meta(max_length=40, description="Only of this kind, as applied.")] = ""
     operation: Annotated[str, Meta(max_length=80, description="Only of this operation.")] = ""
+    record: Annotated[str, Meta(max_length=40, description="Only the record of this id.")] = ""
 
 
 class AuditPage(Page, frozen=True, kw_only=True):

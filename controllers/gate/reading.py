@@ -12,7 +12,7 @@ from controllers.gate.errors import ProposalNotFound
 from controllers.gate.proposals import Proposal, read_proposal
 from runtime.consensus.store import Store
 from runtime.deployment.records import Snapshot
-from runtime.operations.catalogue import nearest
+from runtime.spelling import nearest
 from runtime.state import keys
 
 STEP: Final = 200  # records of one read: some 200 kB

@@ -26,6 +26,8 @@ class WholeProposal(Value, frozen=True, kw_only=True):
     """Where its answer is kept under an idempotency key: what it came to is written there when it is applied."""
     undoes: str = ""
     """The applied proposal whose inverse `call` is."""
+    takes_back: str = ""
+    """The audit record of the own change that `call` is the inverse of."""
 
 
 class Undo(Value, frozen=True, kw_only=True):

@@ -25,8 +25,8 @@ from controllers.gate.proposals import (
 from controllers.gate.writing import stored, written
 from runtime.consensus.store import Revision, absent, led_by, present, unchanged
 from runtime.operations.actor import Actor, Role
-from runtime.operations.catalogue import nearest
 from runtime.operations.state import PlanState
+from runtime.spelling import nearest
 from runtime.state import keys
 
 _After = Callable[[PlanState, Proposal], tuple[Proposal, str]]

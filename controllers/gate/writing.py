@@ -7,8 +7,8 @@ from typing import Final
 
 import msgspec
 
-from controllers.gate.audit import AuditRecord, fitted
-from controllers.gate.circumstances import RecentChange, with_change
+from controllers.gate.audit import TOUCHED, AuditRecord, fitted
+from controllers.gate.circumstances import RecentChange, touched, with_change
 from controllers.gate.desk import Judged
 from controllers.gate.leasing import TakenLeases
 from controllers.gate.proposals import Proposal
@@ -22,6 +22,7 @@ from runtime.state import keys
 from runtime.state.values import encode
 
 INVERSE_BYTES_MAX: Final = 2 * 1024  # half of what a record's detail may have
+TOUCHED_MAX: Final = 20  # a kilobyte of names
 MADE: Final = ("applied", "break_glass")
 """Kinds of records that tell of a change."""
 TURN_MS_MIN: Final = 30_000
@@ -86,6 +87,7 @@ def _recent(judged: Judged, actor: Actor, audit: str) -> list[Operation]:
         by_agent=actor.acts_as_agent,
         operation=judged.plan.operation,
         direction=judged.plan.direction,
+        took_back=judged.plan.stops == 0,
         audit=audit,
     )
     return [
@@ -117,7 +119,7 @@ def audit_of(
     detail |= {"evidence": list(evidence)} if evidence else {}
     detail |= {"tainted": True} if tainted else {}
     detail |= {"undoes": undoes} if undoes else {}
-    detail |= _undoing(judged) if kind in MADE else {}
+    detail |= {**_touching(judged), **_undoing(judged)} if kind in MADE else {}
     return AuditRecord(
         id=identity,
         kind=kind,
@@ -137,6 +139,14 @@ def audit_of(
         request_id=request_id,
         detail=detail,
     )
+
+
+def _touching(judged: Judged) -> dict[str, Json]:
+    """Whose records it changed, where its subject stands for several: of a blueprint's slices, those that are as they
+    were cannot owe it anything. Of very many none is told."""
+    subject = judged.plan.subject
+    found = [each for each in touched(judged.plan) if each != subject]
+    return {TOUCHED: found} if subject.startswith("blueprint:") and len(found) <= TOUCHED_MAX else {}
 
 
 def _undoing(judged: Judged) -> dict[str, Json]:

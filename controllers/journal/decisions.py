@@ -11,7 +11,15 @@ import msgspec
 
 from controllers.gate.audit import AuditLog, AuditRecord
 from controllers.gate.joining import AuditFull
-from controllers.scaling.records import OUTCOME_MINUTES, DecisionOutcome, DecisionRecord, Due, Trouble, plain
+from controllers.scaling.records import (
+    OUTCOME_MINUTES,
+    DecisionOutcome,
+    DecisionRecord,
+    Due,
+    Oddity,
+    Trouble,
+    plain,
+)
 from controllers.scaling.standing import ACTOR
 from runtime.cluster.membership import Lines
 from runtime.consensus.errors import NotLeader
@@ -71,6 +79,10 @@ class StoreJournal:
     async def resume(self, slice_name: str, fence: int) -> None:
         """Tells that they can. Raises NotLeader, StoreFault."""
         await self._put(fence, Delete(key=keys.scaling_trouble(slice_name)))
+
+    async def note(self, odd: Oddity, fence: int) -> None:
+        """Tells what was passed over in one second. Raises NotLeader, StoreFault."""
+        await self._put(fence, Put(key=keys.SCALING_ODDITY, value=encode(odd)))
 
     async def _put(self, fence: int, *operations: Operation) -> None:
         """Raises NotLeader, StoreFault."""

@@ -28,6 +28,13 @@ def decide_nodes(policy: NodePolicy, seen: NodesSeen, now_s: float) -> NodeDecis
     )
 
 
+def without_place(wanted: int, without_room: int, *, slots: int | None, nodes: int) -> int:
+    """Instances that find no room: those that scaling holds back, or all beyond what so many nodes take; slots: of one
+    node, None is without limit."""
+    beyond = wanted + without_room - slots * nodes if slots is not None else 0
+    return max(0, without_room, beyond)
+
+
 def _out(policy: NodePolicy, seen: NodesSeen, lasted_s: float) -> tuple[int, int, tuple[NodeBecause, ...]]:
     """(nodes to add, nodes that would make room, why)."""
     asked = math.ceil(seen.missing / seen.slots) if seen.slots else 1

@@ -16,7 +16,7 @@ from controllers.nodes.making import NodeMaking
 from controllers.nodes.model import NodeBecause, NodeDecision, NodesSeen
 from controllers.nodes.observing import ACTOR, observe
 from controllers.nodes.operations import PROVISION, RETIRE
-from controllers.nodes.records import NodeDecisionRecord
+from controllers.nodes.records import NodeDecisionRecord, outcome_of
 from controllers.scaling.loop import SUBMIT_S
 from controllers.scaling.records import GateAnswer, gate_answer
 from controllers.scaling.standing import Standing, State
@@ -96,6 +96,8 @@ class NodeLoop:
         elif decision.is_near_miss and decision.because != self._told:
             self._told = decision.because
             await self._write(self._new_id(), config, seen, decision, GateAnswer(), fence)
+        for due in self._journal.due(self._clock.unix_ms()):
+            await self._journal.add_outcome(due, outcome_of(seen, due.after_min), fence)
         nobody = seen.missing and NodeBecause.NO_PROVIDER in decision.because
         trouble = NOBODY.format(missing=seen.missing) if nobody else ""
         kept = await self._making.keep(fence)
@@ -139,6 +141,7 @@ class NodeLoop:
             request=request,
             actor=ACTOR,
             reason=f"decision {identity}: {', '.join(decision.because)}",
+            evidence=(f"decision:{identity}",),
             propose=not config.act,
         )
         try:

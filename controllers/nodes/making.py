@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
 
 import anyio
+import msgspec
 
 from controllers.nodes.config import config_of
 from controllers.nodes.port import NodeProvider, ProviderAt, ProviderFault
@@ -25,9 +26,13 @@ ANSWER_S: Final = 5.0  # that the provider may take
 class _Kept(NamedTuple):
     """A request as it was read: `revision` is its own."""
 
-    node: str
+    request: NodeRequest
     revision: Revision
     fence: int
+
+    @property
+    def node(self) -> str:
+        return self.request.node
 
 
 class NodeMaking:
@@ -46,15 +51,16 @@ class NodeMaking:
         """Once over all requests. Returns what is in the way, in words; empty when nothing is. Raises RuntimeFault."""
         troubles = []
         for item, request in tuple(requests(self._state)):
-            trouble = await self._keep(_Kept(request.node, item.mod_revision, fence), request.state)
+            trouble = await self._keep(_Kept(request, item.mod_revision, fence))
             if trouble:
                 troubles.append(trouble)
         return "; ".join(troubles)
 
-    async def _keep(self, kept: _Kept, state: str) -> str:
+    async def _keep(self, kept: _Kept) -> str:
+        state = kept.request.state
         is_live = self._state.get(keys.node_live(NodeId(kept.node))) is not None
         if state == "wanted" and is_live:
-            joined = NodeRequest(node=kept.node, state="joined")
+            joined = msgspec.structs.replace(kept.request, state="joined")
             if await self._note(kept, Put(key=keys.node_request(kept.node), value=encode(joined))):
                 self._log.info("node_provided", node=kept.node)
         elif state == "wanted":
@@ -85,7 +91,7 @@ class NodeMaking:
             return f"{kept.node}: {fault}"
 
     async def _provide(self, provider: NodeProvider, kept: _Kept) -> str:
-        made = await provider.provide(kept.node)
+        made = await provider.provide(kept.node, kept.request.role)
         return f"{kept.node} could not be made: {made.why}" if made.state == "failed" else ""
 
     async def _release(self, provider: NodeProvider, kept: _Kept) -> str:

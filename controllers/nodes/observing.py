@@ -11,6 +11,7 @@ import msgspec
 from controllers.gate.circumstances import RecentChanges
 from controllers.gate.proposals import Proposal, ProposalState
 from controllers.nodes.config import NodeConfig
+from controllers.nodes.decide import without_place
 from controllers.nodes.model import NodeSeen, NodesSeen
 from controllers.nodes.operations import PROVISION, RETIRE
 from controllers.nodes.records import NodeRequest, requests
@@ -74,11 +75,9 @@ def _room(
     limits = [each.config.node_instances_max for each in standings.values()]
     of_all = scaling_of(state, "").node_instances_max
     slots = min((each for each in (*limits, of_all) if each is not None), default=None)
-    beyond = 0
-    if of_all is not None:
-        wanted = sum(each.wanted for each in records.targets())
-        beyond = wanted + without_room - of_all * sum(_takes(each) for each in live)
-    return slots, _unplaced(records, live) + max(0, without_room, beyond)
+    wanted = sum(each.wanted for each in records.targets())
+    taking = sum(_takes(each) for each in live)
+    return slots, _unplaced(records, live) + without_place(wanted, without_room, slots=of_all, nodes=taking)
 
 
 def _unplaced(records: Records, live: tuple[NodeRecord, ...]) -> int:

@@ -8,17 +8,19 @@ import msgspec
 from msgspec import Meta
 
 from controllers.nodes.config import KEY, NodeConfig, NodePolicyInvalid, checked, config_of, members_of
+from controllers.nodes.port import NodeRole
 from controllers.nodes.records import NodeNumber, NodeRequest, made_of, request_of
 from controllers.scaling.config import ConfigRecord
 from controllers.scaling.operations import MembersField, NamesField
 from runtime.operations import nodes, subjects
 from runtime.operations.actor import Role
-from runtime.operations.catalogue import nearest
 from runtime.operations.operation import Change, Convergence, Effect, Request, Result, Risk, Route
 from runtime.operations.plan import Call, Json, KeyChange, Plan, Refusal
 from runtime.operations.state import PlanState
+from runtime.operations.store_members import MEMBERS_MAX
+from runtime.spelling import nearest
 from runtime.state import keys
-from runtime.state.values import encode
+from runtime.state.values import StoreMemberWish, encode
 
 PROVISION: Final = "node.provision"
 RETIRE: Final = "node.retire"
@@ -27,6 +29,7 @@ JOIN_MS: Final = 60_000  # a process takes seconds, a machine in a cloud a minut
 
 class ProvisionRequest(Request, frozen=True, kw_only=True):
     nodes: Annotated[int, Meta(ge=1, le=10, description="How many.")] = 1
+    role: Annotated[NodeRole, Meta(description="A core node also votes in the store.")] = "worker"
 
 
 class ConfigureNodesRequest(Request, frozen=True, kw_only=True):
@@ -62,16 +65,24 @@ def plan_provision(state: PlanState, request: ProvisionRequest) -> Plan | Refusa
             detail=f"{provided} provided nodes and {request.nodes} more are above {config.most}, the most there may be",
             remedy="Raise `most`: aether controller configure-nodes.",
         )
+    members = state.records.store_members()
+    if request.role == "core" and members is not None and len(members.addresses) + request.nodes > MEMBERS_MAX:
+        return Refusal(
+            code="too_many_members",
+            detail=f"the store's group has {len(members.addresses)} members, and {MEMBERS_MAX} are the most",
+            remedy="Take the votes of nodes that are gone: aether store member-remove.",
+        )
     number = state.value(keys.NODE_NUMBER)
     names, made = _names(state, made_of(number), request.nodes)
     changes = [KeyChange(key=keys.NODE_NUMBER, before=number, after=encode(NodeNumber(made=made)))]
     changes += [
-        KeyChange(key=keys.node_request(name), before=None, after=encode(NodeRequest(node=name))) for name in names
+        KeyChange(key=keys.node_request(name), before=None, after=encode(NodeRequest(node=name, role=request.role)))
+        for name in names
     ]
     return Plan(
         operation=PROVISION,
         subject=subjects.CLUSTER,
-        summary=f"{', '.join(names)}: made by the provider, to join as worker",
+        summary=f"{', '.join(names)}: made by the provider, to join as {request.role}",
         changes=tuple(changes),
         reads=state.reads,
         estimated_ms=JOIN_MS,
@@ -111,7 +122,7 @@ def plan_retire(state: PlanState, request: nodes.NodeRequest) -> Plan | Refusal:
     marked = KeyChange(
         key=key, before=state.value(key), after=encode(msgspec.structs.replace(wanted, state="retiring"))
     )
-    own = () if wanted.state == "retiring" else (marked,)
+    own = () if wanted.state == "retiring" else (marked, *_vote_gone(state, wanted))
     plan = Plan(
         operation=RETIRE,
         subject=nodes.subject(request),
@@ -132,6 +143,15 @@ def plan_retire(state: PlanState, request: nodes.NodeRequest) -> Plan | Refusal:
         blast=shut.blast,
         estimated_ms=shut.estimated_ms,
     )
+
+
+def _vote_gone(state: PlanState, wanted: NodeRequest) -> tuple[KeyChange, ...]:
+    """A core node's vote goes once it is down; the group refuses what would lose its majority."""
+    if wanted.role != "core":
+        return ()
+    key = keys.store_member_wish(wanted.node)
+    wish = StoreMemberWish(node=wanted.node, want="none")
+    return (KeyChange(key=key, before=state.value(key), after=encode(wish)),)
 
 
 def retired(state: PlanState, request: nodes.NodeRequest) -> Convergence:
@@ -179,7 +199,7 @@ def _invalid(detail: str) -> Refusal:
 OPERATIONS: Final = (
     Change(
         name=PROVISION,
-        summary="Let the provider make worker nodes that join by themselves.",
+        summary="Let the provider make nodes that join by themselves.",
         request=ProvisionRequest,
         result=NodesRequested,
         route=Route(method="POST", path="/v1/controller/nodes"),
@@ -188,7 +208,7 @@ OPERATIONS: Final = (
         effect=Effect.ONCE,
         subject=lambda _request: subjects.CLUSTER,
         plan=plan_provision,
-        errors=("no_node_provider", "too_many_nodes"),
+        errors=("no_node_provider", "too_many_nodes", "too_many_members"),
     ),
     Change(
         name=RETIRE,

@@ -17,6 +17,10 @@ class ProviderFault(ScalingFault):
     remedy = "See that the provider runs where `aether controller nodes` says, and what it says itself."
 
 
+NodeRole = Literal["worker", "core"]
+"""A core node also has a store, and a vote once it has caught up."""
+
+
 class ProvidedNode(msgspec.Struct, frozen=True, kw_only=True):
     """starting: its machine comes. running: it has joined, or is about to. failed: `why` says how."""
 
@@ -30,8 +34,8 @@ class NodeProvider(Protocol):
     again whatever became of the time before, by this leader or by the next: a node's name is asked for once in the
     cluster's life, so a provider keeps at most one machine for each name."""
 
-    async def provide(self, node: str) -> ProvidedNode:
-        """A worker node of that name. Returns at once; begins anew what has failed."""
+    async def provide(self, node: str, role: NodeRole) -> ProvidedNode:
+        """A node of that name and role. Returns at once; begins anew what has failed."""
         ...
 
     async def release(self, node: str) -> None:

@@ -9,6 +9,7 @@ import msgspec
 
 from controllers.nodes.config import NodeConfig
 from controllers.nodes.model import NodeDecision, NodesSeen
+from controllers.nodes.port import NodeRole
 from controllers.scaling.config import Reads
 from controllers.scaling.records import GateAnswer
 from runtime.consensus.store import KeyValue
@@ -25,6 +26,7 @@ class NodeRequest(Value, frozen=True, kw_only=True):
 
     node: str
     state: Literal["wanted", "joined", "retiring"] = "wanted"
+    role: NodeRole = "worker"
 
 
 class NodeNumber(Value, frozen=True, kw_only=True):
@@ -37,6 +39,32 @@ class NodeTrouble(Value, frozen=True, kw_only=True):
     """What keeps nodes from coming or going, in words, while it does."""
 
     why: str
+
+
+class NodeOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What there was so long after the decision."""
+
+    after_min: int
+    nodes: int
+    """That live."""
+    provided: int
+    """By a provider, without those on their way out."""
+    coming: int
+    wanted: int
+    """Instances of all slices."""
+    missing: int
+    """Instances that found no room."""
+
+
+def outcome_of(seen: NodesSeen, after_min: int) -> NodeOutcome:
+    return NodeOutcome(
+        after_min=after_min,
+        nodes=len(seen.nodes),
+        provided=seen.provided,
+        coming=seen.coming,
+        wanted=seen.wanted,
+        missing=seen.missing,
+    )
 
 
 class NodeDecisionRecord(Value, frozen=True, kw_only=True):
@@ -53,6 +81,8 @@ class NodeDecisionRecord(Value, frozen=True, kw_only=True):
     seen: NodesSeen
     decision: NodeDecision
     gate: GateAnswer = GateAnswer()
+    outcomes: tuple[NodeOutcome, ...] = ()
+    """Of changes, after as many minutes as those of slices."""
 
     @property
     def summary(self) -> str:

@@ -21,8 +21,9 @@ from controllers.scaling.model import (
 )
 
 STEP_MIN: Final = 4  # instances that may come at once however few there are
-TURNS_MAX: Final = 6  # in five minutes: beyond, the gate would ask people before anything goes
+TURNS_MAX: Final = 6  # in five minutes: beyond, the gate would ask people before anything that serves goes
 OWN_NUMBER_CLASS: Final = 1
+SILENT_RATE: Final = 0.001  # calls a second, smoothed: a single call is below it after 46 seconds
 
 
 def arbitrate(
@@ -55,8 +56,15 @@ def _fixed(seen: SliceSeen, around: Surroundings, layers: Sequence[LayerDecision
     if around.paused:
         return _kept(seen.current, Because.PAUSED, layers)
     if not layers:
-        return _kept(seen.current, Because.NO_METRICS, layers)
+        return _kept(seen.current, _unjudged(seen), layers)
     return None
+
+
+def _unjudged(seen: SliceSeen) -> Because:
+    """Why no layer could judge: that nobody calls is no fault of the figures."""
+    if seen.rate is None or not 0.0 <= seen.rate < math.inf or seen.rate_per_instance != 0.0:
+        return Because.NO_METRICS
+    return Because.LEARNING if seen.rate > SILENT_RATE else Because.NO_TRAFFIC
 
 
 def _kept(wanted: int, because: Because, layers: Sequence[LayerDecision]) -> Decision:
@@ -135,24 +143,36 @@ def _fewer(
     layers: Sequence[LayerDecision],
     wanted: int,
 ) -> tuple[int, list[Because]]:
-    """Down to what was needed lately, to what every layer agrees to, in steps, and within what may stop serving."""
+    """Down to what was needed lately, to what every layer agrees to, in steps, and within what may stop serving: who
+    does not serve yet goes first, and disturbs nobody."""
     stopped = _no_fewer(policy, around)
     if stopped is not None:
         return seen.current, [stopped]
     gone = max(1, math.floor(seen.current * policy.shrink_share))
     rails = [
-        (seen.held, Because.HELD),
+        (seen.serving if around.turns >= TURNS_MAX else 0, Because.FLAPPING),
+        (_held(seen, layers), Because.HELD),
         (max(max(each.wanted, each.keep) for each in layers), Because.LATER),
         (seen.current - gone, Because.STEP),
     ]
     if around.budget is not None:
-        rails.append((seen.current - max(0, around.budget), Because.BUDGET))
+        rails.append((seen.serving - max(0, around.budget), Because.BUDGET))
     why: list[Because] = []
     for least, because in rails:
         if least > wanted:
             wanted = min(seen.current, least)
             why.append(because)
+    if 0 < wanted < seen.current and seen.current - wanted < policy.dead_band * seen.current:
+        return seen.current, [*why, Because.DEAD_BAND]
     return wanted, why
+
+
+def _held(seen: SliceSeen, layers: Sequence[LayerDecision]) -> int:
+    """What was needed lately; of older needs only what a forecast thinks may come back."""
+    said = [each.enough for each in layers if each.enough is not None]
+    if not said or seen.held_lately is None:
+        return seen.held
+    return max(seen.held_lately, min(seen.held, max(said)))
 
 
 def _more(policy: ScalingPolicy, seen: SliceSeen, around: Surroundings, wanted: int) -> tuple[int, list[Because]]:
@@ -183,8 +203,6 @@ def _no_fewer(policy: ScalingPolicy, around: Surroundings) -> Because | None:
         return Because.DEPLOYING
     if around.incident:
         return Because.INCIDENT
-    if around.turns >= TURNS_MAX:
-        return Because.FLAPPING
     return Because.COOL_DOWN if _cooling(policy.cool_down_in_s, around) else None
 
 

@@ -10,9 +10,12 @@ import msgspec
 PRIOR_RATE: Final = 50.0  # calls a second of an instance that nothing is known of: 20 ms of one core each
 PRIOR_SPREAD: Final = math.log(4.0)  # standard deviation of its logarithm
 RENEWED_SPREAD: Final = math.log(2.0)  # of a new version's, around what the one before it carried
+RESUMED_SPREAD: Final = math.log(1.2)  # of a version's that this process knew before it began anew
+RESUMED_S_MAX: Final = 86_400.0  # after more than a day it is as good as a new version's
 BLOCK_S: Final = 5  # calls are counted when they end, CPU when it is used: over five seconds that evens out
 BUSY_MIN: Final = 0.02  # below it, what a process does without calls outweighs what calls cost
 BUSY_MAX: Final = 1.2  # more than all of it is a wrong figure
+CALM_BLOCKS_MIN: Final = 12  # a minute of hardly any use tells what instances carry at least
 NOISE: Final = 0.02  # of the busy share of a block, at least: CPU time comes in steps of 10 ms
 IDLE_SPREAD: Final = 0.05  # standard deviation of the busy share of an idle instance
 KEEP: Final = 0.5 ** (BLOCK_S / 600.0)  # what was seen counts half after ten minutes
@@ -28,6 +31,7 @@ Z: Final = 1.96
 class Capacity(msgspec.Struct, frozen=True, kw_only=True):
     """What one instance carries when it is always busy, calls a second; true within `low` and `high` 19 times of 20.
 
+    Of instances that were hardly ever used `rate_per_instance` is what they carry at least, and so is `low`.
     `samples` are the seconds that it was learnt from, the past counting less: 0 is the prior. `busy_max` is the busy
     share, 0 to 1, up to which the latency kept its bound; None while it was never seen to break it.
     """
@@ -60,18 +64,39 @@ class CapacityEstimator:
     Constant time and about 1 kB. What cannot be true is not looked at, and a single block that does not fit neither.
     """
 
-    def __init__(self, *, prior_rate: float = PRIOR_RATE, prior_spread: float = PRIOR_SPREAD) -> None:
+    def __init__(
+        self,
+        *,
+        prior_rate: float = PRIOR_RATE,
+        prior_spread: float = PRIOR_SPREAD,
+        samples: float = 0.0,
+        busy_max: float | None = None,
+    ) -> None:
+        """samples, busy_max: as `Capacity` has them, of what the prior itself was learnt from."""
         self._prior_rate, self._prior_spread = prior_rate, prior_spread
+        self._prior_samples, self._prior_busy_max = samples, busy_max
         self._block = _Block()
         self._fit = _Fit()
         self._outliers = 0
+        self._calm = self._calm_rate = 0.0  # blocks of hardly any use, and calls a second in them, older ones less
         self._seen = [0.0] * BINS
         self._slow = [0.0] * BINS
         self._capacity: Capacity | None = None  # until more is learnt
 
     def renewed(self) -> CapacityEstimator:
         """For the next version: it carries about the same, until it shows otherwise."""
-        return CapacityEstimator(prior_rate=self.capacity.rate_per_instance, prior_spread=RENEWED_SPREAD)
+        carried = self.capacity.rate_per_instance if self._fit.weight else self._prior_rate
+        return CapacityEstimator(prior_rate=carried, prior_spread=RENEWED_SPREAD)
+
+    @classmethod
+    def resumed(cls, known: Capacity, age_s: float) -> CapacityEstimator:
+        """Of a version of which that was known so many seconds ago: what it does from now on counts more."""
+        spread = max(RESUMED_SPREAD, math.log(known.high / known.low) / (2 * Z))
+        if abs(age_s) > RESUMED_S_MAX:
+            spread = max(spread, RENEWED_SPREAD)
+        return cls(
+            prior_rate=known.rate_per_instance, prior_spread=spread, samples=known.samples, busy_max=known.busy_max
+        )
 
     def observe(self, seen: CapacitySeen, *, slo_p95_ms: float) -> None:
         """One second more; what is missing or cannot be true is left out."""
@@ -87,10 +112,15 @@ class CapacityEstimator:
 
     def _learn(self, block: _Block) -> None:
         busy = block.busy
-        if busy is None or busy < BUSY_MIN or block.calls <= 0:
+        if busy is None:
             return
         rate = block.calls / (block.instances * BLOCK_S)
         self._capacity = None
+        if busy < BUSY_MIN:
+            self._calm, self._calm_rate = self._calm * KEEP + 1.0, self._calm_rate * KEEP + rate
+            return
+        if block.calls <= 0:
+            return
         self._note_latency(busy, block.slow)
         if self._fit.weight >= OUTLIERS_MAX and self._fit.is_outlier(rate, busy):
             self._outliers += 1
@@ -115,6 +145,8 @@ class CapacityEstimator:
     def _made(self) -> Capacity:
         rate, spread = self._prior_rate, self._prior_spread
         learnt = self._fit.capacity()
+        if learnt is None and self._calm >= CALM_BLOCKS_MIN * KEEP**CALM_BLOCKS_MIN:
+            return self._at_least()
         if learnt is not None:
             value, own_spread = learnt
             trust = spread**2 / (spread**2 + own_spread**2)
@@ -124,9 +156,16 @@ class CapacityEstimator:
             rate_per_instance=rate,
             low=rate * math.exp(-Z * spread),
             high=rate * math.exp(Z * spread),
-            samples=self._fit.weight * BLOCK_S,
-            busy_max=self._busy_max(),
+            samples=self._fit.weight * BLOCK_S or self._prior_samples,
+            busy_max=self._busy_max() if any(self._seen) else self._prior_busy_max,
         )
+
+    def _at_least(self) -> Capacity:
+        """Of instances that are hardly used: what they would carry if the little they do took all of BUSY_MIN. It lets
+        those go that nobody needs; a prior that is far off is believed no further than its own lower end."""
+        low, high = (self._prior_rate * math.exp(sign * Z * self._prior_spread) for sign in (-1, 1))
+        rate = max(low, self._calm_rate / self._calm / BUSY_MIN)
+        return Capacity(rate_per_instance=rate, low=rate, high=max(rate, high), samples=self._calm * BLOCK_S)
 
     def _busy_max(self) -> float | None:
         """The upper end of what was healthy below the lowest share at which the bound was broken too often."""

@@ -21,6 +21,8 @@ from runtime.state import keys
 from runtime.state.values import Value
 
 CLUSTER: Final = "cluster"
+SLICE_SCOPE: Final = "slice:"
+RATE_MAX: Final = 1e9  # calls a second
 
 # The load that no configuration may chase: waves faster than an instance starts.
 WAVE_S: Final = 30.0
@@ -38,7 +40,7 @@ class ScalingConfig(ScalingPolicy, frozen=True, kw_only=True, forbid_unknown_fie
 
     enabled: bool = True
     """Whether it is scaled at all, where its bounds leave a choice."""
-    rate_per_instance: Annotated[float, Meta(gt=0.0)] | None = None
+    rate_per_instance: Annotated[float, Meta(gt=0.0, le=RATE_MAX)] | None = None
     """Requests a second that one instance carries when it is always busy; None learns it."""
     override_s: Annotated[int, Meta(ge=0, le=HOLD_S_MAX)] = 600
     """For how long a number that a person set is left alone."""
@@ -46,6 +48,10 @@ class ScalingConfig(ScalingPolicy, frozen=True, kw_only=True, forbid_unknown_fie
     """Part of the calls that shall succeed: what burn rates (`slo_burn_5m` …) are measured against."""
     node_instances_max: Annotated[int, Meta(ge=1, le=10_000)] | None = None
     """Instances of all slices that one node takes; None is without limit."""
+    node_memory_max: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.9
+    """Part of a machine's memory that may be used, by whatever runs there, before its node takes no more instances."""
+    node_busy_max: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.95
+    """Part of a machine's CPU that the node may use, over half a minute, before it takes no more instances."""
 
 
 class Item(Protocol):
@@ -66,7 +72,7 @@ class ConfigRecord(Value, frozen=True, kw_only=True):
 
 
 def scope_of(slice_name: str) -> str:
-    return f"slice:{slice_name}" if slice_name else CLUSTER
+    return f"{SLICE_SCOPE}{slice_name}" if slice_name else CLUSTER
 
 
 def members_of(state: Reads, scope: str) -> dict[str, Json]:
@@ -123,6 +129,11 @@ def checked(members: Mapping[str, Json]) -> ScalingConfig:
             f" {WAVE_S:.0f} or more"
         )
     return config
+
+
+def may_oscillate(policy: ScalingPolicy) -> bool:
+    """Whether it is worth a trial: who remembers needs for a whole wave takes nothing away within one."""
+    return policy.hold_s < WAVE_S
 
 
 def turns_of(policy: ScalingPolicy) -> int:

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
 
 import msgspec
 
 from controllers.context.snapshot import SliceContext
+from controllers.scaling.boosted import Boosted
+from controllers.scaling.config import Reads
 from controllers.scaling.decide import decide
-from controllers.scaling.model import Because, Decision, Forecast, Opinion, SliceSeen, Surroundings, at_quantile
+from controllers.scaling.model import (
+    Because,
+    Decision,
+    Forecast,
+    Opinion,
+    OwnRules,
+    SliceSeen,
+    Surroundings,
+    at_quantile,
+)
 from controllers.scaling.outlook import Outlook
-from controllers.scaling.standing import Standing, State, surroundings
+from controllers.scaling.room import room_on
+from controllers.scaling.rule_watch import RuleWatch
+from controllers.scaling.standing import Standing, surroundings
+from controllers.scaling.starts import StartDelay
 from controllers.scaling.tree import RuleTree
 
 NOT_HERE: Final = "this node keeps no figures of it"
@@ -41,6 +56,22 @@ class Judgement:
         return not self.is_change and (held_back or bool(self.trouble))
 
 
+class Now(NamedTuple):
+    """The moment that is judged: on the clock of the cluster, and on one that only goes forward."""
+
+    unix_ms: int
+    monotonic_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advisers:
+    """What judging asks beside the load itself."""
+
+    tree: RuleTree
+    outlook: Outlook
+    boosted: Boosted | None = None
+
+
 class Needs:
     """What a slice needed in the last seconds. A new leader has seen too little to take anything away: until its
     memory is full, as many are held as there are."""
@@ -53,15 +84,73 @@ class Needs:
             return max(current, *self._needs) if self._needs else current
         return max(self._needs, default=0)
 
+    def lately(self, seconds: int, hold_s: int) -> int | None:
+        """The highest of the newest so many; None until the memory is full."""
+        if len(self._needs) < hold_s:
+            return None
+        return max(itertools.islice(reversed(self._needs), seconds), default=0)
+
     def note(self, need: int, hold_s: int) -> None:
         self._needs.append(need)
         while len(self._needs) > hold_s:
             self._needs.popleft()
 
 
-def seen_of(
-    at: Standing, load: SliceContext | None, outlook: Outlook, held: int, start_delay_s: float | None
-) -> SliceSeen:
+@dataclass(slots=True)
+class SliceMemory:
+    """Of one slice, what judging it each second remembers: what it needed, how long its starts take, and for how long
+    operators' rules have held."""
+
+    needs: Needs = field(default_factory=Needs)
+    starts: StartDelay = field(default_factory=StartDelay)
+    watch: RuleWatch = field(default_factory=RuleWatch)
+    own_rules: OwnRules | None = None
+
+    def second(
+        self,
+        state: Reads,
+        at: Standing,
+        load: SliceContext | None,
+        *,
+        asked: Advisers,
+        now: Now,
+        opinion: Opinion | None = None,
+    ) -> Judgement:
+        """One more second has passed: judged and noted. In a cluster as in the simulator, this is all of the path."""
+        self.starts.take(now.monotonic_s, serving=at.serves, starting=at.wanted - at.serves)
+        self.own_rules = self.watch.take(at.own_rules, load, at.serves)
+        judged = self.look(state, at, load, asked=asked, now=now, opinion=opinion)
+        self.needs.note(judged.decision.need, at.config.hold_s)
+        return judged
+
+    def look(
+        self,
+        state: Reads,
+        at: Standing,
+        load: SliceContext | None,
+        *,
+        asked: Advisers,
+        now: Now,
+        opinion: Opinion | None = None,
+        explain: bool = False,
+    ) -> Judgement:
+        """What would be decided now; nothing is noted."""
+        seen = seen_of(at, load, asked, self)
+        around = surroundings(state, at, now.unix_ms)
+        if load is not None and load.nodes:
+            room = room_on(at.config, load.nodes, load.instance_bytes)
+            around = msgspec.structs.replace(around, room=room)
+        return Judgement(
+            at=at,
+            seen=seen,
+            around=around,
+            trouble=load.missing if load is not None else NOT_HERE,
+            opinion=opinion,
+            decision=decide(at.config, asked.tree, seen, around, opinion=opinion, explain=explain),
+        )
+
+
+def seen_of(at: Standing, load: SliceContext | None, asked: Advisers, memory: SliceMemory) -> SliceSeen:
     """The load of a slice. Without usable figures its rate is None."""
     found = SliceSeen(
         rate=None,
@@ -70,16 +159,20 @@ def seen_of(
         least=at.least,
         most=at.most,
         rate_per_instance=carried_by_one(at, load),
-        start_delay_s=start_delay_s,
-        held=held,
+        start_delay_s=memory.starts.mean_s,
+        held=memory.needs.held(at.config.hold_s, at.wanted),
+        held_lately=memory.needs.lately(at.config.release_s, at.config.hold_s),
+        own_rules=memory.own_rules,
     )
     if load is None or load.rate is None:
         return found
-    forecast = outlook.forecast(at.slice)
+    forecast = asked.outlook.forecast(at.slice)
+    features = _features(load, forecast)
     return msgspec.structs.replace(
         found,
         rate=load.rate,
-        features=_features(load, forecast),
+        features=features,
+        boosted=asked.boosted.multiple(features) if asked.boosted is not None and features else None,
         latency_p95_ms=load.latency_p95_ms,
         waiting=load.waiting,
         idle_s=load.idle_s,
@@ -90,47 +183,32 @@ def seen_of(
 def _features(load: SliceContext, forecast: Forecast | None) -> tuple[float, ...]:
     if not load.signals.is_warm:
         return ()
-    ahead = forecast.soon if forecast is not None else None
-    quantiles = (at_quantile(ahead, 0.5), at_quantile(ahead, 0.95), at_quantile(ahead, 0.99)) if ahead else None
-    return load.signals.features(day_ago_ratio=load.day_ago_ratio, forecast=quantiles)
+    return load.signals.features(day_ago_ratio=load.day_ago_ratio, forecast=quantiles_of(forecast))
+
+
+def quantiles_of(forecast: Forecast | None) -> tuple[float, float, float] | None:
+    """Those that signals ask about."""
+    if forecast is None:
+        return None
+    return at_quantile(forecast.soon, 0.5), at_quantile(forecast.soon, 0.95), at_quantile(forecast.soon, 0.99)
 
 
 def carried_by_one(at: Standing, load: SliceContext | None) -> float:
     """Calls a second of an instance that is always busy; less where the latency was seen to break its bound below the
     utilisation that is planned. 0 while nothing has been learnt: a guess would move instances for nothing. Where there
-    are none, a guess has to do: without a first instance nothing is ever learnt."""
+    are none, or where nobody has called for so long that none need be, a guess has to do: without a first instance
+    nothing is ever learnt, and a last one that was called twice would stay for ever."""
     if at.config.rate_per_instance is not None:
         return at.config.rate_per_instance
-    if load is None or (load.capacity.samples <= 0 and at.wanted > 0):
+    if load is None or (load.capacity.samples <= 0 and at.wanted > 0 and not _may_rest(at, load)):
         return 0.0
     capacity = load.capacity
     busy_max = capacity.busy_max if capacity.busy_max is not None else 1.0
     return capacity.rate_per_instance * min(1.0, busy_max / at.config.utilisation)
 
 
-def judge(
-    state: State,
-    at: Standing,
-    load: SliceContext | None,
-    *,
-    tree: RuleTree,
-    outlook: Outlook,
-    held: int,
-    start_delay_s: float | None,
-    now_unix_ms: int,
-    opinion: Opinion | None = None,
-    explain: bool = False,
-) -> Judgement:
-    seen = seen_of(at, load, outlook, held, start_delay_s)
-    around = surroundings(state, at, now_unix_ms)
-    return Judgement(
-        at=at,
-        seen=seen,
-        around=around,
-        trouble=load.missing if load is not None else NOT_HERE,
-        opinion=opinion,
-        decision=decide(at.config, tree, seen, around, opinion=opinion, explain=explain),
-    )
+def _may_rest(at: Standing, load: SliceContext) -> bool:
+    return at.least == 0 and load.rate is not None and load.idle_s >= at.config.idle_s
 
 
 def explained(judged: Judgement, tree: RuleTree) -> Decision:

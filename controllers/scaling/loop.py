@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 import anyio
+from anyio import to_thread
 from anyio.abc import TaskGroup
 
 from controllers.context.snapshot import SliceContext
-from controllers.scaling.judging import NOT_HERE, Judgement, Needs, explained, judge, without_room
+from controllers.scaling.boosted import Boosted
+from controllers.scaling.judging import NOT_HERE, Advisers, Judgement, Now, SliceMemory, explained, without_room
 from controllers.scaling.model import Because, Forecast, Opinion
+from controllers.scaling.oddities import Oddities
 from controllers.scaling.outlook import Outlook
-from controllers.scaling.reasoning import Question, ReasoningLayer, is_conflict
+from controllers.scaling.reasoning import Asker, Question
 from controllers.scaling.records import (
     OUTCOME_MINUTES,
     DecisionOutcome,
@@ -25,7 +30,6 @@ from controllers.scaling.records import (
     options_of,
 )
 from controllers.scaling.standing import ACTOR, Standing, State, standings
-from controllers.scaling.starts import StartDelay
 from controllers.scaling.tree import RuleTree
 from runtime.clock import Clock
 from runtime.cluster.membership import Lines
@@ -40,7 +44,6 @@ REFUSED_S_MAX: Final = 320.0
 PROPOSED_S: Final = 60.0
 NEAR_MISS_S: Final = 30.0  # between two records of near misses of one slice
 TROUBLE_S: Final = 5  # seconds without usable figures, before it is told
-ASK_S: Final = 60.0  # between two questions to the reasoning layer about one slice; its answer holds as long
 SUBMIT_S: Final = 10.0
 
 
@@ -48,8 +51,7 @@ SUBMIT_S: Final = 10.0
 class _Memory:
     """Of one slice, on the leader."""
 
-    needs: Needs = field(default_factory=Needs)
-    starts: StartDelay = field(default_factory=StartDelay)
+    judging: SliceMemory = field(default_factory=SliceMemory)
     wait_until_s: float = 0.0
     failures: int = 0
     told: set[tuple[Because, ...]] = field(default_factory=set)
@@ -60,7 +62,7 @@ class _Memory:
     violated_s: int = 0
     """Seconds with calls, and those of them with a 95th percentile above the SLO."""
     opinion: Opinion | None = None
-    asked_at_s: float = -ASK_S
+    asked_at_s: float = -math.inf
 
     def count(self, judged: Judgement) -> None:
         seen = judged.seen
@@ -99,8 +101,10 @@ class ScalingLoop:
         clock: Clock,
         new_id: Callable[[], str],
         log: Lines,
-        reasoning: ReasoningLayer | None = None,
+        boosted: Callable[[], Boosted] | None = None,
+        asker: Asker | None = None,
     ) -> None:
+        """boosted: opens the model that corrects the tree, in a thread, once there is a slice to scale."""
         self.tree = tree
         self._state = state
         self._records = records
@@ -111,13 +115,16 @@ class ScalingLoop:
         self._clock = clock
         self._new_id = new_id
         self._log = log
-        self._reasoning = reasoning
+        self._open_boosted = boosted
+        self._boosted: Boosted | None = None
+        self._asker = asker
         self._loads: Mapping[str, SliceContext] = {}
         self._second = anyio.Event()
         self._standings: dict[str, Standing] = {}
         self._standings_at = -1
         self._memories: dict[str, _Memory] = {}
         self._without_room = 0
+        self._oddities = Oddities()
         self._marks: dict[str, tuple[int, int]] = {}
 
     # -- every node ----------------------------------------------------------------------------------------------------
@@ -146,13 +153,25 @@ class ScalingLoop:
         """What would be decided now, with the rules' path: nothing is done or noted."""
         at = self.standings().get(slice_name)
         self._loads = self._loads_now()
-        return self._judge(at, explain=True) if at is not None else None
+        if at is None:
+            return None
+        memory, load = self._memories.get(slice_name) or _Memory(), self._loads.get(slice_name)
+        return memory.judging.look(
+            self._state,
+            at,
+            load,
+            asked=self._advisers(),
+            now=self._now(),
+            opinion=memory.opinion,
+            explain=True,
+        )
 
     # -- the leader ----------------------------------------------------------------------------------------------------
 
     async def run(self, fence: int) -> None:
         self._memories.clear()
         self._without_room = 0
+        self._oddities = Oddities()
         self._marks.clear()
         await self._journal.open()
         async with anyio.create_task_group() as tasks:
@@ -162,28 +181,46 @@ class ScalingLoop:
 
     async def tick(self, fence: int, tasks: TaskGroup) -> None:
         """Once over all slices. Raises RuntimeFault."""
+        await self.prepare()
         limiter = anyio.CapacityLimiter(SUBMITTED_AT_ONCE)
         async with anyio.create_task_group() as acting:
             for judged in self.judge_all():
                 memory = self._memories[judged.at.slice]
-                self._ask(judged, memory, tasks)
+                if self._asker is not None:
+                    asked = Question(
+                        slice=judged.at.slice, seen=judged.seen, around=judged.around, otherwise=judged.decision
+                    )
+                    self._asker.offer(asked, memory, functools.partial(explained, judged, self.tree), tasks)
                 if self._is_due(judged, memory):
                     acting.start_soon(self._act, judged, memory, fence, limiter)
         await self._tell_troubles(fence)
+        now = self._now()
+        for odd in self._oddities.found(now.unix_ms, now.monotonic_s, self._loads):
+            self._log.warning("scaling_passed_over", kind=odd.kind, slice=odd.slice, reason=odd.why)
+            await self._journal.note(odd, fence)
         for due in self._journal.due(self._clock.unix_ms()):
             await self._journal.add_outcome(due, self._outcome(due), fence)
+
+    async def prepare(self) -> None:
+        """Opens the boosted model once there is a slice, and tries it once: without it the tree decides alone."""
+        if self._open_boosted is None or not self.standings():
+            return
+        opening, self._open_boosted = self._open_boosted, None
+        try:
+            self._boosted = await to_thread.run_sync(opening)
+        except Exception as error:  # whatever is wrong with the model, the tree goes on
+            self._log.warning("boosted_rules_refused", reason=str(error))
 
     def judge_all(self) -> list[Judgement]:
         """Pure but for each slice's memory of what it needed."""
         known = self.standings()
         self._loads = self._loads_now()
         self._memories = {name: memory for name, memory in self._memories.items() if name in known}
-        found = []
+        found, now, asked = [], self._now(), self._advisers()
         for name, at in known.items():
             memory = self._memories.setdefault(name, _Memory())
-            memory.starts.take(self._clock.monotonic_s(), serving=at.serves, starting=at.wanted - at.serves)
-            judged = self._judge(at)
-            memory.needs.note(judged.decision.need, at.config.hold_s)
+            load = self._loads.get(name)
+            judged = memory.judging.second(self._state, at, load, asked=asked, now=now, opinion=memory.opinion)
             memory.trouble_s = memory.trouble_s + 1 if judged.trouble else 0
             memory.count(judged)
             found.append(judged)
@@ -194,20 +231,11 @@ class ScalingLoop:
         """Instances of all slices that found no room on the nodes in the last second."""
         return self._without_room
 
-    def _judge(self, at: Standing, *, explain: bool = False) -> Judgement:
-        memory = self._memories.get(at.slice) or _Memory()
-        return judge(
-            self._state,
-            at,
-            self._loads.get(at.slice),
-            tree=self.tree,
-            outlook=self._outlook,
-            held=memory.needs.held(at.config.hold_s, at.wanted),
-            start_delay_s=memory.starts.mean_s,
-            now_unix_ms=self._clock.unix_ms(),
-            opinion=memory.opinion,
-            explain=explain,
-        )
+    def _advisers(self) -> Advisers:
+        return Advisers(tree=self.tree, outlook=self._outlook, boosted=self._boosted)
+
+    def _now(self) -> Now:
+        return Now(self._clock.unix_ms(), self._clock.monotonic_s())
 
     def _is_due(self, judged: Judgement, memory: _Memory) -> bool:
         """A change now, or a near miss that was not told yet."""
@@ -246,6 +274,7 @@ class ScalingLoop:
             request={"slice": at.slice, "version": at.version, "instances": decision.wanted - at.others},
             actor=ACTOR,
             reason=f"decision {identity}: {', '.join(decision.because)}",
+            evidence=(f"decision:{identity}",),
             propose=decision.gate_class > 0,
         )
         try:
@@ -318,24 +347,3 @@ class ScalingLoop:
         if mark is None or memory is None or memory.called_s <= mark[0]:
             return None
         return round((memory.violated_s - mark[1]) / (memory.called_s - mark[0]), 4)
-
-    # -- the reasoning layer -------------------------------------------------------------------------------------------
-
-    def _ask(self, judged: Judgement, memory: _Memory, tasks: TaskGroup) -> None:
-        """Where the layers below contradict each other. Nobody waits for the answer."""
-        now_s = self._clock.monotonic_s()
-        if now_s - memory.asked_at_s >= ASK_S:
-            memory.opinion = None
-            if self._reasoning is not None and is_conflict(judged.decision, judged.at.wanted):
-                memory.asked_at_s = now_s
-                tasks.start_soon(self._consider, self._reasoning, judged, memory)
-
-    async def _consider(self, reasoning: ReasoningLayer, judged: Judgement, memory: _Memory) -> None:
-        question = Question(
-            slice=judged.at.slice, seen=judged.seen, around=judged.around, otherwise=explained(judged, self.tree)
-        )
-        try:
-            with anyio.move_on_after(ASK_S):
-                memory.opinion = await reasoning.consider(question)
-        except Exception as error:  # whatever the third layer does, the lower two go on
-            self._log.warning("reasoning_failed", slice=judged.at.slice, reason=str(error))

@@ -10,6 +10,9 @@ import msgspec
 from msgspec import Meta
 
 HOLD_S_MAX: Final = 3_600
+LATENCY_MS_MAX: Final = 3_600_000.0  # an hour
+COST_MAX: Final = 1e12
+"""Every bound also keeps out infinity, which JSON has no word for: it would come back as nothing."""
 QUANTILES: Final = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 """Of a forecast, in this order."""
 
@@ -25,6 +28,15 @@ class ScalingPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """What a missing instance costs, in idle ones: it chooses the quantile of the forecast that is planned for."""
     hold_s: Annotated[int, Meta(ge=0, le=HOLD_S_MAX)] = 60
     """For how long a need is remembered before instances go."""
+    release_s: Annotated[int, Meta(ge=1, le=HOLD_S_MAX)] = 20
+    """For how long at least, where a forecast says that the load will not be back: a need that is older is held only
+    as far as the forecast at `release_quantile` may ask for it."""
+    release_quantile: Annotated[float, Meta(ge=0.5, le=0.99)] = 0.95
+    dead_band: Annotated[float, Meta(ge=0.0, le=0.5)] = 0.05
+    """No fewer than this part of the instances goes at once: what is one too many now may be needed in a
+    minute, and whoever comes and goes all the time costs more than it saves."""
+    boosted: bool = True
+    """Whether the boosted model corrects the rules' multiple, within limits."""
     spare_starts: Annotated[float, Meta(ge=0.0, le=10.0)] = 4.0
     """While fewer serve than the load needs at once, so many more are started for each that is
     missing: starts take unlike long, the first to be ready end the shortage, and the others are taken back."""
@@ -36,13 +48,13 @@ class ScalingPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Between a change and the next that takes instances away."""
     idle_s: Annotated[int, Meta(ge=10, le=24 * 3_600)] = 600
     """Without a single call, before the last instance goes; only where the bounds allow none."""
-    slo_p95_ms: Annotated[float, Meta(gt=0.0)] = 500.0
+    slo_p95_ms: Annotated[float, Meta(gt=0.0, le=LATENCY_MS_MAX)] = 500.0
     step_share: Annotated[float, Meta(gt=0.0, le=10.0)] = 10.0
     """Most instances that come at once, as a part of those there are; always at least four."""
     shrink_share: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.5
     """Most that go at once, as a part of those there are; always at least one."""
-    instance_hour_cost: Annotated[float, Meta(gt=0.0)] = 1.0
-    hour_cost_max: Annotated[float, Meta(gt=0.0)] | None = None
+    instance_hour_cost: Annotated[float, Meta(gt=0.0, le=COST_MAX)] = 1.0
+    hour_cost_max: Annotated[float, Meta(gt=0.0, le=COST_MAX)] | None = None
     """What all instances of the slice may cost an hour, in the unit of `instance_hour_cost`; None is without limit."""
 
     @property
@@ -70,6 +82,21 @@ def at_quantile(values: tuple[float, ...], quantile: float) -> float:
     return values[at - 1] + (values[at] - values[at - 1]) * (quantile - below) / (above - below)
 
 
+class StableRule(msgspec.Struct, frozen=True, kw_only=True):
+    """A rule that an operator wrote, whose conditions have held for as long as it asks."""
+
+    name: str
+    step: int
+    cool_down_s: int
+
+
+class OwnRules(msgspec.Struct, frozen=True, kw_only=True):
+    """Of one slice, where operators wrote rules for it. `tree`: the tree judges too."""
+
+    tree: bool
+    stable: tuple[StableRule, ...] = ()
+
+
 class SliceSeen(msgspec.Struct, frozen=True, kw_only=True):
     """One slice as of one second. None is not known, or too old to be used."""
 
@@ -87,11 +114,16 @@ class SliceSeen(msgspec.Struct, frozen=True, kw_only=True):
     """Requests that wait, or were turned away in the last second."""
     idle_s: float = 0.0
     """Since the last call."""
+    boosted: float | None = None
+    """The multiple of the rate that the boosted model would be ready for; None where there is none, or it failed."""
     forecast: Forecast | None = None
     start_delay_s: float | None = None
     """How long its instances take until they serve, on average, learnt."""
     held: int = 0
     """The highest need of the last `hold_s` seconds."""
+    held_lately: int | None = None
+    """That of the last `release_s` seconds; None holds all of `held`, whatever a forecast says."""
+    own_rules: OwnRules | None = None
 
     @property
     def current(self) -> int:
@@ -140,7 +172,14 @@ class Layer(StrEnum):
 
 class Because(StrEnum):
     NO_METRICS = "no_metrics"
+    """The figures are missing, too old, or cannot be."""
+    NO_TRAFFIC = "no_traffic"
+    """Nobody calls it, and nobody has long enough to learn what an instance carries."""
+    LEARNING = "learning"
+    """It is called, and what an instance carries is not known yet."""
     RULES = "rules"
+    OWN_RULE = "own_rule"
+    """A rule that an operator wrote; the path names it."""
     LATENCY = "latency"
     SHORT = "short"
     WAITING = "waiting"
@@ -149,6 +188,7 @@ class Because(StrEnum):
     REASONING = "reasoning"
     ENOUGH = "enough"
     HELD = "held"
+    DEAD_BAND = "dead_band"
     LATER = "later"
     BOUNDS = "bounds"
     STEP = "step"
@@ -166,11 +206,13 @@ class Because(StrEnum):
 
 
 class LayerDecision(msgspec.Struct, frozen=True, kw_only=True):
-    """What one layer wants. It agrees to fewer instances down to `keep`."""
+    """What one layer wants. It agrees to fewer instances down to `keep`, and sees no use in more than `enough`."""
 
     layer: Layer
     wanted: int
     keep: int = 0
+    enough: int | None = None
+    """None does not say: whatever was needed lately is held."""
     because: Because
     urgent: int = 0
     """To have on their way while fewer serve than the load needs at once; not a need that is held."""

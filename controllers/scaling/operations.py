@@ -8,17 +8,28 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
-from controllers.scaling.config import CLUSTER, ConfigRecord, ScalingConfig, checked, members_of, pin_of, scope_of
+from controllers.scaling.config import (
+    CLUSTER,
+    SLICE_SCOPE,
+    ConfigRecord,
+    ScalingConfig,
+    checked,
+    made,
+    may_oscillate,
+    members_of,
+    pin_of,
+    scope_of,
+)
 from controllers.scaling.errors import ScalingPolicyInvalid
 from controllers.scaling.model import Pin
 from runtime.operations import slices, subjects
 from runtime.operations.actor import Role
-from runtime.operations.catalogue import nearest
 from runtime.operations.fields import InstancesField, SliceField, VersionField
 from runtime.operations.operation import Change, Effect, Request, Result, Risk, Route
 from runtime.operations.plan import Call, Json, KeyChange, Plan, Refusal
 from runtime.operations.refusals import slice_unknown
 from runtime.operations.state import PlanState
+from runtime.spelling import nearest
 from runtime.state import keys
 from runtime.state.values import encode
 
@@ -89,11 +100,25 @@ def plan_configure(state: PlanState, request: ConfigureRequest) -> Plan | Refusa
         kept = {name: value for name, value in before.items() if name not in request.unset}
         after = {**kept, **{name: getattr(given, name) for name in request.set}}
         checked({**cluster, **after})
+        if not request.slice:
+            _check_slices(state, after)
     except msgspec.ValidationError as error:
         return _invalid(str(error))
     except ScalingPolicyInvalid as fault:
         return _invalid(str(fault))
     return _configured(state, request, scope, before, after)
+
+
+def _check_slices(state: PlanState, cluster: dict[str, Json]) -> None:
+    """What slices say themselves may have been sound only with what the cluster said. Raises ScalingPolicyInvalid."""
+    for item in state.all_items(f"{keys.SCALING_CONFIGS}{SLICE_SCOPE}"):
+        name = item.key.removeprefix(f"{keys.SCALING_CONFIGS}{SLICE_SCOPE}")
+        members = {**cluster, **members_of(state, scope_of(name))}
+        if may_oscillate(made(members)):
+            try:
+                checked(members)
+            except ScalingPolicyInvalid as fault:
+                raise ScalingPolicyInvalid(f"with what slice {name} says itself {fault}") from fault
 
 
 def _invalid(detail: str) -> Refusal:

@@ -7,9 +7,11 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
+from controllers.nodes.records import NodeDecisionRecord
 from controllers.scaling.model import Pin
 from controllers.scaling.records import DecisionRecord
-from runtime.operations.fields import SliceField
+from controllers.scaling.replaying import Replayed, Summary
+from runtime.operations.fields import InstancesField, SliceField
 from runtime.operations.operation import Request, Result
 from runtime.operations.plan import Json
 from runtime.operations.queries.page import Page, PageRequest, Row, read
@@ -91,16 +93,52 @@ class DecisionListRequest(PageRequest, frozen=True, kw_only=True):
 
 class DecisionPage(Page, frozen=True, kw_only=True):
     items: tuple[DecisionRecord, ...]
+    nodes: Annotated[
+        tuple[NodeDecisionRecord, ...],
+        Meta(description="About the nodes, newest first; with the first page, and not where one slice is asked about."),
+    ]
+
+
+class WhatIfRequest(Request, frozen=True, kw_only=True):
+    """What is not given is as it was recorded with each decision."""
+
+    slice: Annotated[SliceField, Meta(description="Only decisions about this slice.")] = ""
+    set: Annotated[
+        dict[str, Json],
+        Meta(max_length=30, description="Members of the policy that shall be others, as for configure."),
+    ] = msgspec.field(default_factory=dict)
+    min: Annotated[InstancesField | None, Meta(description="The lower bound; the upper one moves along.")] = None
+    max: Annotated[InstancesField | None, Meta(description="The upper bound; the lower one moves along.")] = None
+    without_forecast: Annotated[bool, Meta(description="As if there had been no forecasts.")] = False
+    without_own_rules: Annotated[bool, Meta(description="As if nobody had written rules beside the tree.")] = False
+    limit: PageLimit = 1_000
+
+
+class WhatIfShown(Result, frozen=True, kw_only=True):
+    """Each decision alone, newest first: what would have followed from another one was never seen."""
+
+    rules: Annotated[str, Meta(description="The tree that decides it again.")]
+    summary: Summary
+    refused: Annotated[
+        str, Meta(description="Why `controller.configure` would not take this policy; empty where it would.")
+    ]
+    items: tuple[Replayed, ...]
 
 
 class RulesRequest(Request, frozen=True, kw_only=True):
     pass
 
 
+class OwnRulesShown(msgspec.Struct, frozen=True, kw_only=True):
+    slice: Annotated[str, Meta(description="Empty: of all slices that have none of their own.")]
+    source: Annotated[str, Meta(description="TOML, as it was set.")]
+
+
 class RulesShown(Result, frozen=True, kw_only=True):
     name: str
     features: tuple[str, ...]
     rules: Annotated[str, Meta(description="Indented questions and answers.")]
+    own: Annotated[tuple[OwnRulesShown, ...], Meta(description="That operators wrote.")] = ()
 
 
 QUERIES: Final = (
@@ -124,6 +162,15 @@ QUERIES: Final = (
         DecisionListRequest,
         DecisionPage,
         "/v1/controller/decisions",
+    ),
+    read(
+        "controller.what-if",
+        "What would have been decided with another policy or other bounds, from the decisions that were recorded.",
+        WhatIfRequest,
+        WhatIfShown,
+        "/v1/controller/what-if",
+        post=True,
+        errors=("scaling_policy_invalid",),
     ),
     read("controller.rules", "The rules that are in force.", RulesRequest, RulesShown, "/v1/controller/rules"),
 )

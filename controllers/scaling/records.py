@@ -57,6 +57,20 @@ class Trouble(Value, frozen=True, kw_only=True):
     why: str
 
 
+FIGURES: Final = "figures"
+CLOCK: Final = "clock"
+
+
+class Oddity(Value, frozen=True, kw_only=True):
+    """Of one second, too short to hold anything: what was passed over, and why."""
+
+    kind: Literal["figures", "clock"]
+    slice: str = ""
+    """Of figures."""
+    why: str
+    at_unix_ms: int
+
+
 class DecisionOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """What there was so long after the decision. None is not known."""
 
@@ -110,12 +124,12 @@ class DecisionRecord(Value, frozen=True, kw_only=True):
 
 
 def options_of(config: ScalingConfig, seen: SliceSeen, decision: Decision) -> tuple[Option, ...]:
-    """Staying as it is, each layer's answer, and what was decided."""
+    """Staying as it is, each layer's answer, and what was decided; none before it is known what one carries."""
     found = {"hold": seen.current}
     found |= {str(each.layer): each.wanted for each in decision.layers}
     found["decided"] = decision.wanted
     rates = _rates(seen, decision)
-    if not rates:
+    if not rates or seen.rate_per_instance <= 0:
         return ()
     carried = seen.rate_per_instance * config.plan_utilisation
     return tuple(
@@ -165,3 +179,7 @@ class Journal(Protocol):
         ...
 
     async def resume(self, slice_name: str, fence: int) -> None: ...
+
+    async def note(self, odd: Oddity, fence: int) -> None:
+        """Tells what was passed over."""
+        ...

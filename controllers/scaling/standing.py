@@ -11,8 +11,9 @@ from typing import Final, Literal, Protocol
 import msgspec
 
 from controllers.gate.circumstances import RecentChange, RecentChanges
-from controllers.scaling.config import ScalingConfig, config_of, pin_of
+from controllers.scaling.config import Reads, ScalingConfig, config_of, pin_of
 from controllers.scaling.model import Surroundings
+from controllers.scaling.own_rules import RuleSet, rules_of
 from runtime.deployment.placement import Placed
 from runtime.deployment.records import Records, Snapshot
 from runtime.names import NodeId
@@ -55,6 +56,7 @@ class Standing:
     incident: str
     config: ScalingConfig
     recent: tuple[RecentChange, ...]
+    own_rules: RuleSet | None = None
 
     @property
     def serves(self) -> int:
@@ -111,6 +113,7 @@ def _standing(
         incident=_words(state, keys.INCIDENTS, ("cluster", f"slice:{name}", f"blueprint:{main.blueprint}")),
         config=config,
         recent=_recent(state, name),
+        own_rules=rules_of(state, name),
     )
 
 
@@ -147,7 +150,7 @@ def _recent(state: State, name: str) -> tuple[RecentChange, ...]:
         return ()
 
 
-def surroundings(state: State, at: Standing, now_unix_ms: int) -> Surroundings:
+def surroundings(state: Reads, at: Standing, now_unix_ms: int) -> Surroundings:
     """As of now. Of ages only the size counts: a clock that was set back must not make them last."""
     mine = [each for each in at.recent if each.actor == CONTROLLER and each.operation in MINE]
     pin = pin_of(state, at.slice, now_unix_ms)
@@ -183,6 +186,8 @@ def since_change_s(mine: Iterable[RecentChange], now_unix_ms: int) -> float | No
 
 
 def turns_of(mine: Iterable[RecentChange], now_unix_ms: int) -> int:
-    """How often they changed direction in the last five minutes."""
-    ways = [each.direction for each in mine if abs(now_unix_ms - each.at_unix_ms) <= TURNS_MS]
+    """How often they changed direction in the last five minutes. Starts that were taken back are no turns: nothing that
+    served has stopped for them."""
+    lately = (each for each in mine if abs(now_unix_ms - each.at_unix_ms) <= TURNS_MS)
+    ways = [each.direction for each in lately if not each.took_back]
     return sum(one != other for one, other in pairwise(ways))

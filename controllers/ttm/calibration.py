@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from controllers.ttm.due import DueForecasts, Floats
+from controllers.ttm.due import DueForecasts, DueState, Floats
 
 Flags = NDArray[np.bool_]
 
@@ -55,6 +56,13 @@ class Outcome:
     known: Flags
 
 
+class CalibrationState(msgspec.Struct, frozen=True, kw_only=True):
+    """Between two processes. log_factors: 64-bit floats."""
+
+    log_factors: bytes
+    bands: DueState
+
+
 class Calibration:
     """The factors of all slices, and the bands that wait for what really came."""
 
@@ -83,6 +91,15 @@ class Calibration:
             given = np.asarray(factors.get(name, ()), dtype=np.float64)
             if given.shape == self.log_factors.shape[1:] and np.isfinite(given).all():
                 self.log_factors[row] = np.clip(given, -self.policy.log_max, self.policy.log_max)
+
+    def state(self) -> CalibrationState:
+        return CalibrationState(log_factors=self.log_factors.tobytes(), bands=self._bands.state())
+
+    def resume(self, state: CalibrationState) -> None:
+        """Raises ValueError for what has another shape."""
+        self._bands.resume(state.bands)
+        shape = (len(self.slices), self.log_factors.shape[1])
+        self.log_factors = np.frombuffer(state.log_factors, dtype=np.float64).reshape(shape).copy()
 
     def issue(self, minute: int, quantiles: Floats, levels: Sequence[float]) -> Floats:
         """The calibrated quantiles, whose bands are remembered until what they speak of has come.

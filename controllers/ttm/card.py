@@ -61,11 +61,21 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 def read_model(directory: Path) -> tuple[bytes, ModelCard]:
     """The graph and its card, which fit each other and this version. Raises ModelUnreadable, ModelSchemaWrong."""
-    card = parse_card(_read(directory / CARD_FILE, CARD_BYTES_MAX))
-    graph = _read(directory / MODEL_FILE, MODEL_BYTES_MAX)
+    raw, graph = read_files(directory)
+    return graph, card_of(graph, raw)
+
+
+def read_files(directory: Path) -> tuple[bytes, bytes]:
+    """Card and graph as they lie there. Raises ModelUnreadable."""
+    return _read(directory / CARD_FILE, CARD_BYTES_MAX), _read(directory / MODEL_FILE, MODEL_BYTES_MAX)
+
+
+def card_of(graph: bytes, raw: bytes) -> ModelCard:
+    """The card, if it fits the graph and this version. Raises ModelUnreadable, ModelSchemaWrong."""
+    card = parse_card(raw)
     if hashlib.sha256(graph).hexdigest() != card.sha256:
         raise ModelUnreadable(f"{MODEL_FILE} is not the file that {CARD_FILE} describes: its SHA-256 differs")
-    return graph, card
+    return card
 
 
 def parse_card(raw: bytes) -> ModelCard:

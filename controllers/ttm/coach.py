@@ -8,14 +8,16 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Final
+from typing import Final, Literal, NamedTuple
 
 import anyio
 import msgspec
 
-from controllers.ttm.live import DAY_MINUTES, MINUTE_S, Minutes, Span
-from controllers.ttm.records import SHIPPED, ForecastModel
+from controllers.ttm.forecast_job import ModelBytes
+from controllers.ttm.live import DAY_MINUTES, REASON_MAX, Minutes, Span
+from controllers.ttm.records import SHIPPED, ForecastModel, TrainingTrouble
 from controllers.ttm.registry import ModelRegistry
+from controllers.ttm.trail import MINUTE_S
 from controllers.ttm.training_job import TrainingJob, TrainingResult
 from runtime.clock import Clock
 from runtime.cluster.membership import Lines
@@ -51,13 +53,22 @@ class Coach:
 
     def hear(self, drifted: Mapping[str, str]) -> None:
         """Of slices whose load has changed, and how. While a training runs or one was not long ago it is passed over:
-        drift that lasts is heard of again."""
+        drift that lasts is heard of again. An earlier leader's training counts, whatever it came to."""
         if self._clock.monotonic_s() - self._tried_at_s < EVERY_S or self._registry.active().probation:
+            return
+        if min(self._ages_ms(), default=math.inf) < EVERY_S * 1_000:
             return
         name, cause = next(iter(sorted(drifted.items())))
         more = f" and {len(drifted) - 1} more" if len(drifted) > 1 else ""
         self._cause = f"{cause} of {name}{more}"
         self._heard.set()
+
+    def _ages_ms(self) -> list[int]:
+        """Of what trainings came to, as the store tells. Clocks of two leaders may differ either way."""
+        tried = [each.made_unix_ms for each in self._registry.models()]
+        if (trouble := self._registry.training_trouble()) is not None:
+            tried.append(trouble.tried_unix_ms)
+        return [abs(self._clock.unix_ms() - each) for each in tried]
 
     async def run(self, fence: Revision) -> None:
         while True:
@@ -68,40 +79,68 @@ class Coach:
 
     async def train(self, cause: str, fence: Revision) -> None:
         """One challenger, from now on back. What fails is told and leaves the champion where it is."""
-        last = self._clock.unix_ms() // 1_000 // MINUTE_S - 1
         champion = self._registry.active().number
         self._log.info("forecast_training_began", cause=cause, champion=champion)
         try:
-            head = (await self._registry.head(champion))[1] if champion != SHIPPED else b""
-            job = await self._job(last, head)
-            result = await self._train(job)
+            trouble = await self._trained(cause, champion, fence)
         except (RuntimeFault, OSError) as error:
-            self._log.warning("forecast_training_failed", cause=cause, reason=str(error))
-            return
+            code = error.code if isinstance(error, RuntimeFault) else type(error).__name__
+            trouble = self._trouble("failed", cause, code, str(error))
+        if trouble is not None:
+            event = "forecast_training_refused" if trouble.state == "refused" else "forecast_training_failed"
+            self._log.warning(event, cause=cause, code=trouble.code, reason=trouble.reason)
+        await self._registry.tell_training(trouble, fence)
+
+    async def _trained(self, cause: str, champion: int, fence: Revision) -> TrainingTrouble | None:
+        """Why there is no challenger, where the trainer refused to make one. Raises RuntimeFault, OSError."""
+        last = self._clock.unix_ms() // 1_000 // MINUTE_S - 1
+        asked = await self._asked(last, await self._registry.bytes_of(champion))
+        result = await self._train(asked.job)
         if result.refused:
-            self._log.warning("forecast_training_refused", cause=cause, code=result.refused, reason=result.reason)
-            return
-        model = await self._registry.keep(_record(job, result, champion, cause, last, self._clock), result.head, fence)
+            return self._trouble("refused", cause, result.refused, result.reason)
+        parent = self._registry.model(champion)
+        graph = parent.graph if parent is not None else SHIPPED
+        record = msgspec.structs.replace(_record(asked, result, champion, cause, self._clock), graph=graph)
+        model = await self._registry.keep(record, result.head, fence)
         self._log.info("forecast_challenger_judged", **msgspec.to_builtins(model))
         if model.ruling == CROWNED:
             why = f"{cause}; on data held back its loss is {model.recent:.3f} of model {champion}'s"
             await self._choose(model.number, champion, why)
+        return None
 
-    async def _job(self, last: int, head: bytes) -> TrainingJob:
-        """Of the busiest slices, from the first minute that any of them is known of."""
+    def _trouble(self, state: Literal["refused", "failed"], cause: str, code: str, reason: str) -> TrainingTrouble:
+        now_ms = self._clock.unix_ms()
+        return TrainingTrouble(state=state, code=code, reason=reason[:REASON_MAX], cause=cause, tried_unix_ms=now_ms)
+
+    async def _asked(self, last: int, champion: ModelBytes) -> _Asked:
+        """Of the busiest slices, from the first to the last minute that any of them is known of."""
         count = DAYS * DAY_MINUTES
         names = list(self._minutes.slices())
         loads = list(await self._minutes.loads([Span(name, last - count + 1, count) for name in names]))
         busiest = sorted(range(len(names)), key=lambda at: -_sum(loads[at]))[:SLICES_MAX]
         begins = min((_first_known(loads[at]) for at in busiest), default=count)
-        packed = b"".join(array("f", loads[at][begins:]).tobytes() for at in busiest)
-        return TrainingJob(slices=tuple(names[at] for at in busiest), minutes=count - begins, loads=packed, head=head)
+        ends = count - min((_first_known(loads[at][::-1]) for at in busiest), default=count)
+        packed = b"".join(array("f", loads[at][begins:ends]).tobytes() for at in busiest)
+        job = TrainingJob(
+            slices=tuple(names[at] for at in busiest),
+            minutes=max(0, ends - begins),
+            loads=packed,
+            head=champion.head,
+            file=champion.file,
+        )
+        return _Asked(job, last - count + ends)
 
 
-def _record(
-    job: TrainingJob, result: TrainingResult, parent: int, cause: str, last: int, clock: Clock
-) -> ForecastModel:
+class _Asked(NamedTuple):
+    """A job, and the last minute of its loads."""
+
+    job: TrainingJob
+    last_minute: int
+
+
+def _record(asked: _Asked, result: TrainingResult, parent: int, cause: str, clock: Clock) -> ForecastModel:
     """Its number and its content's hash are given when it is kept."""
+    job, last = asked
     return ForecastModel(
         number=1,
         sha256="",

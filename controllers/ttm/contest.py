@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from controllers.ttm.due import Floats
-from controllers.ttm.records import Standing
+from controllers.ttm.standing import Standing
 
 BLOCK: Final = 60  # minutes: losses of neighbouring minutes are alike, those of neighbouring hours much less
 SPREAD_TIMES: Final = 1.0  # standard errors of the mean over blocks that a difference must exceed
@@ -97,6 +98,14 @@ def _ruling(policy: ContestPolicy, blocks: Floats, *, recent: float, longer: flo
     return Ruling.CROWNED
 
 
+class ProbationState(msgspec.Struct, frozen=True, kw_only=True):
+    """Between two processes."""
+
+    before: tuple[float, ...]
+    now: tuple[float, ...]
+    minutes: int
+
+
 class Probation:
     """The newly crowned and the one it replaced, side by side on what really came."""
 
@@ -125,6 +134,12 @@ class Probation:
         if surely_worse:
             return Standing.BACK
         return Standing.KEPT if self.minutes >= self._policy.probation_minutes else Standing.ON_PROBATION
+
+    def state(self) -> ProbationState:
+        return ProbationState(before=tuple(self._before), now=tuple(self._now), minutes=self.minutes)
+
+    def resume(self, state: ProbationState) -> None:
+        self._before, self._now, self.minutes = list(state.before), list(state.now), state.minutes
 
     def _losses(self) -> Losses:
         return Losses(champion=np.array(self._before), challenger=np.array(self._now))

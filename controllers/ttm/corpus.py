@@ -15,6 +15,7 @@ from controllers.ttm.schema import ALIGNED, HISTORY, HORIZONS, WEEK_DAYS
 
 Indices = NDArray[np.int64]
 
+DAYS_MIN: Final = 2  # known of a series, to be learnt from
 HELD_BACK: Final = 0.15  # of each series, its last part: to judge a model with, not to learn
 
 _RECENT: Final = np.arange(1 - HISTORY, 1)
@@ -30,6 +31,11 @@ class Series:
     name: str
     load: NDArray[np.float64]
     season: int
+
+    @property
+    def days(self) -> float:
+        """Of which something is known."""
+        return float(np.isfinite(self.load).sum() / self.season)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,24 +6,28 @@ which model to ask; a swap takes effect between two minutes.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+import msgspec
 import numpy as np
 
-from controllers.ttm.calibration import HIGH, LOW, Calibration, Outcome, outcome_of
-from controllers.ttm.contest import ContestPolicy, Probation, pinball
-from controllers.ttm.drift import DriftCause, DriftWatch
-from controllers.ttm.due import DueForecasts, Floats
+from controllers.ttm.calibration import HIGH, LOW, Calibration, CalibrationState, Outcome, outcome_of
+from controllers.ttm.contest import ContestPolicy, Probation, ProbationState, pinball
+from controllers.ttm.drift import DriftCause, DriftWatch, WatchState
+from controllers.ttm.due import DueForecasts, DueState, Floats
 from controllers.ttm.errors import TtmFault
-from controllers.ttm.history import Histories, LoadForecast
-from controllers.ttm.records import Standing
+from controllers.ttm.history import Histories
+from controllers.ttm.load_forecast import LoadForecast
 from controllers.ttm.schema import HORIZONS, MEDIAN, QUANTILES
+from controllers.ttm.standing import Standing
 
 _LEVELS: Final = np.array(QUANTILES)
 _BAND: Final = [QUANTILES.index(LOW), QUANTILES.index(HIGH)]
 _LOAD_LEAST: Final = 1.0  # requests a minute, of the mean that losses are told in
+NEVER: Final = -1  # a minute before all others
 
 
 class Model(Protocol):
@@ -48,6 +52,17 @@ class Tick:
     """Of a newly crowned model, while it is on probation; BACK: the one before forecasts again, from this minute on."""
 
 
+class CycleState(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a cycle knows but its models: it outlives the process that asked them. Of 200 slices 1.5 MB."""
+
+    calibration: CalibrationState
+    said: DueState
+    watches: dict[str, WatchState]
+    former_said: DueState
+    probation: ProbationState | None
+    since: int
+
+
 class Cycle:
     """State of all slices. Not safe to use from two threads at once."""
 
@@ -60,10 +75,13 @@ class Cycle:
         self._former: Model | None = None
         self._former_said = DueForecasts(horizons=HORIZONS, width=len(QUANTILES))
         self._probation: Probation | None = None
+        self._since = NEVER
 
-    def crown(self, model: Model, *, probation: bool = True) -> None:
+    def crown(self, model: Model, *, probation: bool = True, since: int = NEVER) -> None:
         """From the next minute on this one forecasts; the one before is asked too, for comparison, while it is on
-        probation. Factors stay: they are right again within hours whatever the model."""
+        probation. Factors stay: they are right again within hours whatever the model. since: only minutes after it are
+        compared; those up to it the model has learnt from."""
+        self._since = since
         self._former = self.champion if probation else None
         self._former_said = DueForecasts(horizons=HORIZONS, width=len(QUANTILES))
         self._probation = Probation(self._contest) if probation else None
@@ -73,6 +91,29 @@ class Cycle:
         """The one before forecasts again, if one is on probation."""
         if self._former is not None:
             self.crown(self._former, probation=False)
+
+    def state(self) -> CycleState:
+        return CycleState(
+            calibration=self.calibration.state(),
+            said=self._said.state(),
+            watches={name: watch.state() for name, watch in self._watches.items()},
+            former_said=self._former_said.state(),
+            probation=self._probation.state() if self._probation is not None else None,
+            since=self._since,
+        )
+
+    def resume(self, state: CycleState, former: Model | None) -> None:
+        """Goes on where another left off. former: while the champion is on probation. Raises ValueError."""
+        self.crown(self.champion, probation=False, since=state.since)
+        self.calibration.resume(state.calibration)
+        self._said.resume(state.said)
+        for name, watch in state.watches.items():
+            self._watches[name] = DriftWatch()
+            self._watches[name].resume(watch)
+        if former is not None and state.probation is not None:
+            self._former, self._probation = former, Probation(self._contest)
+            self._former_said.resume(state.former_said)
+            self._probation.resume(state.probation)
 
     def start_from(self, slices: Sequence[str], factors: Mapping[str, Sequence[float]]) -> None:
         """Bands as an earlier leader had calibrated them."""
@@ -134,6 +175,8 @@ class Cycle:
     def _compare(self, minute: int, histories: Histories, load: Floats) -> Standing | None:
         if self._probation is None:
             return None
+        if minute <= self._since:
+            return Standing.ON_PROBATION
         now, before = (_mean_loss(said.due(minute), histories, load) for said in (self._said, self._former_said))
         return self._probation.observe(before=before, now=now)
 
@@ -150,7 +193,7 @@ class Cycle:
         self._said.add(minute, quantiles)
         calibrated = self.calibration.issue(minute, quantiles, QUANTILES)[known].astype(np.float32)
         return {
-            name: LoadForecast(slice=name, quantiles=found)
+            name: LoadForecast(slice=name, quantiles=array("f", found.tobytes()))
             for name, found in zip(asked.slices, calibrated, strict=True)
         }
 

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from enum import StrEnum
 from typing import Final, NamedTuple
 
+import msgspec
+
 DELTA: Final = 0.002  # on 18 traces: 0.25 false alarms a day, the median change found after 44 minutes
 ERROR_MAX: Final = 10.0  # a single absurd minute is no drift
 CHECK_EVERY: Final = 32  # values between two looks; each look costs a pass over some 50 buckets
@@ -45,6 +47,16 @@ def differs(split: Split, variance: float, delta: float) -> bool:
     harmonic = 1 / split.old_count + 1 / split.new_count
     bound = math.sqrt(2 * harmonic * variance * log_term) + 2 / 3 * log_term * harmonic
     return abs(split.old_total / split.old_count - split.new_total / split.new_count) > bound
+
+
+class AdwinState(msgspec.Struct, frozen=True, array_like=True):
+    """Between two processes."""
+
+    rows: tuple[tuple[Bucket, ...], ...]
+    seen: int
+    count: int
+    total: float
+    spread: float
 
 
 class Adwin:
@@ -83,6 +95,14 @@ class Adwin:
             self._drop_oldest()
             dropped = True
         return dropped
+
+    def state(self) -> AdwinState:
+        rows = tuple(tuple(row) for row in self._rows)
+        return AdwinState(rows, self._seen, self.count, self.total, self._spread)
+
+    def resume(self, state: AdwinState) -> None:
+        self._rows = [deque(row) for row in state.rows]
+        self._seen, self.count, self.total, self._spread = state.seen, state.count, state.total, state.spread
 
     def _append(self, value: float) -> None:
         self._grow(1, Bucket(value, 0.0))
@@ -139,6 +159,13 @@ class DriftCause(StrEnum):
     COVERAGE = "coverage_low"
 
 
+class WatchState(msgspec.Struct, frozen=True, array_like=True):
+    """Between two processes. covered: a byte a minute."""
+
+    adwin: AdwinState
+    covered: bytes
+
+
 class DriftWatch:
     """Of one slice, fed once a minute."""
 
@@ -165,6 +192,13 @@ class DriftWatch:
             return DriftCause.ERROR
         coverage = self.coverage
         return DriftCause.COVERAGE if coverage is not None and coverage < COVERAGE_MIN else None
+
+    def state(self) -> WatchState:
+        return WatchState(self._adwin.state(), bytes(self._covered))
+
+    def resume(self, state: WatchState) -> None:
+        self._adwin.resume(state.adwin)
+        self._covered = deque(map(bool, state.covered), maxlen=COVERAGE_WINDOW)
 
     def _drifted(self, error: float) -> bool:
         """Only for the worse: a load that became easier needs no other model."""

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+
+
+class DueState(msgspec.Struct, frozen=True, kw_only=True):
+    """What waits, between two processes. figures: 32-bit floats, as forecasts are."""
+
+    slices: tuple[str, ...]
+    made: tuple[int | None, ...]
+    figures: bytes
 
 
 class DueForecasts:
@@ -45,3 +54,13 @@ class DueForecasts:
             if self._made[at] == minute - ahead:
                 found[:, ahead - 1] = self._figures[at][:, ahead - 1]
         return found
+
+    def state(self) -> DueState:
+        figures = self._figures.astype(np.float32).tobytes()
+        return DueState(slices=self.slices, made=tuple(self._made), figures=figures)
+
+    def resume(self, state: DueState) -> None:
+        """Waits for what waited there. Raises ValueError for what has another shape."""
+        shape = (self._horizons, len(state.slices), self._horizons, self._width)
+        self._figures = np.frombuffer(state.figures, dtype=np.float32).reshape(shape).astype(np.float64)
+        self.slices, self._made = state.slices, list(state.made)

@@ -30,6 +30,16 @@ class ForecastUnusable(TtmFault):
     code = "ttm_forecast_unusable"
 
 
+class ModelMemoryExceeded(TtmFault):
+    """The model asked for more memory than one that forecasts may have."""
+
+    code = "ttm_model_memory_exceeded"
+    remedy = "Use a model that needs less: the shipped one answers a hundred series within 70 MB."
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(f"the model needs more memory than it may have: {cause}".removesuffix(": "))
+
+
 class HistoryInvalid(TtmFault):
     """Arrays of the wrong shape: a mistake of the caller."""
 
@@ -53,6 +63,29 @@ class TrainingDataTooShort(TtmFault):
         super().__init__(f"there are {minutes} minutes to learn from; {needed} is the least")
         self.minutes = minutes
         self.needed = needed
+
+
+class ForecasterFailed(TtmFault):
+    """The forecaster's process did not come to an answer."""
+
+    code = "ttm_forecaster_failed"
+    retryable = True
+    remedy = "The next minute tries again; what ended it stands in the reason. It needs some 55 MB for a moment."
+
+
+class ForecastRefused(TtmFault):
+    """What the forecaster's process answered instead of a forecast, under the code of the fault there."""
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(reason)
+        self.found = code
+
+
+class ModelRefused(TtmFault):
+    """An uploaded model that must not be used."""
+
+    code = "ttm_model_refused"
+    remedy = "Nothing was kept. `./aether ttm validate --model DIR` asks it the same where it was made."
 
 
 class TrainerFailed(TtmFault):

@@ -10,9 +10,10 @@ import numpy as np
 import onnxruntime
 
 from controllers.ttm.card import SHIPPED, ModelCard, read_model
-from controllers.ttm.errors import ForecastUnusable, ModelSchemaWrong, ModelUnreadable
+from controllers.ttm.errors import ForecastUnusable, ModelMemoryExceeded, ModelSchemaWrong, ModelUnreadable, TtmFault
 from controllers.ttm.head import Head
-from controllers.ttm.history import Floats, Histories, LoadForecast
+from controllers.ttm.history import Floats, Histories
+from controllers.ttm.load_forecast import LoadForecast, load_forecast
 from controllers.ttm.schema import (
     ALIGNED,
     DAY_AGO,
@@ -29,6 +30,7 @@ from controllers.ttm.schema import (
 )
 
 ERRORS_ONLY: Final = 3  # of onnxruntime's levels of logging
+OUT_OF_MEMORY: Final = ("bad_alloc", "Failed to allocate memory")
 _INPUTS: Final = {RECENT: HISTORY, DAY_AGO: ALIGNED, WEEK_AGO: ALIGNED}
 _HEAD_ROWS: Final = HORIZONS * len(QUANTILES)
 
@@ -74,7 +76,7 @@ class OnnxForecaster:
         if not known.slices:
             return []
         quantiles = self.run(known).quantiles
-        return [LoadForecast(slice=name, quantiles=found) for name, found in zip(known.slices, quantiles, strict=True)]
+        return [load_forecast(name, found.tobytes()) for name, found in zip(known.slices, quantiles, strict=True)]
 
     def run(self, histories: Histories) -> Answer:
         """All rows as they are, checked only for what comes out. Raises ForecastUnusable."""
@@ -82,7 +84,7 @@ class OnnxForecaster:
         try:
             found = self._session.run([FORECAST, FEATURES, NORMALISATION], {**given, **self._head})
         except Exception as error:  # onnxruntime's errors have no base of their own
-            raise ForecastUnusable(f"the model did not run: {error}") from error
+            raise _fault(error, ForecastUnusable(f"the model did not run: {error}")) from error
         quantiles, features, normalisation = cast(list[Floats], found)
         _check(quantiles)
         return Answer(quantiles=quantiles, features=features, normalisation=normalisation)
@@ -109,7 +111,15 @@ def _session(graph: bytes) -> onnxruntime.InferenceSession:
     try:
         return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors have no base of their own
-        raise ModelUnreadable(f"onnxruntime does not take the model: {error}") from error
+        raise _fault(error, ModelUnreadable(f"onnxruntime does not take the model: {error}")) from error
+
+
+def _fault(error: Exception, otherwise: TtmFault) -> TtmFault:
+    """onnxruntime tells that there is no memory in words alone."""
+    words = str(error)
+    if isinstance(error, MemoryError) or any(each in words for each in OUT_OF_MEMORY):
+        return ModelMemoryExceeded(words)
+    return otherwise
 
 
 def _check_schema(session: onnxruntime.InferenceSession) -> None:

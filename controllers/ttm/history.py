@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from controllers.ttm.errors import HistoryInvalid
-from controllers.ttm.schema import ALIGNED, HISTORY, HORIZONS, QUANTILES
+from controllers.ttm.schema import ALIGNED, HISTORY, KNOWN_MIN, NEWEST_MAX
 
 Floats = NDArray[np.float32]
-
-KNOWN_MIN: Final = 10  # minutes of the last hour; from fewer no forecast is made
-NEWEST_MAX: Final = 3  # of the last minutes one at least must be known: a model that looks at the past guesses the rest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,17 +54,3 @@ class Histories:
             day_ago=self.day_ago[rows],
             week_ago=self.week_ago[rows],
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadForecast:
-    """quantiles: [10, 8], requests a minute of each of the next ten minutes at schema.QUANTILES, from low to high."""
-
-    slice: str
-    quantiles: Floats
-
-    def at(self, minutes_ahead: int, quantile: float) -> float:
-        """minutes_ahead: 1 to 10; quantile: one of schema.QUANTILES."""
-        if not 1 <= minutes_ahead <= HORIZONS:
-            raise HistoryInvalid(f"{minutes_ahead} minutes ahead; forecasts reach from 1 to {HORIZONS}")
-        return float(self.quantiles[minutes_ahead - 1, QUANTILES.index(quantile)])

@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
+import msgspec
 from msgspec import Meta
 
-from controllers.ttm.records import SHIPPED, ForecastActive, ForecastModel, active_of, model_key, read
+from controllers.ttm.records import (
+    SHIPPED,
+    ForecastActive,
+    ForecastModel,
+    active_of,
+    model_key,
+    outdated,
+    pin_owner,
+    read,
+)
+from runtime.content.port import pin_key
+from runtime.names import Sha256
 from runtime.operations import subjects
 from runtime.operations.actor import Role
 from runtime.operations.operation import Change, Effect, Request, Result, Risk, Route
@@ -32,14 +44,56 @@ class ActivateRequest(Request, frozen=True, kw_only=True):
     beside: BesideField = None
 
 
+class UploadRequest(Request, frozen=True, kw_only=True):
+    """Made from the bytes by the node that took and checked them."""
+
+    record: ForecastModel
+
+
 class RollbackRequest(Request, frozen=True, kw_only=True):
     pass
+
+
+class ModelKept(Result, frozen=True, kw_only=True):
+    number: NumberField
+    sha256: Annotated[str, Meta(description="Of what was sent: the graph with its card.")]
+    base: Annotated[str, Meta(description="SHA-256 of the graph.")]
 
 
 class ModelActivated(Result, frozen=True, kw_only=True):
     number: NumberField
     before: NumberField
     probation: bool
+
+
+def plan_upload(state: PlanState, request: UploadRequest) -> Plan | Refusal:
+    """Kept under the next number, and not yet in force. The same bytes again change nothing."""
+    models = [each for item in state.all_items(keys.FORECAST_MODELS) if (each := read(item, ForecastModel)) is not None]
+    same = next((each for each in models if each.sha256 == request.record.sha256), None)
+    number = same.number if same is not None else max((each.number for each in models), default=SHIPPED) + 1
+    kept = msgspec.structs.replace(request.record, number=number, graph=number)
+    changes: list[KeyChange] = []
+    if same is None:
+        state.get(model_key(number))  # somebody else's upload may take the number meanwhile
+        gone = outdated(models, active_of(state.get(keys.FORECAST_ACTIVE)))
+        changes = [
+            KeyChange(key=model_key(number), before=None, after=encode(kept)),
+            KeyChange(key=_pin(kept), before=None, after=b""),
+            *(KeyChange(key=key, before=state.value(key), after=None) for key in (model_key(at.number) for at in gone)),
+            *(KeyChange(key=_pin(each), before=b"", after=None) for each in gone),
+        ]
+    return Plan(
+        operation="ttm.upload",
+        subject=subjects.CLUSTER,
+        summary=f"model {number} is kept{' already' if same is not None else ''}",
+        changes=tuple(changes),
+        reads=state.reads,
+        result={"number": number, "sha256": kept.sha256, "base": kept.base},
+    )
+
+
+def _pin(model: ForecastModel) -> str:
+    return pin_key(Sha256(model.sha256), pin_owner(model.number))
 
 
 def plan_activate(state: PlanState, request: ActivateRequest) -> Plan | Refusal:
@@ -95,6 +149,19 @@ def _chosen(state: PlanState, operation: str, wanted: ForecastActive) -> Plan:
 
 
 OPERATIONS: Final = (
+    Change(
+        name="ttm.upload",
+        summary="Keep a model of one's own, which may then be chosen.",
+        request=UploadRequest,
+        result=ModelKept,
+        route=Route(method="POST", path="/v1/ttm/models"),
+        role=Role.OPERATOR,
+        risk=Risk.LOW,
+        effect=Effect.IDEMPOTENT,
+        subject=lambda _request: subjects.CLUSTER,
+        plan=plan_upload,
+        body="bytes",
+    ),
     Change(
         name="ttm.activate",
         summary="Let another model forecast, on probation beside the one before.",

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from controllers.scaling.model import Forecast
-from controllers.ttm.live import MINUTE_S, Forecasts
+from controllers.ttm.live import Forecasts
+from controllers.ttm.load_forecast import LoadForecast
 from controllers.ttm.schema import QUANTILES
-
-if TYPE_CHECKING:
-    from controllers.ttm.history import LoadForecast
+from controllers.ttm.trail import MINUTE_S
 
 SOON: Final = 2  # minutes: an instance that is ordered now serves within one
 LATER: Final = 5  # minutes: who would be wanted again in these had better stay

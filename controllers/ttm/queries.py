@@ -29,6 +29,7 @@ class TtmStatus(Result, frozen=True, kw_only=True):
     probation: Annotated[bool, Meta(description="The model before is asked too, and comes back if it does better.")]
     why: str
     models: Annotated[int, Meta(description="Trained here and kept.")]
+    training: Annotated[str, Meta(description="Why the newest challenger could not be trained; empty when it was.")]
 
 
 class TtmModelsRequest(PageRequest, frozen=True, kw_only=True):

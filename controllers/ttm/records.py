@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
+from collections.abc import Sequence
 from typing import Annotated, Final, Literal, TypeVar
 
 import msgspec
@@ -15,18 +15,23 @@ from runtime.state.values import Value
 SHIPPED: Final = 0
 """The number of the model that comes with the package: always there, and where every way back ends."""
 MODELS_MAX: Final = 50
+UPLOADED: Final = "uploaded"
+"""The ruling on a model that somebody made elsewhere: no contest, so that only a person chooses it."""
 OWNER: Final = "forecast-model"
 """Who pins their heads in the ContentStore."""
 
 
 class ForecastModel(Value, frozen=True, kw_only=True):
-    """A challenger that was trained here. Its content is a head for the graph `base`; both are SHA-256."""
+    """A challenger that was trained here, whose content is a head for the graph `base`; or one that was uploaded, whose
+    content is that graph with its card. Both are SHA-256."""
 
     number: Annotated[int, Meta(ge=1)]
     sha256: str
     base: str
     parent: int = SHIPPED
     """The model whose head the fit began from, and which it was judged beside."""
+    graph: int = SHIPPED
+    """The uploaded model whose graph it stands on: an uploaded one's is its own."""
     made_unix_ms: int
     cause: str
     """What let it be trained: "error_changed of orders", "asked for"."""
@@ -57,15 +62,6 @@ class ForecastActive(Value, frozen=True, kw_only=True):
         return self.before != self.number
 
 
-class Standing(StrEnum):
-    """Of a model that was crowned, beside the one before."""
-
-    ON_PROBATION = "on_probation"
-    KEPT = "kept"
-    BACK = "back"
-    """The one before did better, and forecasts again."""
-
-
 class ForecastState(Value, frozen=True, kw_only=True):
     """How forecasting stands, as its leader says when that changes."""
 
@@ -75,6 +71,17 @@ class ForecastState(Value, frozen=True, kw_only=True):
     """Of degraded: why layer 1 is alone."""
     model: int = SHIPPED
     since_unix_ms: int = 0
+
+
+class TrainingTrouble(Value, frozen=True, kw_only=True):
+    """Why there is no challenger, of the newest attempt; gone once one was trained."""
+
+    state: Literal["refused", "failed"]
+    code: str
+    reason: str
+    cause: str
+    """What it was to be trained for."""
+    tried_unix_ms: int
 
 
 class BandFactors(Value, frozen=True, kw_only=True):
@@ -99,6 +106,15 @@ def read(item: KeyValue | None, kind: type[FoundT]) -> FoundT | None:
 def active_of(item: KeyValue | None) -> ForecastActive:
     """The shipped model where nothing else was chosen."""
     return read(item, ForecastActive) or ForecastActive()
+
+
+def outdated(models: Sequence[ForecastModel], active: ForecastActive) -> list[ForecastModel]:
+    """Those that go when one more comes: the oldest, but for what forecasts and what that stands on."""
+    known = {each.number: each for each in models}
+    needed = {active.number, active.before}
+    needed |= {known[number].graph for number in needed if number in known}
+    old = [each for each in models if each.number not in needed]
+    return old[: max(len(old) + 1 - MODELS_MAX, 0)]
 
 
 def pin_owner(number: int) -> str:

@@ -9,15 +9,17 @@ import anyio
 import msgspec
 
 from controllers.ttm.errors import ModelUnreadable
+from controllers.ttm.forecast_job import SHIPPED_MODEL, ModelBytes
 from controllers.ttm.records import (
-    MODELS_MAX,
     SHIPPED,
     BandFactors,
     ForecastActive,
     ForecastModel,
     ForecastState,
+    TrainingTrouble,
     active_of,
     model_key,
+    outdated,
     pin_owner,
     read,
 )
@@ -54,16 +56,28 @@ class ModelRegistry:
     def model(self, number: int) -> ForecastModel | None:
         return read(self._state.get(model_key(number)), ForecastModel)
 
-    async def head(self, number: int) -> tuple[ForecastModel, bytes]:
-        """Its record and its head's bytes, as `head_file` wrote them. Raises ModelUnreadable."""
+    async def bytes_of(self, number: int) -> ModelBytes:
+        """What a process needs to ask it. Raises ModelUnreadable."""
+        if number == SHIPPED:
+            return SHIPPED_MODEL
+        model = self._known(number)
+        if model.graph == model.number:
+            return ModelBytes(file=await self._content_of(model))
+        file = await self._content_of(self._known(model.graph)) if model.graph != SHIPPED else b""
+        return ModelBytes(file=file, head=await self._content_of(model))
+
+    def _known(self, number: int) -> ForecastModel:
         model = self.model(number)
         if model is None:
             raise ModelUnreadable(f"there is no model {number}, or it was made by another version")
+        return model
+
+    async def _content_of(self, model: ForecastModel) -> bytes:
         try:
             path = await self._content.get(Sha256(model.sha256))
-            return model, await anyio.Path(path).read_bytes()
+            return await anyio.Path(path).read_bytes()
         except (ContentFault, OSError) as error:
-            raise ModelUnreadable(f"the head of model {number} cannot be had: {error}") from error
+            raise ModelUnreadable(f"the bytes of model {model.number} cannot be had: {error}") from error
 
     async def keep(self, model: ForecastModel, head: bytes, fence: Revision) -> ForecastModel:
         """Under the next number, with its bytes on several nodes; the oldest that nobody needs go. The record and its
@@ -82,10 +96,8 @@ class ModelRegistry:
         return kept
 
     def _trimmed(self) -> list[Operation]:
-        active = self.active()
-        old = [each for each in self.models() if each.number not in (active.number, active.before)]
         gone: list[Operation] = []
-        for each in old[: max(len(old) + 1 - MODELS_MAX, 0)]:
+        for each in outdated(self.models(), self.active()):
             gone.append(Delete(key=model_key(each.number)))
             gone.append(Delete(key=pin_key(Sha256(each.sha256), pin_owner(each.number))))
         return gone
@@ -100,6 +112,16 @@ class ModelRegistry:
     async def tell(self, state: ForecastState, fence: Revision) -> None:
         """Every node's events say so."""
         await self._store.txn([led_by(fence)], [Put(key=keys.FORECAST_STATE, value=encode(state))])
+
+    def training_trouble(self) -> TrainingTrouble | None:
+        return read(self._state.get(keys.FORECAST_TRAINING), TrainingTrouble)
+
+    async def tell_training(self, trouble: TrainingTrouble | None, fence: Revision) -> None:
+        """Every node's events say so, once for as long as attempts come to the same. None: a challenger was trained."""
+        if trouble is not None:
+            await self._store.txn([led_by(fence)], [Put(key=keys.FORECAST_TRAINING, value=encode(trouble))])
+        elif self._state.get(keys.FORECAST_TRAINING) is not None:
+            await self._store.txn([led_by(fence)], [Delete(key=keys.FORECAST_TRAINING)])
 
     def factors(self) -> dict[str, tuple[float, ...]]:
         """By slice, as the last leader had calibrated."""

@@ -107,13 +107,13 @@ def retrain(
     return Retrained(fitted=fitted, verdict=verdict, samples=len(learn))
 
 
-def carry_out(job: TrainingJob, shipped: OnnxForecaster, own: Head) -> TrainingResult:
-    """What the trainer's process answers, also when it refuses. own: the shipped model's head."""
+def carry_out(job: TrainingJob, base: OnnxForecaster, own: Head) -> TrainingResult:
+    """What the trainer's process answers, also when it refuses. base: the job's graph; own: its head."""
     try:
         loads = np.frombuffer(job.loads, dtype="<f4").astype(np.float64).reshape(len(job.slices), job.minutes)
-        champion = unpack_head(job.head, shipped.card.sha256) if job.head else own
+        champion = unpack_head(job.head, base.card.sha256) if job.head else own
         done = retrain(
-            shipped.with_head(champion),
+            base.with_head(champion),
             champion,
             list(zip(job.slices, loads, strict=True)),
             fit_policy=FitPolicy(seed=job.seed),
@@ -122,8 +122,8 @@ def carry_out(job: TrainingJob, shipped: OnnxForecaster, own: Head) -> TrainingR
         return TrainingResult(refused=fault.code, reason=str(fault))
     verdict = done.verdict
     return TrainingResult(
-        head=pack_head(done.fitted.head, shipped.card.sha256),
-        base=shipped.card.sha256,
+        head=pack_head(done.fitted.head, base.card.sha256),
+        base=base.card.sha256,
         ruling=verdict.ruling,
         recent=verdict.recent,
         longer=verdict.longer,

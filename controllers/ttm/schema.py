@@ -11,6 +11,8 @@ ALIGNED: Final = HISTORY + HORIZONS  # of a day and a week ago: the same minutes
 QUANTILES: Final = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 MEDIAN: Final = QUANTILES.index(0.5)
 WEEK_DAYS: Final = 7
+KNOWN_MIN: Final = 10  # minutes of the last hour; from fewer no forecast is made
+NEWEST_MAX: Final = 3  # of the last minutes one at least must be known: a model that looks at the past guesses the rest
 
 # Of the graph. Loads are requests a minute as 32-bit floats; NaN is a minute that nobody measured.
 RECENT: Final = "recent"  # [n, HISTORY], the newest last

@@ -8,6 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from controllers.ttm.load_forecast import LoadForecast
+
+MINUTE_S: Final = 60
 MINUTES: Final = 60  # 2,000 slices x 60 x about 120 B is 14 MB at most, on the leader alone
 BARS: Final = "▁▂▃▄▅▆▇█"
 
@@ -55,6 +58,11 @@ class SaidMinute:
     band: Band
     rate: float = field(default=math.nan)
     """Measured; NaN is not known, or not yet."""
+
+
+def band_of(load: LoadForecast, minutes_ahead: int) -> Band:
+    """Requests a second."""
+    return Band(*(load.at(minutes_ahead, quantile) / MINUTE_S for quantile in (0.1, 0.5, 0.9)))
 
 
 def bars(past: Sequence[float], ahead: Sequence[float]) -> str:

@@ -7,12 +7,14 @@ import msgspec
 
 class TrainingJob(msgspec.Struct, frozen=True, kw_only=True):
     """loads: little-endian float32, requests a minute, slice by slice, each of `minutes` values; NaN is not measured.
-    head: the champion's, as head_file packs it; empty is the shipped one's."""
+    head: the champion's, as head_file packs it; empty is its graph's own. file: the graph, as model_file packs it;
+    empty is the shipped one."""
 
     slices: tuple[str, ...]
     minutes: int
     loads: bytes
     head: bytes = b""
+    file: bytes = b""
     seed: int = 1
 
 

@@ -48,14 +48,18 @@ class Validation:
 
 def validate(forecaster: OnnxForecaster, *, clock: Callable[[], float] = time.perf_counter) -> Validation:
     """Asks and measures; does not raise for what it finds."""
-    failures = [failure for name, make in Probe.MADE.items() if (failure := _probed(forecaster, name, make()))]
-    failures += _scaled(forecaster)
     return Validation(
-        failures=tuple(failures),
-        probes=len(Probe.MADE) * 2 + 1,
+        failures=tuple(failures_of(forecaster)),
+        probes=len(Probe.MADE) * 2 + 2,
         one_series_ms=_latency_ms(forecaster, 1, clock),
         many_series_ms=_latency_ms(forecaster, MANY, clock),
     )
+
+
+def failures_of(forecaster: OnnxForecaster) -> list[str]:
+    """What it says that no load can be, or that contradicts itself."""
+    failures = [failure for name, make in Probe.MADE.items() if (failure := _probed(forecaster, name, make()))]
+    return failures + _scaled(forecaster) + _many(forecaster)
 
 
 def histories_of(load: Floats, *, known_before: bool) -> Histories:
@@ -89,12 +93,25 @@ def _scaled(forecaster: OnnxForecaster) -> list[str]:
     return []
 
 
-def _latency_ms(forecaster: OnnxForecaster, count: int, clock: Callable[[], float]) -> float:
+def _many(forecaster: OnnxForecaster) -> list[str]:
+    """It is asked for all slices at once: what it needs for one says nothing of what it needs for a hundred."""
+    try:
+        forecaster.run(_series(MANY))
+    except ForecastUnusable as fault:
+        return [f"{MANY} series: {fault}"]
+    return []
+
+
+def _series(count: int) -> Histories:
     chance = np.random.default_rng(1)
     recent, day_ago, week_ago = (
         chance.uniform(100, 1_000, (count, width)).astype(np.float32) for width in (HISTORY, ALIGNED, ALIGNED)
     )
-    asked = Histories(slices=tuple(map(str, range(count))), recent=recent, day_ago=day_ago, week_ago=week_ago)
+    return Histories(slices=tuple(map(str, range(count))), recent=recent, day_ago=day_ago, week_ago=week_ago)
+
+
+def _latency_ms(forecaster: OnnxForecaster, count: int, clock: Callable[[], float]) -> float:
+    asked = _series(count)
     took = []
     for _ in range(RUNS):
         begun = clock()

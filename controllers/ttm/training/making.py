@@ -12,8 +12,7 @@ import numpy as np
 import torch
 
 from controllers.ttm.card import Lineage, ModelCard, Quality
-from controllers.ttm.corpus import HELD_BACK, Corpus, Series
-from controllers.ttm.errors import TrainingDataUnusable
+from controllers.ttm.corpus import Series
 from controllers.ttm.schema import (
     ALIGNED,
     DAY_AGO,
@@ -33,26 +32,12 @@ from controllers.ttm.schema import (
 from controllers.ttm.training.export import ROWS, export
 from controllers.ttm.training.fit import Figures, Told, fit, judge
 from controllers.ttm.training.mixer import FEATURE_COUNT, Mixer
-from controllers.ttm.training.sampling import Sampler, Span, evenly, spans_of
-from controllers.ttm.training.synthetic import PATTERNS, synthetic
+from controllers.ttm.training.recipe import Recipe, prepared
+from controllers.ttm.training.sampling import Sampler, evenly
+from controllers.ttm.training.synthetic import PATTERNS
 
-DAYS_MIN: Final = 2
-SYNTHETIC_SHARE: Final = 0.3  # of the windows
 JUDGED: Final = 300  # windows of each trace
 PACKAGES: Final = ("torch", "numpy", "onnx")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
-    """What makes a model, beside the traces. rounds: synthetic series of each pattern."""
-
-    steps: int
-    seed: int = 1
-    rounds: int = 4
-
-
-FULL: Final = Recipe(steps=4_000)
-QUICK: Final = Recipe(steps=60, rounds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,23 +55,6 @@ def make(traces: Sequence[Series], recipe: Recipe, *, command: str, told: Told) 
     windows = evenly(corpus, held, JUDGED)
     quality = _quality(judge(mixer, windows), len(windows.target))
     return Made(graph=graph, card=_card(graph, mixer, quality, _lineage(traces, recipe, command)))
-
-
-def prepared(traces: Sequence[Series], recipe: Recipe) -> tuple[Corpus, list[Span], list[Span]]:
-    """All series, what to learn from, and what to judge with: the traces' last parts. Raises TrainingDataUnusable."""
-    if not traces:
-        raise TrainingDataUnusable("there is nothing to learn from")
-    for each in traces:
-        known = int(np.isfinite(each.load).sum())
-        if known < DAYS_MIN * each.season:
-            raise TrainingDataUnusable(f"{each.name} has {known / each.season:.1f} days; {DAYS_MIN} is the least")
-    made = synthetic(recipe.seed, recipe.rounds)
-    corpus = Corpus([*traces, *made])
-    learn, held = spans_of(corpus, HELD_BACK)
-    count = len(traces)
-    weights = [(1 - SYNTHETIC_SHARE) / count] * count + [SYNTHETIC_SHARE / len(made)] * len(made)
-    spans = [Span(first=each.first, last=each.last, weight=weight) for each, weight in zip(learn, weights, strict=True)]
-    return corpus, spans, held[:count]
 
 
 def _lineage(traces: Sequence[Series], recipe: Recipe, command: str) -> Lineage:

@@ -8,8 +8,8 @@ from typing import Final
 import numpy as np
 
 from controllers.ttm.corpus import Corpus, Indices, Windows
-from controllers.ttm.history import KNOWN_MIN, Floats
-from controllers.ttm.schema import HISTORY, HORIZONS
+from controllers.ttm.history import Floats
+from controllers.ttm.schema import HISTORY, HORIZONS, KNOWN_MIN
 
 YOUNG_SHARE: Final = 0.25  # of windows: of a slice that is younger than a week, half of them younger than a day
 GAPS_SHARE: Final = 0.1  # of windows: with minutes that nobody measured
