@@ -1,0 +1,1 @@
+"""What steps do: operations of the catalogue, questions, and typed actions in Python."""

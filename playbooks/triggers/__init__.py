@@ -1,0 +1,1 @@
+"""What starts playbooks without a person: alerts, events, and the time."""
