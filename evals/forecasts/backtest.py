@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from controllers.ttm.corpus import Corpus, Indices, Series
-from controllers.ttm.schema import ALIGNED, HORIZONS
+from controllers.ttm.schema import HISTORY, HORIZONS, KNOWN_MIN
 from evals.forecasts.contestants import STATISTICAL, Method
 from evals.forecasts.metrics import Floats, coverage, mase, weighted_quantile_loss
 from evals.scaling.errors import TracesUnusable
@@ -61,16 +61,20 @@ def backtest(
 
 
 def moments_of(series: Series, count: int, last_share: float = 1.0) -> Indices:
-    """The newest minute seen at each of them, evenly over all but the first day, where what came is known. Raises
+    """The newest minute seen at each of them, evenly over all but the first day, where that hour and what came are
+    known; of a series with a gap in every hour, where what came is known and enough of the hour. Raises
     TracesUnusable."""
     first = max(series.season, int(len(series.load) * (1 - last_share)))
-    unknown = np.cumsum(np.isnan(np.concatenate([[0.0], series.load])))
     newest = np.arange(first, len(series.load) - HORIZONS)
-    newest = newest[unknown[newest + HORIZONS + 1] == unknown[newest - ALIGNED + HORIZONS + 1]]
-    if not len(newest):
-        raise TracesUnusable(f"{series.name} has no hour and ten minutes after its first day of which all is known")
-    found: Indices = newest[np.unique(np.linspace(0, len(newest) - 1, count).astype(np.int64))]
-    return found
+    unknown = np.cumsum(np.isnan(np.concatenate([[0.0], series.load])))
+    ahead = unknown[newest + HORIZONS + 1] - unknown[newest + 1]
+    before = unknown[newest + 1] - unknown[newest + 1 - HISTORY]
+    whole = newest[(ahead == 0) & (before == 0)]
+    enough = newest[(ahead == 0) & (before <= HISTORY - KNOWN_MIN) & np.isfinite(series.load[newest])]
+    found: Indices = whole if len(whole) else enough
+    if not len(found):
+        raise TracesUnusable(f"{series.name} has no ten minutes after its first day of which all is known")
+    return found[np.unique(np.linspace(0, len(found) - 1, count).astype(np.int64))]
 
 
 def _judged(series: Series, newest: Indices, actual: Floats, name: str, method: Method) -> Row:

@@ -7,7 +7,7 @@ from runtime.errors import RuntimeFault
 
 class MethodUnknown(RuntimeFault):
     code = "forecast_method_unknown"
-    remedy = "`./aether ttm backtest --list` says which there are."
+    remedy = "Name some of those with commas between, or none for all."
 
     def __init__(self, name: str, known: tuple[str, ...]) -> None:
         super().__init__(f"there is no method {name!r}; known are {', '.join(known)}")

@@ -47,10 +47,34 @@ class InstanceRow(msgspec.Struct, frozen=True, kw_only=True):
     last_failure: str = ""
 
 
+class SliceRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One version of a slice: how many instances there should be, which scaling may change at any time."""
+
+    slice: str
+    wanted: int
+
+
 class RouteRow(msgspec.Struct, frozen=True, kw_only=True):
     method: str
     path: str
     slice: str
+
+
+class BandRow(msgspec.Struct, frozen=True, kw_only=True):
+    """Calls a second in one minute, at the 10th, 50th and 90th percentile; `rate` came in the minute before."""
+
+    p10: float
+    p50: float
+    p90: float
+    rate: float | None = None
+
+
+class ForecastRow(msgspec.Struct, frozen=True, kw_only=True):
+    """`chart`: the loads of the last hour and, behind `|`, the medians of the next ten minutes, as bars."""
+
+    slice: str
+    now: BandRow
+    chart: str
 
 
 class ClusterApi:
@@ -59,6 +83,10 @@ class ClusterApi:
     def __init__(self, addresses: Callable[[], Mapping[str, str]], admin_key: Callable[[], str]) -> None:
         self._addresses = addresses
         self._admin_key = admin_key
+
+    def spoken_to_with(self, key: str) -> ClusterApi:
+        """The same cluster, as whoever has that key."""
+        return ClusterApi(self._addresses, lambda: key)
 
     async def read(self, path: str, *, node: str = "") -> object:
         """The decoded answer. Raises ApiUnreachable or ApiRefused of the last node asked."""
@@ -83,6 +111,18 @@ class ClusterApi:
 
     async def instances(self, *, node: str = "") -> list[InstanceRow]:
         return msgspec.convert(await self._all("/v1/instances", "instances", node=node), list[InstanceRow])
+
+    async def wanted(self) -> dict[str, int]:
+        """How many instances each slice should have now, all its versions together."""
+        rows = msgspec.convert(await self._all("/v1/slices", "slices"), list[SliceRow])
+        found = dict.fromkeys((row.slice for row in rows), 0)
+        for row in rows:
+            found[row.slice] += row.wanted
+        return found
+
+    async def forecasts(self, *, leader: str) -> list[ForecastRow]:
+        """Of the slices that there are any of. They are the leader's; another node knows none."""
+        return msgspec.convert(await self._all("/v1/controller/forecast", "items", node=leader), list[ForecastRow])
 
     async def routes(self) -> list[RouteRow]:
         """Those of slices that are served now."""
@@ -122,6 +162,10 @@ class ClusterApi:
         members = {"set": {"provider": address, "most": most}}
         await self.change("PUT", f"/v1/controller/nodes/config?{OVERRIDE}", json.dumps(members).encode())
 
+    async def tell_door(self, address: str) -> None:
+        """Lets the nodes pass on to the Forge what is asked of it at their consoles."""
+        await self.change("PUT", f"/v1/config/forge_door?{OVERRIDE}", json.dumps({"value": address}).encode())
+
     async def _ask(
         self,
         method: str,
@@ -134,6 +178,8 @@ class ClusterApi:
     ) -> Answer:
         headers = [("authorization", f"Bearer {self._admin_key()}"), ("content-type", content_type)]
         addresses = self._addresses()
+        if node and node not in addresses:  # it was paused or killed since it was named
+            raise ApiUnreachable(node, "it does not run", sent=False)
         asked = [addresses[node]] if node else list(addresses.values())
         last: ApiUnreachable | None = None
         for address in asked:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 from runtime.errors import RuntimeFault
 
@@ -38,6 +39,19 @@ class ApiRefused(ForgeFault):
         return {**super().problem(), "remedy": str(self.problem_body.get("remedy", ""))}
 
 
+class NoSigner(ForgeFault):
+    """A node can only be made through one that signs its certificate."""
+
+    code = "no_signer"
+    retryable = True
+    remedy = "Let that node go on, or copy its tls/ca.key (mode 0600) to another core node, which may sign then too."
+
+    def __init__(self, holders: Sequence[str]) -> None:
+        super().__init__(
+            f"no node that runs may sign certificates: {', '.join(holders)} holds ca.key, and does not answer"
+        )
+
+
 class ChangeWaits(ForgeFault):
     """The gate wants people to approve the change first; it has not been made."""
 
@@ -46,7 +60,8 @@ class ChangeWaits(ForgeFault):
 
     def __init__(self, method: str, path: str, body: bytes) -> None:
         found = problem_of(body)
-        super().__init__(f"{method} {path} waits as proposal {found.get('proposal')}: {found.get('rule')}")
+        self.proposal = str(found.get("proposal", ""))
+        super().__init__(f"{method} {path} waits as proposal {self.proposal}: {found.get('rule')}")
 
 
 class CommandFailed(ForgeFault):

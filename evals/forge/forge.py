@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -15,34 +14,31 @@ import anyio
 import msgspec
 from anyio.abc import TaskGroup
 
+from controllers.nodes.port import NodeRole
 from evals.forge.app import App, build_app, read_app
+from evals.forge.awaited import READY_TIMEOUT_S, Awaited
 from evals.forge.cluster_api import ClusterApi
 from evals.forge.commands import run_command
-from evals.forge.errors import ForgeFault, NotReached, StateUnusable
+from evals.forge.errors import ForgeFault, NoSigner, StateUnusable
 from evals.forge.http_client import HttpClient
 from evals.forge.load.generator import Target
 from evals.forge.node import ForgeNode
 from evals.forge.node_door import SCHEME, serve_door
 from evals.forge.partition import PURPOSES, Network
 from evals.forge.ports import bases
-from evals.forge.processes import NodeProcess
 from evals.forge.providing import ProvidedNodes
 from evals.forge.state_dir import Manifest, StateDir
-from evals.forge.waiting import came_true
 from runtime.cluster.identity import read_identity
 from runtime.cluster.layout import NodeLayout
 from runtime.cluster.ports import OFFSETS, ports_of
 from runtime.errors import RuntimeFault
+from runtime.security.tls import CA_KEY
 
 NODES_MAX: Final = 15
-READY_TIMEOUT_S: Final = 30.0
-ACTIVE_TIMEOUT_S: Final = 60.0  # environments with pins may have to be made
-WELL_S: Final = 1.0
 END_GRACE_S: Final = 20.0
-LOOK_S: Final = 0.05
 
 
-class Forge:
+class Forge(Awaited):
     """`async with Forge(nodes=3, apps=[…]) as forge:` gives a cluster that serves those applications.
 
     Everything it starts ends with it, also when it is killed: each node holds a pipe whose other end is here.
@@ -66,9 +62,7 @@ class Forge:
         if not 1 <= nodes <= NODES_MAX or not 0 <= workers < nodes:
             raise ForgeFault(f"a Forge has 1 to {NODES_MAX} nodes, of which at least one is a core node")
         self.names = tuple(f"n{index + 1}" for index in range(nodes))
-        self.apps = tuple(read_app(path) for path in apps)
-        self.nodes: dict[str, ForgeNode] = {}
-        self.api = ClusterApi(self._api_addresses, self.admin_key)
+        super().__init__([read_app(path) for path in apps], ClusterApi(self._api_addresses, self.admin_key))
         self.network: Network | None = None
         self._workers = frozenset(self.names[nodes - workers :])
         self._state_path, self._keep, self._port = state, keep, port
@@ -114,90 +108,6 @@ class Forge:
         """The application as that node serves it."""
         return HttpClient(self.nodes[node].addresses.http)
 
-    def running(self) -> list[str]:
-        return [name for name, node in self.nodes.items() if node.running and not node.paused]
-
-    async def processes(self, node: str, kind: str) -> list[NodeProcess]:
-        """Those of one kind, as its supervisor lists them."""
-        return [process for process in await self.nodes[node].processes() if process.kind == kind]
-
-    # waiting for conditions
-
-    async def until(self, what: str, holds: Callable[[], Awaitable[bool]], *, timeout_s: float) -> None:
-        """Raises NotReached, saying what was waited for."""
-        if not await came_true(partial(_holds, holds), timeout_s=timeout_s, look_s=LOOK_S):
-            raise NotReached(f"{what}: not so after {timeout_s:g} s")
-
-    async def until_ready(self, *, timeout_s: float = READY_TIMEOUT_S) -> None:
-        """Until every running node is a live member with a ready gateway and somebody leads."""
-
-        async def ready() -> bool:
-            running = self.running()
-            live = {row.node for row in await self.api.nodes() if row.live}
-            if not live.issuperset(running) or not await self.api.leader():
-                return False
-            return all([await _is_ready(address) for name in running for address in self._public(name)])
-
-        await self.until("every running node is live and ready", ready, timeout_s=timeout_s)
-
-    async def until_well(self, *, timeout_s: float = ACTIVE_TIMEOUT_S) -> None:
-        """Until all is ready and active, and still is a moment later: what just broke may not have been noticed."""
-
-        async def lasting() -> bool:
-            await self.until_ready(timeout_s=timeout_s)
-            await self.until_apps_active(timeout_s=timeout_s)
-            await anyio.sleep(WELL_S)
-            return await self._all_active()
-
-        await self.until("all is well and stays so", lasting, timeout_s=timeout_s)
-
-    async def _all_active(self) -> bool:
-        rows = [row for row in await self.api.instances() if row.serving]
-        wanted = [pair for app in self.apps for pair in app.slices]
-        return all(sum(row.slice == name for row in rows) == count for name, count in wanted)
-
-    async def until_replaced(self, node: str, victim: NodeProcess, *, timeout_s: float = READY_TIMEOUT_S) -> None:
-        """Until another process does what a killed one did."""
-
-        async def replaced() -> bool:
-            running = await self.processes(node, victim.kind)
-            return bool(running) and all(process.pid != victim.pid for process in running)
-
-        await self.until(f"{victim.id} of {node} is replaced", replaced, timeout_s=timeout_s)
-
-    async def until_active(self, slice_name: str, instances: int, *, timeout_s: float = ACTIVE_TIMEOUT_S) -> None:
-        """Until exactly that many instances are ACTIVE."""
-
-        async def active() -> bool:
-            rows = [row for row in await self.api.instances() if row.slice == slice_name]
-            return len(rows) == instances == sum(row.serving for row in rows)
-
-        try:
-            await self.until(f"{slice_name} has {instances} active instances", active, timeout_s=timeout_s)
-        except NotReached as error:
-            raise NotReached(f"{error}; {await self._standing(slice_name)}") from error
-
-    async def until_apps_active(self, *, timeout_s: float = ACTIVE_TIMEOUT_S) -> None:
-        for app in self.apps:
-            for slice_name, instances in app.slices:
-                await self.until_active(slice_name, instances, timeout_s=timeout_s)
-
-    async def until_leader(self, *, other_than: str = "", timeout_s: float = READY_TIMEOUT_S) -> str:
-        """The leader's name, once a running node leads."""
-        found = ""
-
-        async def led() -> bool:
-            nonlocal found
-            found = await self.api.leader()
-            return bool(found) and found != other_than and found in self.running()
-
-        await self.until("a running node leads", led, timeout_s=timeout_s)
-        return found
-
-    def _public(self, name: str) -> tuple[str, str]:
-        addresses = self.nodes[name].addresses
-        return addresses.http, addresses.api
-
     # changing
 
     async def deploy(self, project: Path, *, wait: bool = True, build_options: Sequence[str] = ()) -> App:
@@ -205,8 +115,7 @@ class Forge:
         app = read_app(project)
         await self._deliver(app, build_options)
         if wait:
-            for slice_name, instances in app.slices:
-                await self.until_active(slice_name, instances)
+            await self._until_settled([name for name, _ in app.slices])
         return app
 
     async def start_node(self, name: str) -> None:
@@ -224,6 +133,11 @@ class Forge:
             await self.start_node(name)
             await self.until_ready()
             await self.until_apps_active()
+
+    def in_background(self, work: Callable[[], Coroutine[None, None, object]]) -> None:
+        """It ends with the Forge."""
+        assert self._tasks is not None, "the Forge has not been entered"
+        self._tasks.start_soon(work)
 
     # beginning and ending
 
@@ -320,9 +234,9 @@ class Forge:
             port = int(address.rpartition(":")[2])
             await self.network.listen(self._tasks, node.name, ports_of(listen)[purpose], port=port)
 
-    async def _join(self, name: str, base: int, join: str) -> None:
+    async def _join(self, name: str, base: int, join: str, role: NodeRole | None = None) -> None:
         node = self._make(name)
-        role = "core" if name in self.names and name not in self._workers else "worker"
+        role = role or ("worker" if name in self._workers else "core")
         options = await self._options(name, base)
         await node.start("--name", name, "--role", role, "--join", join, *options)
         await node.await_directory(timeout_s=READY_TIMEOUT_S)
@@ -351,17 +265,26 @@ class Forge:
         self._stack.push_async_callback(door.close)
         await self.api.provide_nodes(f"{SCHEME}{path}", most=self._provides)
 
-    async def _make_provided(self, name: str) -> None:
-        """A worker that joins through the first node, which signs certificates; or one that has joined, started."""
+    async def _make_provided(self, name: str, role: NodeRole) -> None:
+        """One that joins through a node that signs certificates; or that has joined, and is started."""
         known = self.nodes.get(name)
-        if known is not None and _joined(known):
+        if known is not None and known.joined:
             await self.start_node(name)
             return
         await self._drop_provided(name)
-        first = self.nodes[self.names[0]]
-        token = (await run_command("cluster", "token", str(first.data), "--uses", "1")).strip()
-        await self._join(name, bases(1)[0], f"{token}@{first.addresses.api}")
+        signer = self._signer()
+        token = (await run_command("cluster", "token", str(signer.data), "--uses", "1")).strip()
+        await self._join(name, bases(1)[0], f"{token}@{signer.addresses.api}", role)
         self._note_provided()
+
+    def _signer(self) -> ForgeNode:
+        """A node that signs certificates and answers. Raises NoSigner: asked of one that hangs, the new node would wait
+        for half a minute and then not know why."""
+        holders = [each for each in self.nodes.values() if (NodeLayout(each.data).tls / CA_KEY).is_file()]
+        running = [each for each in holders if each.running and not each.paused]
+        if not running:
+            raise NoSigner([each.name for each in holders])
+        return running[0]
 
     async def _drop_provided(self, name: str) -> None:
         node = self.nodes.pop(name, None)
@@ -372,7 +295,7 @@ class Forge:
 
     def _note_provided(self) -> None:
         assert self.state.manifest is not None
-        joined = [name for name, node in self.nodes.items() if name not in self.names and _joined(node)]
+        joined = [name for name, node in self.nodes.items() if name not in self.names and node.joined]
         self.state.finish(msgspec.structs.replace(self.state.manifest, provided=tuple(joined)))
 
     async def _build(self, app: App, wheels: dict[str, Path]) -> None:
@@ -400,14 +323,10 @@ class Forge:
             raise ForgeFault(f"processes that even SIGKILL did not end: {left}")
 
     def _api_addresses(self) -> Mapping[str, str]:
-        return {name: self.nodes[name].addresses.api for name in self.running() if _joined(self.nodes[name])}
+        return {name: self.nodes[name].addresses.api for name in self.running() if self.nodes[name].joined}
 
     def admin_key(self) -> str:
         return self.nodes[self.names[0]].admin_key_file.read_text().strip()
-
-    async def _standing(self, slice_name: str) -> str:
-        rows = [row for row in await self.api.instances() if row.slice == slice_name]
-        return "; ".join(f"{row.node}/{row.number} {row.phase} {row.reason}".strip() for row in rows) or "none placed"
 
 
 def first_fault(error: BaseException) -> RuntimeFault | None:
@@ -420,19 +339,3 @@ def first_fault(error: BaseException) -> RuntimeFault | None:
 
 async def _end_node(node: ForgeNode, left: list[int]) -> None:
     left += await node.end(grace_s=END_GRACE_S)
-
-
-async def _is_ready(address: str) -> bool:
-    return (await HttpClient(address).request("GET", "/health/ready", timeout_s=2.0)).status == 200
-
-
-async def _holds(condition: Callable[[], Awaitable[bool]]) -> bool:
-    """A node that cannot be asked just now does not meet it."""
-    try:
-        return await condition()
-    except (ForgeFault, asyncio.IncompleteReadError):
-        return False
-
-
-def _joined(node: ForgeNode) -> bool:
-    return (node.data / "node.json").exists()

@@ -37,6 +37,11 @@ class ForgeNode:
         self._lifeline: int | None = None
 
     @property
+    def joined(self) -> bool:
+        """Whether its directory stands: not yet, while it is being provided."""
+        return NodeLayout(self.data).identity.exists()
+
+    @property
     def listen(self) -> Listen:
         """What it binds. The node's directory must stand."""
         return read_identity(NodeLayout(self.data).identity).listen

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from controllers.nodes.port import NodeProvider, ProvidedNode, ProviderFault
+from controllers.nodes.port import NodeProvider, NodeRole, ProvidedNode, ProviderFault
 from runtime.errors import RuntimeFault
 from runtime.invocation.errors import CallFault
 from runtime.invocation.incoming import Handlers, IncomingCall
@@ -19,6 +19,14 @@ RELEASE: Final = "_nodes/release"
 CALL_S: Final = 4.0
 
 
+class Asked(msgspec.Struct, frozen=True, array_like=True):
+    node: str
+    role: NodeRole = "worker"
+
+
+_decode: Final = msgspec.msgpack.Decoder(Asked).decode
+
+
 class ForgeNodes:
     """Implements NodeProvider on the cluster's side."""
 
@@ -26,21 +34,21 @@ class ForgeNodes:
         """address: unix:/PATH of the Forge's socket."""
         self._path = Path(address.removeprefix(SCHEME))
 
-    async def provide(self, node: str) -> ProvidedNode:
-        raw = await self._call(PROVIDE, node)
+    async def provide(self, node: str, role: NodeRole) -> ProvidedNode:
+        raw = await self._call(PROVIDE, Asked(node, role))
         try:
             return msgspec.msgpack.decode(raw, type=ProvidedNode)
         except msgspec.DecodeError as error:
             raise ProviderFault(f"what listens at {self._path} is no provider of nodes: {error}") from error
 
     async def release(self, node: str) -> None:
-        await self._call(RELEASE, node)
+        await self._call(RELEASE, Asked(node))
 
-    async def _call(self, target: str, node: str) -> bytes:
+    async def _call(self, target: str, asked: Asked) -> bytes:
         try:
             connection = await connect_unix(self._path)
             try:
-                return await connection.call(target, node.encode(), deadline_s=CALL_S)
+                return await connection.call(target, msgspec.msgpack.encode(asked), deadline_s=CALL_S)
             finally:
                 await connection.close()
         except (CallFault, RuntimeFault) as error:
@@ -51,10 +59,11 @@ async def serve_door(path: Path, nodes: NodeProvider) -> Listener:
     """The Forge's side. Raises AddressUnusable."""
 
     async def provide(call: IncomingCall) -> bytes:
-        return msgspec.msgpack.encode(await nodes.provide(call.payload.decode()))
+        asked = _decode(call.payload)
+        return msgspec.msgpack.encode(await nodes.provide(asked.node, asked.role))
 
     async def release(call: IncomingCall) -> bytes:
-        await nodes.release(call.payload.decode())
+        await nodes.release(_decode(call.payload).node)
         return b""
 
     return await serve_unix(path, Handlers(unary={PROVIDE: provide, RELEASE: release}))

@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal, Protocol
 import msgspec
 from msgspec import Meta
 
+from evals.forge.wishes import LOAD, LoadWish, refusal_of
 from runtime.errors import RuntimeFault
 from runtime.operations import subjects
 from runtime.operations.actor import Role
@@ -122,8 +123,8 @@ class ForgeDispatcher:
             return Refused(code=fault.code, detail=str(fault), remedy=f"There are {', '.join(NAMES)}.")
         except msgspec.ValidationError as error:
             return Refused(code="request_invalid", detail=f"{submission.operation}: {error}")
-        if submission.actor.acts_as_agent:
-            return Refused(code="refused_by_policy", detail="no agent breaks what others test")
+        if (refusal := refusal_of(submission.actor)) is not None:
+            return refusal
         command = _command(request, operation.name.removeprefix("chaos."))
         if submission.dry_run:
             return Planned(plan=_view(operation.name, operation.subject(request), command))
@@ -142,6 +143,21 @@ class ForgeDispatcher:
             rule=RULE,
             audit="",
         )
+
+
+def sent(wish: LoadWish) -> Applied:
+    """What is said of load that is sent in the place of what was, or of none any more."""
+    said = f"{wish.shape} load of {wish.rps:g} a second" if wish.rps else "no load"
+    return Applied(
+        revision=0,
+        operation=LOAD,
+        subject=subjects.CLUSTER,
+        summary=said,
+        result={"said": said},
+        gate_class="G0",
+        rule=RULE,
+        audit="",
+    )
 
 
 def _view(name: str, subject: str, command: str) -> PlanView:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Collection
 import anyio
 from anyio.abc import TaskGroup
 
-from controllers.nodes.port import ProvidedNode, ProviderFault
+from controllers.nodes.port import NodeRole, ProvidedNode, ProviderFault
 from runtime.errors import RuntimeFault
 from runtime.names import is_name
 
@@ -21,11 +21,11 @@ class ProvidedNodes:
         tasks: TaskGroup,
         most: int,
         founders: Collection[str],
-        make: Callable[[str], Awaitable[None]],
+        make: Callable[[str, NodeRole], Awaitable[None]],
         drop: Callable[[str], Awaitable[None]],
         runs: Callable[[str], bool],
     ) -> None:
-        """founders: nodes that the Forge began with, which nobody provides. make: joins a worker, or starts one that
+        """founders: nodes that the Forge began with, which nobody provides. make: lets it join, or starts one that
         has joined, and returns when it answers. drop: ends it and forgets it, also one that does not exist."""
         self._tasks = tasks
         self._most = most
@@ -46,7 +46,7 @@ class ProvidedNodes:
         """One that an earlier Forge made in the same directory."""
         self._made[node] = ""
 
-    async def provide(self, node: str) -> ProvidedNode:
+    async def provide(self, node: str, role: NodeRole) -> ProvidedNode:
         """Says why the last try failed, and begins anew."""
         if node in self._making:
             return ProvidedNode(node=node, state="starting")
@@ -55,7 +55,7 @@ class ProvidedNodes:
             return ProvidedNode(node=node, state="running")
         self._check(node)
         scope = self._making[node] = anyio.CancelScope()
-        self._tasks.start_soon(self._join, node, scope)
+        self._tasks.start_soon(self._join, node, role, scope)
         return ProvidedNode(node=node, state="failed" if why else "starting", why=why or "")
 
     def _check(self, node: str) -> None:
@@ -64,10 +64,10 @@ class ProvidedNodes:
         if node not in self._made and len(self.names) >= self._most:
             raise ProviderFault(f"this Forge provides at most {self._most} nodes")
 
-    async def _join(self, node: str, scope: anyio.CancelScope) -> None:
+    async def _join(self, node: str, role: NodeRole, scope: anyio.CancelScope) -> None:
         try:
             with scope:
-                await self._make(node)
+                await self._make(node, role)
                 self._made[node] = ""
         except RuntimeFault as fault:
             self._made[node] = str(fault)

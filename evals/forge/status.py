@@ -7,17 +7,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from evals.forge.cluster_api import ForecastRow
 from evals.forge.errors import ForgeFault
 from evals.forge.forge import Forge
 from evals.forge.load.generator import LoadGenerator
+from evals.forge.node import ForgeNode
 from runtime.telemetry.histogram import Histogram
 
 WINDOW_S: Final = 5
+LOAD_LEAST: Final = 0.05  # calls a second; of less nobody wants to read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeStatus:
-    """`state` is running, paused or down; `active` counts its ACTIVE instances."""
+    """`state` is running, paused, joining or down; `active` counts its ACTIVE instances. `url` is empty while it
+    joins."""
 
     name: str
     url: str
@@ -37,6 +41,8 @@ class Status:
     sent: int
     failed: int
     leader: str
+    forecasts: tuple[ForecastRow, ...] = ()
+    """Of the slices with load, or with load ahead."""
 
 
 @dataclass(slots=True)
@@ -60,19 +66,26 @@ class LoadWindow:
         return rps, latest.since(histogram).percentile(0.99) / 1000
 
 
+def state_of(node: ForgeNode) -> str:
+    if not node.joined:
+        return "joining"
+    return "down" if not node.running else "paused" if node.paused else "running"
+
+
 async def read_status(forge: Forge, load: LoadWindow | None) -> Status:
     """A cluster that cannot be asked just now shows what is known without it."""
     rps, p99_ms = load.read() if load is not None else ({}, 0.0)
     try:
         leader = await forge.api.leader()
         instances = await forge.api.instances()
+        forecasts = await forge.api.forecasts(leader=leader) if leader else []
     except ForgeFault:
-        leader, instances = "", []
+        leader, instances, forecasts = "", [], []
     nodes = tuple(
         NodeStatus(
             name=name,
-            url=f"http://{node.addresses.http}",
-            state="down" if not node.running else "paused" if node.paused else "running",
+            url=f"http://{node.addresses.http}" if node.joined else "",
+            state=state_of(node),
             leads=name == leader,
             active=sum(row.node == name and row.serving for row in instances),
             rps=rps.get(name, 0.0),
@@ -97,4 +110,5 @@ async def read_status(forge: Forge, load: LoadWindow | None) -> Status:
         sent=report.sent if report is not None else 0,
         failed=report.failed if report is not None else 0,
         leader=leader,
+        forecasts=tuple(each for each in forecasts if each.now.rate or each.now.p90 >= LOAD_LEAST),
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from evals.scaling.errors import ScenarioUnknown
-from runtime.operations.catalogue import nearest
+from runtime.spelling import nearest
 
 START_S_MAX: Final = 600.0
 
@@ -30,6 +30,10 @@ class Conditions:
     nodes: int = 0
     """That instances fit on; 0 is without limit."""
     instances_per_node: int = 10
+    nodes_most: int = 0
+    """That may come on top of `nodes`, as the node level asks for them, and go again; 0 is none."""
+    node_start_s: float = 90.0
+    """From being asked for to taking instances."""
     node_fails_each_s: float = 0.0
     """Mean time between failures of a whole node, with what is on it; 0 is never. It is back after `node_back_s`."""
     node_back_s: int = 120
@@ -46,6 +50,7 @@ def scenarios() -> Mapping[str, Conditions]:
         "late-metrics": Conditions(metric_delay_s=15),
         "noisy-metrics": Conditions(metric_noise=0.15, metric_gap=0.1),
         "full-nodes": Conditions(nodes=5, instances_per_node=10),
+        "growing-nodes": Conditions(nodes=3, instances_per_node=10, nodes_most=6),
         "failures": Conditions(nodes=12, node_fails_each_s=6 * 3_600.0, instance_fails_each_s=1_800.0),
     }
 

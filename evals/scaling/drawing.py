@@ -6,13 +6,16 @@ from typing import Final
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
+from evals.scaling.arrivals import MINUTE_S
 from evals.scaling.run import History
 from evals.scaling.service import ServiceModel
 from evals.scaling.traces import Floats
 
 DRAWN: Final = 480
-FORECAST_BAND: Final = (0.05, 0.95)
+
+Steps = NDArray[np.int64]
 
 
 class Drawing(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,8 +43,18 @@ def drawing(history: History, service: ServiceModel) -> Drawing:
         needed=_highest(history.needed[judged], edges, 0),
         serving=_highest(history.serving[judged], edges, 0),
         violated=[round(each, 3) for each in (np.add.reduceat(violated, edges) / lengths).tolist()],
+        band=_band(history, service, edges) if history.band is not None else None,
     )
 
 
-def _highest(values: Floats, edges: np.ndarray[tuple[int], np.dtype[np.int64]], digits: int) -> list[float]:
+def _band(history: History, service: ServiceModel, edges: Steps) -> tuple[list[float], list[float]] | None:
+    """Of each step the lowest 5th and the highest 95th percentile, in busy instances; what was not said is nothing."""
+    assert history.band is not None
+    said = np.repeat(history.band, MINUTE_S, axis=0)[history.judged_from :] / service.rate_per_instance
+    low, high = np.nan_to_num(said[:, 0]), np.nan_to_num(said[:, 1])
+    lowest = [round(each, 2) for each in np.minimum.reduceat(low, edges).tolist()]
+    return lowest, _highest(high, edges, 2)
+
+
+def _highest(values: Floats, edges: Steps, digits: int) -> list[float]:
     return [round(each, digits) for each in np.maximum.reduceat(values, edges).tolist()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from evals.scaling.service import ServiceModel
 from evals.scaling.traces import Floats
@@ -45,6 +45,14 @@ class Policy(Protocol):
         ...
 
 
+@runtime_checkable
+class SeesRoom(Protocol):
+    """A policy that asks for no more than fits, and tells what it would have asked for."""
+
+    @property
+    def without_room(self) -> int: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Past:
     """What a policy may know before a run begins. `minutes` are the trace's rates so far and beyond: only perfect
@@ -55,6 +63,8 @@ class Past:
     season: int
     seconds: Floats
     """Smoothed arrivals of every second: what the oracle knows."""
+    band: Floats | None = None
+    """[minutes, 2]: where who forecasts notes its 5th and 95th percentile of each minute, requests a second."""
 
 
 MakePolicy = Callable[[Past], Policy]

@@ -11,7 +11,8 @@ import numpy as np
 
 from evals.scaling.arrivals import MINUTE_S, Generator, arrivals, scaled
 from evals.scaling.measured import Measured
-from evals.scaling.policy import MakePolicy, Past
+from evals.scaling.node_level import NodeLevel
+from evals.scaling.policy import MakePolicy, Past, SeesRoom
 from evals.scaling.service import ServiceModel
 from evals.scaling.traces import Floats, Trace
 from evals.scaling.world import Nodes, World
@@ -33,6 +34,8 @@ class History:
     judged_from: int
     needed: Floats
     """Fewest instances that would have held the SLO throughout that minute, known in hindsight."""
+    band: Floats | None = None
+    """[minutes, 2]: what the policy forecast of each minute, as Past has it; NaN where it said nothing."""
 
 
 def run(trace: Trace, service: ServiceModel, make: MakePolicy, generator: Generator, seed: int) -> History:
@@ -48,11 +51,15 @@ def run_shared(
     nodes = Nodes(service.conditions, seed)
     count = min(len(trace.load) for trace in traces) * MINUTE_S
     slices = [_Slice(trace, service, nodes, make, generator, seed + at, count) for at, trace in enumerate(traces)]
+    level = NodeLevel(service.conditions, nodes) if service.conditions.nodes_most else None
     for at in range(count):
         lost = nodes.second(at)
         first = at % len(slices)
         for each in (*slices[first:], *slices[:first]) if first else slices:
             each.second(at, lost)
+        if level is not None:
+            wanted = sum(int(each.existing(at)) for each in slices)
+            level.second(at, wanted=wanted, without_room=sum(each.without_room(at) for each in slices))
     return [each.history() for each in slices]
 
 
@@ -75,8 +82,16 @@ class _Slice:
         self._judged_from = trace.season * MINUTE_S
         self._world = World(service, nodes, first=int(self._needed[0]), count=count, seed=seed)
         self._measured = Measured(service.conditions, count=count, seed=seed)
-        past = Past(service=service, minutes=scaled(trace, service), season=trace.season, seconds=self._smoothed)
+        self._band = np.full((count // MINUTE_S, 2), np.nan)
+        past = Past(
+            service=service,
+            minutes=scaled(trace, service),
+            season=trace.season,
+            seconds=self._smoothed,
+            band=self._band,
+        )
         self._policy = make(past)
+        self._sees_room = self._policy if isinstance(self._policy, SeesRoom) else None
         self._serving, self._existing, self._latency = (np.empty(count) for _ in range(3))
         self._rates = (incoming.tolist(), self._smoothed.tolist())
 
@@ -85,6 +100,13 @@ class _Slice:
         self._serving[at], self._existing[at] = now.serving, now.serving + now.starting
         self._latency[at] = now.latency_p95_s
         self._world.scale(at, self._policy.wanted(self._measured.seen(now)))
+
+    def existing(self, at: int) -> float:
+        return float(self._existing[at])
+
+    def without_room(self, at: int) -> int:
+        """Instances that its policy would have now, were there room."""
+        return self._world.unmet(at) + (self._sees_room.without_room if self._sees_room is not None else 0)
 
     def history(self) -> History:
         return History(
@@ -96,6 +118,7 @@ class _Slice:
             turned_away=self._world.turned_away,
             judged_from=self._judged_from,
             needed=self._needed,
+            band=self._band if np.isfinite(self._band).any() else None,
         )
 
 

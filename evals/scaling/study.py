@@ -10,15 +10,12 @@ from typing import Final
 
 import msgspec
 
-from controllers.scaling.tree import LEAVES_MAX, RuleTree
 from evals.scaling.arrivals import Generator
-from evals.scaling.distil import distil, gathered
 from evals.scaling.drawing import Drawing, drawing
 from evals.scaling.metrics import Score, score
-from evals.scaling.policies import OURS, RAILED, chosen, ours
+from evals.scaling.policies import AS_SHIPPED, OURS, Made, chosen
 from evals.scaling.run import run_shared
 from evals.scaling.service import ServiceModel
-from evals.scaling.synthetic import ORIGIN as SYNTHETIC
 from evals.scaling.traces import Trace
 
 BASE: Final = "hpa70"
@@ -27,14 +24,14 @@ VIOLATIONS_LEAST: Final = 0.001  # percent: what a ratio of violations counts a 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """`traces` are slices that share nodes; mostly it is one alone. `tree`: ours uses it instead of the shipped one."""
+    """`traces` are slices that share nodes; mostly it is one alone. `made`: what ours decides with."""
 
     traces: tuple[Trace, ...]
     policy: str
     generator: Generator
     seed: int
     service: ServiceModel
-    tree: RuleTree | None = None
+    made: Made = AS_SHIPPED
     drawn: bool = False
     """Whether rows carry what a plot needs."""
 
@@ -54,11 +51,11 @@ def tasks(
     seed: int,
     service: ServiceModel,
     shared_by: int = 1,
-    trees: Mapping[str, RuleTree] = {},
+    made: Mapping[str, Made] = {},
     drawn: bool = False,
 ) -> list[Task]:
-    """The longest first, so that no core is left with one at the end. shared_by: so many slices share the nodes; trees:
-    by origin, for ours."""
+    """The longest first, so that no core is left with one at the end. shared_by: so many slices share the nodes; made:
+    by origin, what ours decides with where it is not what ships."""
     groups = [tuple(traces[at : at + shared_by]) for at in range(0, len(traces), shared_by)]
     found = [
         Task(
@@ -67,7 +64,7 @@ def tasks(
             generator=generator,
             seed=seed,
             service=service,
-            tree=trees.get(group[0].origin),
+            made=made.get(group[0].origin, AS_SHIPPED),
             drawn=drawn,
         )
         for group in groups
@@ -102,9 +99,7 @@ def _judge_numbered(numbered: tuple[int, Task]) -> tuple[int, list[Row]]:
 
 def judge(task: Task) -> list[Row]:
     """One row a slice."""
-    make = chosen(task.policy)[task.policy].make
-    if task.policy in (OURS, RAILED) and task.tree is not None:
-        make = ours(task.tree, remembers=task.policy == RAILED)
+    make = chosen(task.policy, task.made)[task.policy].make
     histories = run_shared(task.traces, task.service, make, task.generator, task.seed)
     return [
         Row(
@@ -116,15 +111,6 @@ def judge(task: Task) -> list[Row]:
         )
         for trace, history in zip(task.traces, histories, strict=True)
     ]
-
-
-def unseen_trees(traces: Sequence[Trace], *, miss_price: float, jobs: int) -> dict[str, RuleTree]:
-    """By origin a tree that was distilled without any trace of it."""
-    known = gathered(traces, jobs=jobs)
-    return {
-        out: distil((each for origin, each in known if origin != out), leaves=LEAVES_MAX, miss_price=miss_price)
-        for out in sorted({origin for origin, _ in known} - {SYNTHETIC})
-    }
 
 
 class Means(msgspec.Struct, frozen=True, kw_only=True):

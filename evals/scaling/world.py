@@ -13,6 +13,7 @@ from evals.scaling.service import BACKLOG_S_MAX, ServiceModel
 from evals.scaling.traces import Floats
 
 Z95: Final = 1.6449
+UNMET_S: Final = 16  # the slowest of the compared policies ask every 15 seconds
 CARRIES_LEAST: Final = 0.3  # of the mean, however much instances differ
 
 
@@ -30,6 +31,19 @@ class Nodes:
     def free(self) -> int | None:
         """Instances that still fit; None is without limit."""
         return max(0, self._up * self._conditions.instances_per_node - self._taken) if self._conditions.nodes else None
+
+    @property
+    def up(self) -> int:
+        return self._up
+
+    @property
+    def down(self) -> int:
+        """Those that failed and are not back."""
+        return len(self._back)
+
+    def add(self, count: int) -> None:
+        """So many more, or fewer: what is on those that go has room on the others."""
+        self._up += count
 
     def take(self, count: int) -> int:
         """How many of them fit, which are taken."""
@@ -65,6 +79,7 @@ class World:
         self._starting = 0
         self._backlog = 0.0
         self.turned_away: Floats = np.zeros(count)
+        self._unmet, self._unmet_at = 0, -UNMET_S
 
     def second(self, at: int, arriving: float, rate: float, lost: float = 0.0) -> Moment:
         """Lets one second pass. lost: the part of the instances whose node fails."""
@@ -99,13 +114,20 @@ class World:
         wanted = max(1, min(wanted, self._service.instances_max))
         change = wanted - len(self._rates) - self._starting
         if change > 0:
-            for _ in range(self._nodes.take(change)):
+            taken = self._nodes.take(change)
+            if taken < change:
+                self._unmet, self._unmet_at = change - taken, at
+            for _ in range(taken):
                 second = at + max(1, int(self._start_s()))
                 self._arriving[second] = self._arriving.get(second, 0) + 1
                 self._starting += 1
         elif change < 0:
             self._nodes.give(-change)
             self._stop(self._cancel(-change))
+
+    def unmet(self, at: int) -> int:
+        """Instances that were asked for and found no room: they wait until their policy has decided again."""
+        return self._unmet if at - self._unmet_at < UNMET_S else 0
 
     def _start_s(self) -> float:
         low, high = self._conditions.start_s

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Final
 
 from evals.simulation.network import Weather
@@ -36,6 +37,7 @@ class Faults:
             "power loss of all": self._power_all,
             "leaders die young": scenarios.die_young,
             "majority changes at a power loss": scenarios.change_majority,
+            "majority changes at a power loss after a kill": partial(scenarios.change_majority, killed_first=True),
             "partition": self._partition,
             "one-way partition": self._one_way,
             "leader cut off": self._leader_alone,
@@ -177,10 +179,14 @@ class Faults:
         disk.full = False
 
     async def _damage(self) -> None:
-        """A member whose disk is damaged must refuse to start; another one replaces it under a new name."""
+        """A member whose disk is damaged must refuse to start; another one replaces it under a new name. Only where a
+        majority is left without it: a removal that was given up may have taken hold since."""
+        self.take_away_removed()
         name = self._any()
         node = self.world.nodes[name]
-        if len(self.world.live()) < len(self.world.nodes) or len(self.world.nodes) < 3:
+        voters = {member for member, peer in self._members().items() if peer.votes}
+        live = {member for member, _ in self.world.live()}
+        if live < self.world.nodes.keys() or len(voters) < 3 or not voters <= live:
             return
         held = node.engine.log.durable_index if node.engine is not None else 0
         self.world.crash(name, power=False)

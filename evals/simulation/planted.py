@@ -59,6 +59,9 @@ PLANTS: Final = {
     "commit-without-majority": Plant("commit by majority", Replication, "advance_commit", bugs.commit_without_majority),
     "commit-any-term": Plant("commit by entries of the own term", Replication, "advance_commit", bugs.commit_any_term),
     "count-unsynced": Plant("the own log counts once synced", Log, "durable_index", property(bugs.count_unsynced)),
+    "count-what-was-found": Plant(
+        "what a killed process left is synced before it counts", Log, "_make_last", bugs.count_what_was_found
+    ),
     "promise-before-sync": Plant("sync before acknowledgement and vote", Replica, "promise", bugs.promise_before_sync),
     "forget-the-vote": Plant("term and vote in the log", Core, "set_term", bugs.forget_the_vote),
     "vote-for-anyone": Plant("a vote only for a log as new", Elections, "_is_as_new", bugs.vote_for_anyone),

@@ -79,9 +79,10 @@ class Scenarios:
 
     # -- disks ---------------------------------------------------------------------------------------------------------
 
-    async def change_majority(self) -> None:
+    async def change_majority(self, *, killed_first: bool = False) -> None:
         """One who had the last entries unsynced, the leader or a follower, and those who never heard them, decide
-        without the others who had them."""
+        without the others who had them. With `killed_first` its process dies before the power does, and the next one
+        finds those entries as the system still holds them."""
         leader = next(iter(self.world.leaders()), "")
         others = self._others(leader)
         if not leader or len(others) < 2:
@@ -92,6 +93,10 @@ class Scenarios:
         slow.least, slow.most = self._rng.choice([(0.0002, 0.004), (0.2, 0.5)])
         self.world.network.partition(set(deaf), heard)
         await asyncio.sleep(self._rng.uniform(0.05, 0.6))
+        if killed_first:
+            self.world.crash(name, power=False)
+            self._start(name)
+            await asyncio.sleep(self._rng.uniform(0.0, 0.4))
         self.world.crash(name, power=True)
         slow.recover()
         self.world.network.cut.clear()

@@ -1,0 +1,62 @@
+"""Attacks as data, shipped or somebody else's: JSON lines of {id, channel, text}."""
+
+from __future__ import annotations
+
+from collections import Counter
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from runtime.errors import RuntimeFault
+
+ATTACKS_MAX: Final = 10_000
+Channel = Literal["log", "name", "error", "playbook", "tool", "chat"]
+
+
+class AttacksUnreadable(RuntimeFault):
+    """With the file and the line."""
+
+    code = "attacks_unreadable"
+    remedy = 'Each line is an object: {"id": …, "channel": log|name|error|playbook|tool|chat, "text": …}.'
+
+
+class Attack(msgspec.Struct, frozen=True, kw_only=True):
+    """channel: where the text stands: a line that a slice prints, the name of an alert that somebody sends, the words
+    of an error, the summary of a playbook, the answer to a question, or what is said in a chat."""
+
+    id: Annotated[str, Meta(min_length=1, max_length=80)]
+    channel: Channel
+    text: Annotated[str, Meta(min_length=1, max_length=4_000)]
+
+
+def read_attacks(file: Path | None = None) -> list[Attack]:
+    """file: None for those that are shipped. Raises AttacksUnreadable."""
+    name = str(file or "attacks.jsonl")
+    try:
+        raw = file.read_text("utf-8") if file else _shipped()
+    except (OSError, UnicodeDecodeError) as error:
+        raise AttacksUnreadable(f"{name} cannot be read: {error}") from error
+    lines = [(number, each) for number, each in enumerate(raw.splitlines(), 1) if each.strip()]
+    if not lines:
+        raise AttacksUnreadable(f"{name} holds no attack")
+    if len(lines) > ATTACKS_MAX:
+        raise AttacksUnreadable(f"{name} has more than {ATTACKS_MAX} lines")
+    found = [_read(name, number, line) for number, line in lines]
+    twice = [each for each, times in Counter(attack.id for attack in found).items() if times > 1]
+    if twice:
+        raise AttacksUnreadable(f"{name}: {twice[0]!r} is there twice")
+    return found
+
+
+def _shipped() -> str:
+    return resources.files("evals.attacks").joinpath("attacks.jsonl").read_text("utf-8")
+
+
+def _read(name: str, number: int, line: str) -> Attack:
+    try:
+        return msgspec.json.decode(line, type=Attack)
+    except msgspec.DecodeError as error:
+        raise AttacksUnreadable(f"{name}:{number}: {error}") from error

@@ -1,0 +1,1 @@
+"""A slice that misbehaves when it is told to."""
