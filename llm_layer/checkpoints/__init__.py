@@ -1,0 +1,1 @@
+"""How far graphs came, kept with the conversation that they answer in."""

@@ -1,0 +1,1 @@
+"""What a model says is told only as far as it can be checked."""

@@ -1,0 +1,1 @@
+"""Language models of others: one way to ask them, whoever made them."""
