@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 import anyio
 import msgspec
 
+from agent_api.assemble.job_process import JobFailed, carried_out, command_of
 from controllers.context.history import MinuteHistory
 from controllers.context.history_file import Span as HistorySpan
 from controllers.ttm.coach import Coach
-from controllers.ttm.errors import TrainerFailed
-from controllers.ttm.live import Forecasts, LiveForecasts, NoForecasts, Span, start_engine
+from controllers.ttm.errors import ForecasterFailed, TrainerFailed
+from controllers.ttm.forecast_job import CheckAnswer, CheckJob, ForecastAnswer, ForecastJob, Trouble
+from controllers.ttm.live import Forecasts, LiveForecasts, NoForecasts, Span
 from controllers.ttm.registry import ModelRegistry
 from controllers.ttm.training_job import TrainingJob, TrainingResult, decode_result, encode
 from runtime.clock import Clock
@@ -28,8 +28,9 @@ from runtime.operations.dispatch import Applied, Dispatcher, Submission
 
 FORECASTER: Final = Actor(kind=ActorKind.CONTROLLER, id="controller:forecasts", role=Role.OPERATOR)
 TRAINING_S_MAX: Final = 900.0  # a fit takes half a minute on a busy core
-ERRORS_CHARS_MAX: Final = 500
-ONE_THREAD: Final = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+CHECK_S_MAX: Final = 30.0  # eighteen questions to a model that answers a hundred series in 2 ms
+TRAINER: Final = "agent_api.assemble.trainer"
+FORECASTER_MODULE: Final = "agent_api.assemble.forecaster"
 
 
 class HistoryMinutes:
@@ -69,7 +70,7 @@ class ForecastParts:
         choose = chooser(dispatcher, log)
         coach = Coach(minutes=minutes, registry=registry, train=train_in_process, choose=choose, clock=clock, log=log)
         live = LiveForecasts(
-            minutes=minutes, registry=registry, start=start_engine, drifted=coach.hear, clock=clock, log=log
+            minutes=minutes, registry=registry, ask=forecast_in_process, drifted=coach.hear, clock=clock, log=log
         )
         self.forecasts, self.services = live, (live.run, coach.run)
 
@@ -89,14 +90,34 @@ def chooser(dispatcher: Dispatcher, log: Lines) -> Callable[[int, int, str], Awa
 
 
 async def train_in_process(job: TrainingJob, argv: Sequence[str] | None = None) -> TrainingResult:
-    """In a process of its own, on one thread, which ends with this one. Raises TrainerFailed."""
-    command = argv or (sys.executable, "-P", "-m", "agent_api.assemble.trainer")
+    """On one thread. Raises TrainerFailed."""
     try:
         with anyio.fail_after(TRAINING_S_MAX):
-            done = await anyio.run_process(command, input=encode(job), check=False, env={**os.environ, **ONE_THREAD})
-        if done.returncode:
-            words = done.stderr.decode("utf-8", "replace").strip()[-ERRORS_CHARS_MAX:]
-            raise TrainerFailed(f"the trainer ended with status {done.returncode}: {words}")
-        return decode_result(done.stdout)
-    except (OSError, TimeoutError, msgspec.DecodeError) as error:
+            return decode_result(await carried_out(argv or command_of(TRAINER), encode(job)))
+    except (JobFailed, TimeoutError, msgspec.DecodeError) as error:
         raise TrainerFailed(f"the trainer gave nothing: {error!r}") from error
+
+
+async def forecast_in_process(job: ForecastJob, argv: Sequence[str] | None = None) -> ForecastAnswer:
+    """On one thread; what it takes of memory is given back with the answer. Raises ForecasterFailed."""
+    return await _answered(job, ForecastAnswer, argv or command_of(FORECASTER_MODULE))
+
+
+async def check_in_process(file: bytes, argv: Sequence[str] | None = None) -> Trouble | None:
+    """What is wrong with a model that somebody brings. Raises ForecasterFailed."""
+    try:
+        with anyio.fail_after(CHECK_S_MAX):
+            answer = await _answered(CheckJob(file=file), CheckAnswer, argv or command_of(FORECASTER_MODULE))
+    except TimeoutError:
+        return Trouble(ForecasterFailed.code, f"it did not answer within {CHECK_S_MAX:g} s")
+    return answer.trouble
+
+
+AnswerT = TypeVar("AnswerT", ForecastAnswer, CheckAnswer)
+
+
+async def _answered(job: ForecastJob | CheckJob, kind: type[AnswerT], argv: Sequence[str]) -> AnswerT:
+    try:
+        return msgspec.msgpack.decode(await carried_out(argv, msgspec.msgpack.encode(job)), type=kind)
+    except (JobFailed, msgspec.DecodeError) as error:
+        raise ForecasterFailed(f"the forecaster gave nothing: {error}") from error

@@ -24,6 +24,7 @@ from controllers.gate.voting import Votes
 from runtime.clock import Clock
 from runtime.cluster.leader_services import LeaderService
 from runtime.cluster.membership import Lines
+from runtime.cluster.store_membership import Group, StoreMembership
 from runtime.consensus.cache import StoreCache
 from runtime.consensus.store import Leadership, Revision, Store
 from runtime.content.errors import ContentNotFound
@@ -34,7 +35,7 @@ from runtime.names import NodeId, Sha256
 from runtime.operations.identity import new_id
 from runtime.security.session_records import SessionRecords, SigningRotation
 from runtime.state import keys
-from runtime.telemetry.alerts import AlertWatch, FigureSource
+from runtime.telemetry.alerts.figures import FigureSource
 
 PREFIXES: Final = (
     keys.POLICY,
@@ -47,6 +48,9 @@ PREFIXES: Final = (
     keys.RECENT,
     keys.FREEZES,
     keys.INCIDENTS,
+    keys.PHRASES,
+    keys.CONVERSATIONS,
+    keys.CONVERSATION_CARDS,
     keys.MARKS_TURN,
     keys.AGENT_TURNS,
     keys.GUARDS,
@@ -55,20 +59,35 @@ PREFIXES: Final = (
     keys.API_KEYS,
     keys.CONFIG,
     keys.ALERT_THRESHOLDS,
+    keys.ALERT_RULES,
     keys.ALERTS,
+    keys.ALERT_SILENCES,
+    keys.ALERT_RECEIVERS,
+    keys.ALERT_ROUTES,
+    keys.ALERTS_TOLD,
+    keys.ALERT_TROUBLES,
+    keys.ALERT_TESTS,
     keys.STORE_BACKUPS,
+    keys.STORE_MEMBERS,
+    keys.STORE_MEMBER_WISHES,
     keys.SESSION_SIGNING,
     keys.SESSIONS_ENDED,
     keys.SCALING_CONFIGS,
     keys.SCALING_PINS,
     keys.SCALING_TROUBLES,
+    keys.SCALING_ODDITY,
     keys.NODE_REQUESTS,
     keys.NODE_NUMBER,
     keys.NODE_TROUBLE,
     keys.FORECAST_MODELS,
     keys.FORECAST_ACTIVE,
     keys.FORECAST_STATE,
+    keys.FORECAST_TRAINING,
     keys.FORECAST_BANDS,
+    keys.RUNS,
+    keys.RUN_ORDERS,
+    keys.RUN_SIGNALS,
+    keys.RUN_LOCKS,
 )
 """What the gate and the API read, beside what deployment reads."""
 AUDIT_OWNER: Final = "audit"
@@ -82,7 +101,7 @@ class GateParts:
         self,
         *,
         node: NodeId,
-        store: Store,
+        store: Group,
         cache: StoreCache,
         content: ContentStore,
         figures: FigureSource,
@@ -121,9 +140,9 @@ class GateParts:
             Guards(self.desk, figures).run,
             Trimmer(self.desk).run,
             AuditChain(store, functools.partial(_keep, content, store), log).run,
-            AlertWatch(store=store, state=cache, figures=figures, clock=clock).run,
             SigningRotation(SessionRecords(store=store, state=cache, clock=clock)).run,
             StoreBackups(store=store, state=cache, content=content, dial=dial_store, clock=clock).run,
+            StoreMembership(store=store, state=cache, log=log).run,
         )
         self.audit = AuditReader(store, functools.partial(_load, content))
         self.audit_log = StoreAuditLog(store)

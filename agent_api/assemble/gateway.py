@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import gc
@@ -21,6 +20,7 @@ from agent_api.assemble.system_slices import SYSTEM_SLICES, gateway_services
 from runtime.clock import SystemClock
 from runtime.cluster.identity import NodeIdentity, read_identity
 from runtime.cluster.layout import NodeLayout
+from runtime.cluster.words import words_told
 from runtime.config.settings import NodeSettings, read_settings
 from runtime.errors import RuntimeFault
 from runtime.gateway.front import Front
@@ -215,9 +215,7 @@ async def run(layout: NodeLayout) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The process's exit status: 0 after a drain, EX_CONFIG or EX_UNAVAILABLE when it could not start."""
-    parser = argparse.ArgumentParser(prog="aether-gateway", description="serves HTTP and the calls of other nodes")
-    parser.add_argument("--data", type=Path, required=True)
-    layout = NodeLayout(parser.parse_args(argv).data)
+    layout = NodeLayout(Path(words_told("aether-gateway", argv, data=None)["data"]))
     try:
         uvloop.run(run(layout))
     except (FileNotFoundError, msgspec.ValidationError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 
+from agent_api.assemble.burning import UnattendedBurns
 from agent_api.assemble.context import ContextParts
 from agent_api.assemble.forecasting import ForecastParts
 from agent_api.assemble.gate import GateParts
@@ -11,12 +12,16 @@ from controllers.journal.decisions import StoreJournal
 from controllers.nodes.journal import NodeJournal
 from controllers.nodes.loop import NodeLoop
 from controllers.nodes.making import NodeMaking
+from controllers.scaling.boosted import Boosted, open_boosted
+from controllers.scaling.burning import SlowBurns
 from controllers.scaling.figures import PUBLISHED, ScalingFigures
 from controllers.scaling.loop import ScalingLoop
+from controllers.scaling.reasoning import Asker, ReasoningLayer
 from controllers.scaling.tree import default_tree
 from controllers.ttm.outlook import LiveOutlook
 from evals.forge.node_door import ForgeNodes
 from runtime.cluster.leader_services import LeaderService
+from runtime.cluster.membership import Lines
 from runtime.content.port import ContentStore
 from runtime.deployment.view import StateView
 from runtime.operations.identity import new_id
@@ -34,6 +39,7 @@ class ScalingParts:
         view: StateView,
         gate: GateParts,
         telemetry: TelemetryDesk,
+        reasoning: ReasoningLayer,
     ) -> None:
         """context: None on a node that keeps no history, and so never leads."""
         store, clock, log = gate.desk.store, gate.desk.clock, gate.desk.log
@@ -59,19 +65,31 @@ class ScalingParts:
             clock=clock,
             new_id=identify,
             log=log,
+            boosted=functools.partial(_boosted, log),
+            asker=Asker(reasoning, burning=UnattendedBurns(view.cache, clock), clock=clock, log=log),
         )
         telemetry.on_second(self.loop.hear)
-        telemetry.publish(PUBLISHED, ScalingFigures(known=self.loop, window=telemetry.recent))
+        burns = (
+            SlowBurns(history=context.history, slices=self.loop.standings, clock=clock) if context is not None else None
+        )
+        telemetry.publish(PUBLISHED, ScalingFigures(known=self.loop, window=telemetry.recent, burns=burns))
         self.forecasts = forecasting.forecasts
         self.nodes = NodeLoop(
             state=view.cache,
             records=view,
             slices=self.loop,
             dispatcher=gate.link,
-            journal=NodeJournal(store=store, audit=gate.audit_log, log=log),
+            journal=NodeJournal(store=store, audit=gate.audit_log, new_id=identify, log=log),
             making=NodeMaking(store=store, state=view.cache, provider_at=ForgeNodes, clock=clock, log=log),
             clock=clock,
             new_id=identify,
             log=log,
         )
         self.services: tuple[LeaderService, ...] = (self.loop.run, self.nodes.run, *forecasting.services)
+        if burns is not None:
+            self.services += (burns.run,)
+
+
+def _boosted(log: Lines) -> Boosted:
+    """Raises BoostedInvalid."""
+    return open_boosted(failed=lambda why: log.warning("boosted_rules_failed", reason=why))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import gc
@@ -17,6 +16,7 @@ import uvloop
 from runtime.cluster.identity import NodeIdentity, read_identity, write_identity
 from runtime.cluster.layout import NodeLayout
 from runtime.cluster.ports import addresses_of
+from runtime.cluster.words import words_told
 from runtime.config.settings import read_settings
 from runtime.consensus import wire as w
 from runtime.consensus.directory import check_directory, check_log_is_there, has_log
@@ -40,16 +40,14 @@ SWITCH_S: Final = 0.0002  # the log writer's thread waits so long for the interp
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="store")
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--snapshot-every", type=int, default=SNAPSHOT_EVERY, metavar="ENTRIES")
-    parser.add_argument("--snapshot-kept", type=int, default=SNAPSHOT_KEPT, metavar="ENTRIES")
-    arguments = parser.parse_args()
-    layout = NodeLayout(arguments.data)
+    told = words_told(
+        "aether-store", None, data=None, snapshot_every=str(SNAPSHOT_EVERY), snapshot_kept=str(SNAPSHOT_KEPT)
+    )
+    layout = NodeLayout(Path(told["data"]))
     sys.setswitchinterval(SWITCH_S)
     gc.freeze()
     gc.set_threshold(*COLLECT_AFTER)
-    snapshots = (arguments.snapshot_every, arguments.snapshot_kept)
+    snapshots = (int(told["snapshot_every"]), int(told["snapshot_kept"]))
     return uvloop.run(serve(layout, read_identity(layout.identity), snapshots=snapshots))
 
 

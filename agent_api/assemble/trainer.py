@@ -12,10 +12,12 @@ from typing import Final
 
 import msgspec
 
+from agent_api.assemble.memory_bound import bound_memory
 from controllers.ttm.training_job import TrainingJob, TrainingResult, decode_job, encode
 from runtime.cluster.parentage import die_with_parent
 
 NICENESS: Final = 15
+MIB_MAX: Final = 2_048  # two weeks of 50 slices on the shipped model need 650
 
 
 def main() -> int:
@@ -27,20 +29,22 @@ def main() -> int:
     except msgspec.DecodeError as error:
         print(f"aether-trainer: no job: {error}", file=sys.stderr)
         return os.EX_DATAERR
-    sys.stdout.buffer.write(encode(_carried_out(job)))
+    bound_memory(MIB_MAX)
+    sys.stdout.buffer.write(encode(carried_out(job)))
     return os.EX_OK
 
 
-def _carried_out(job: TrainingJob) -> TrainingResult:
+def carried_out(job: TrainingJob) -> TrainingResult:
     from controllers.ttm.card import SHIPPED, read_model
     from controllers.ttm.errors import TtmFault
-    from controllers.ttm.forecaster import load_forecaster
-    from controllers.ttm.graph_tensors import shipped_head
+    from controllers.ttm.forecaster import forecaster_of
+    from controllers.ttm.graph_tensors import own_head
+    from controllers.ttm.model_file import unpack_model
     from controllers.ttm.retraining import carry_out
 
     try:
-        graph, _ = read_model(SHIPPED)
-        return carry_out(job, load_forecaster(), shipped_head(graph))
+        graph, card = unpack_model(job.file) if job.file else read_model(SHIPPED)
+        return carry_out(job, forecaster_of(graph, card), own_head(graph))
     except TtmFault as fault:
         return TrainingResult(refused=fault.code, reason=str(fault))
 

@@ -5,7 +5,6 @@ Forked by a zygote, or run by one as `python -P -m agent_api.assemble.worker --d
 
 from __future__ import annotations
 
-import argparse
 import gc
 import os
 import sys
@@ -18,6 +17,7 @@ import msgspec
 from agent_api.assemble.services import SERVICES
 from runtime.cluster.identity import read_identity
 from runtime.cluster.layout import NodeLayout
+from runtime.cluster.words import words_told
 from runtime.hosting.memory import limit_data
 from runtime.hosting.modules import hide_node_packages, show_artifact
 from runtime.hosting.worker import WorkerParts, seed_random, serve
@@ -56,15 +56,11 @@ def execute(layout: NodeLayout, start: WorkerStart, ready: int) -> NoReturn:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="aether-worker", description="hosts slices")
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--start", required=True)
-    parser.add_argument("--ready", type=int, required=True)
-    arguments = parser.parse_args(argv)
-    start = msgspec.json.decode(arguments.start, type=WorkerStart)
+    told = words_told("aether-worker", argv, data=None, start=None, ready=None)
+    start = msgspec.json.decode(told["start"], type=WorkerStart)
     if start.packages:
         hide_node_packages(start.packages, keep=OUR_PACKAGES)
-    work(NodeLayout(arguments.data), start, arguments.ready)
+    work(NodeLayout(Path(told["data"])), start, int(told["ready"]))
 
 
 if __name__ == "__main__":

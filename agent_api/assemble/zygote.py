@@ -7,12 +7,11 @@ worker a new interpreter.
 
 from __future__ import annotations
 
-import argparse
 import gc
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +20,7 @@ import msgspec
 from agent_api.assemble import worker
 from runtime.cluster.identity import read_identity
 from runtime.cluster.layout import NodeLayout
+from runtime.cluster.words import words_told
 from runtime.hosting.forking import thread_count
 from runtime.hosting.instance import describe
 from runtime.hosting.modules import hide_node_packages
@@ -32,23 +32,26 @@ REASON_CHARACTERS_MAX: Final = 500
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    arguments = _parse(sys.argv[1:] if argv is None else argv)
-    layout = NodeLayout(arguments.data)
+    """packages: of the dependency set's own environment; empty for the node's. preload: modules to import before
+    forking, with commas between. spawn: start workers as new processes, for this reason."""
+    told = words_told("aether-zygote", argv, data=None, set="default", packages="", preload="", spawn="")
+    packages, spawn = told["packages"], told["spawn"]
+    layout = NodeLayout(Path(told["data"]))
     supervisor = os.getppid()
-    if arguments.packages:
-        hide_node_packages(arguments.packages, keep=worker.OUR_PACKAGES)
-    if not arguments.spawn:
-        reason = preload([name for name in arguments.preload.split(",") if name])
+    if packages:
+        hide_node_packages(packages, keep=worker.OUR_PACKAGES)
+    if not spawn:
+        reason = preload([name for name in told["preload"].split(",") if name])
         if reason:
-            _start_over(arguments, reason)
+            _start_over(told, reason)
     os.umask(0o077)
-    log = open_log(layout.logs, f"zygote-{arguments.set}", node=read_identity(layout.identity).node)
-    log.info("zygote_started", mode="spawn" if arguments.spawn else "fork", reason=arguments.spawn)
+    log = open_log(layout.logs, f"zygote-{told['set']}", node=read_identity(layout.identity).node)
+    log.info("zygote_started", mode="spawn" if spawn else "fork", reason=spawn)
     zygote = Zygote(
         layout,
-        arguments.set,
+        told["set"],
         supervisor=supervisor,
-        spawn_reason=arguments.spawn,
+        spawn_reason=spawn,
         log=log,
     )
     gc.collect()
@@ -57,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         zygote.run()
     except BecomeWorker as fork:
         spec = msgspec.convert(fork.spec, worker.WorkerStart)
-        if arguments.spawn:
+        if spawn:
             worker.execute(layout, spec, fork.ready)
         worker.work(layout, spec, fork.ready)
 
@@ -75,21 +78,11 @@ def preload(names: Sequence[str]) -> str:
     return ""
 
 
-def _start_over(arguments: argparse.Namespace, reason: str) -> None:
-    words = ["--data", str(arguments.data), "--set", arguments.set, "--spawn", reason[:REASON_CHARACTERS_MAX]]
-    if arguments.packages:
-        words += ["--packages", arguments.packages]
+def _start_over(told: Mapping[str, str], reason: str) -> None:
+    words = ["--data", told["data"], "--set", told["set"], "--spawn", reason[:REASON_CHARACTERS_MAX]]
+    if told["packages"]:
+        words += ["--packages", told["packages"]]
     os.execv(sys.executable, [sys.executable, "-P", "-m", MODULE, *words])  # noqa: S606  ourselves, no shell
-
-
-def _parse(words: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="aether-zygote", description="forks the workers of one dependency set")
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--set", default="default", help="the dependency set's name")
-    parser.add_argument("--packages", default="", help="its site-packages; empty for the node's own environment")
-    parser.add_argument("--preload", default="", help="modules to import before forking, with commas between")
-    parser.add_argument("--spawn", default="", help="start workers as new processes, for this reason")
-    return parser.parse_args(words)
 
 
 if __name__ == "__main__":

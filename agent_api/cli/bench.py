@@ -42,6 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     api.add_argument("--clients", type=int, default=500, metavar="N", help="of the events (default 500)")
     api.add_argument("--json", action="store_true")
 
+    console = subjects.add_parser("console", help="the web console: first chart, frames of 100 nodes, bytes")
+    console.add_argument("--rounds", type=int, default=5, metavar="N", help="medians of so many (default 5)")
+    console.add_argument("--json", action="store_true")
+
     scaling = subjects.add_parser("scaling", help="one tick of scaling over 200 slices")
     scaling.add_argument("--ticks", type=int, default=1_000, metavar="N", help="that are timed (default 1000)")
     scaling.add_argument("--slices", type=int, default=200, metavar="N", help="each with four instances (default 200)")
@@ -53,6 +57,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     scaling_run.add_argument("--seed", type=int, default=1, metavar="N", help="of the learnt days (default 1)")
     scaling_run.add_argument("--plot", type=Path, metavar="FILE", help="write an SVG figure there")
     scaling_run.add_argument("--json", action="store_true")
+
+    workflow = subjects.add_parser(
+        "workflow", help="durable steps beside DBOS on SQLite, and how soon a new leader resumes"
+    )
+    workflow.add_argument("--seconds", type=float, default=3.0, metavar="S", help="of each run (default 3)")
+    workflow.add_argument("--rounds", type=int, default=5, metavar="N", help="medians of so many (default 5)")
+    workflow.add_argument("--kills", type=int, default=6, metavar="N", help="of leaders, amid 32 runs each (default 6)")
+    workflow.add_argument("--dbos-python", default="", metavar="PATH", help="a Python that has dbos")
+    workflow.add_argument("--dir", type=Path, metavar="DIR", help="on which disk (default: the temporary directory)")
+    workflow.add_argument("--json", action="store_true")
 
 
 def _add_store(store: argparse.ArgumentParser) -> None:
@@ -78,11 +92,38 @@ def run(arguments: argparse.Namespace) -> int:
     runs = {
         "store": _run_store,
         "api": _run_api,
+        "console": _run_console,
         "dataplane": _run_dataplane,
         "scaling": _run_scaling,
         "scaling-run": _run_beside,
+        "workflow": _run_workflow,
     }
     return runs[arguments.subject](arguments)
+
+
+def _run_workflow(arguments: argparse.Namespace) -> int:
+    import anyio
+
+    from evals.bench.workflow import Plan, measure
+    from evals.bench.workflow import Result as WorkflowResult
+
+    plan = Plan(
+        seconds=arguments.seconds,
+        rounds=max(1, arguments.rounds),
+        kills=max(1, arguments.kills),
+        dbos_python=arguments.dbos_python,
+        directory=arguments.dir,
+    )
+
+    async def measured() -> WorkflowResult:
+        return await measure(plan, progress=lambda line: print(line, file=sys.stderr, flush=True))
+
+    try:
+        result = anyio.run(measured, backend_options={"use_uvloop": True})
+    except RuntimeFault as fault:
+        return report("bench", fault)
+    print(json.dumps(result.figures(), indent=2) if arguments.json else "\n".join(result.lines()))
+    return 0
 
 
 def _run_scaling(arguments: argparse.Namespace) -> int:
@@ -91,6 +132,28 @@ def _run_scaling(arguments: argparse.Namespace) -> int:
     result = measure(ticks=arguments.ticks, slices=arguments.slices)
     members = msgspec.structs.asdict(result)
     text = "\n".join(f"{name:14}{value}" for name, value in members.items())
+    print(json.dumps(members, indent=2) if arguments.json else text)
+    return 0
+
+
+def _run_console(arguments: argparse.Namespace) -> int:
+    import anyio
+
+    from evals.bench.console import Result as ConsoleResult
+    from evals.bench.console import measure
+
+    async def measured() -> ConsoleResult:
+        return await measure(
+            app=ROOT / "examples" / "url_shortener",
+            rounds=arguments.rounds,
+            progress=lambda line: print(line, file=sys.stderr, flush=True),
+        )
+
+    try:
+        members = msgspec.structs.asdict(anyio.run(measured))
+    except RuntimeFault as fault:
+        return report("bench", fault)
+    text = "\n".join(f"{name:22}{value:>10.0f}" for name, value in members.items())
     print(json.dumps(members, indent=2) if arguments.json else text)
     return 0
 

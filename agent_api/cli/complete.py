@@ -41,7 +41,9 @@ def print_candidates(words: Sequence[str]) -> int:
     try:
         found = candidates(words)
     except Exception:
-        return 0
+        found = {}
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)  # an interpreter that ends takes its handlers back, and would be killed
     sys.stdout.write("".join(f"{word}\t{meaning}\n" if meaning else f"{word}\n" for word, meaning in found.items()))
     sys.stdout.flush()
     return 0

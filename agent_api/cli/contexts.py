@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from runtime.errors import RuntimeFault
-from runtime.operations.catalogue import nearest
+from runtime.spelling import nearest
 
 MODE: Final = 0o600
 CONTEXT_VARIABLE: Final = "AETHER_CONTEXT"

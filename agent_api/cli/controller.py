@@ -14,6 +14,7 @@ import msgspec
 
 from agent_api.cli.connecting import add_api_arguments, client_of
 from agent_api.cli.failure import report
+from agent_api.cli.parser import whole_number
 from agent_api.client.client import Client
 from controllers.context.minute import COLUMNS
 from controllers.context.queries import HOURS_MAX, TrainingDataPage, TrainingHour
@@ -48,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "file", nargs="?", type=Path, metavar="FILE", help=".csv or .parquet; default: CSV to the output"
     )
     export.add_argument("--slice", default="", metavar="NAME", help="only of this slice")
-    export.add_argument("--days", type=int, default=0, metavar="N", help="only of the last N days (default: all)")
+    export.add_argument("--days", type=whole_number(1), metavar="N", help="only of the last N days (default: all)")
     add_api_arguments(export)
 
 
@@ -61,17 +62,21 @@ def run(arguments: argparse.Namespace) -> int:
                 written += len(rows)
     except RuntimeFault as fault:
         return report("controller training-data", fault)
+    if not written:
+        of_whom = f" of {arguments.slice!r}" if arguments.slice else ""
+        print(f"aether controller training-data: no minute{of_whom} is known", file=sys.stderr)
+        return 1
     if arguments.file is not None:
         print(f"{arguments.file} holds {written} minutes")
     return 0
 
 
-def _pages(client: Client, slice_name: str, days: int) -> Iterator[list[Row]]:
+def _pages(client: Client, slice_name: str, days: int | None) -> Iterator[list[Row]]:
     members: dict[str, object] = {"slice": slice_name, "limit": HOURS_MAX}
-    if days > 0:
+    if days is not None:
         members["since_minute"] = max(0, SystemClock().unix_ms() // 60_000 - days * DAY_MINUTES)
     while True:
-        raw = client.run(client.talks.answer(NAME, members))
+        raw = client.perform(client.talks.answer(NAME, members))
         page = msgspec.json.decode(raw, type=TrainingDataPage)
         yield [row for hour in page.items for row in rows_of(hour)]
         if not page.next:

@@ -65,10 +65,10 @@ def _awaited(client: Client, proposal: Proposal, arguments: argparse.Namespace) 
         return ShownProposal(proposal=proposal)
     with contextlib.suppress(WaitedInVain):
         if arguments.wait:
-            client.run(talks.settled(proposal.id, arguments.wait))
+            client.perform(talks.settled(proposal.id, arguments.wait))
         else:
-            return ShownProposal(proposal=client.run(talks.decided(proposal.id, APPLIED_S)))
-    return client.run(talks.shown(proposal.id))
+            return ShownProposal(proposal=client.perform(talks.decided(proposal.id, APPLIED_S)))
+    return client.perform(talks.shown(proposal.id))
 
 
 def _code(shown: ShownProposal, command: str) -> int:

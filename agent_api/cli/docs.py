@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 from typing import Final
 
 from agent_api.catalogue import make_catalogue
 from agent_api.cli.failure import report
+from agent_api.cli.reference_alerts import alerts_page
 from agent_api.cli.reference_cli import cli_page
 from agent_api.cli.reference_operations import operations_page
 from agent_api.cli.stub import Stub
+from playbooks.actions.shelf import builtin_actions
+from playbooks.document.checking import Checker
+from playbooks.document.runbook import index_page, runbook_page
+from playbooks.document.schema import document_schema
+from playbooks.library import library
+from playbooks.proof import shipped
 from runtime.config.reference import settings_page
 from runtime.errors import RuntimeFault
 from runtime.state.quotas import limits_page
@@ -52,5 +60,17 @@ def pages() -> dict[Path, str]:
         ROOT / "docs" / "reference" / "cli.md": cli_page(catalogue),
         ROOT / "docs" / "reference" / "settings.md": settings_page(),
         ROOT / "docs" / "reference" / "limits.md": limits_page(),
+        ROOT / "docs" / "reference" / "playbook.schema.json": json.dumps(document_schema(), indent=2) + "\n",
+        ROOT / "docs" / "reference" / "alerts.md": alerts_page(),
         ROOT / "agent_api" / "client" / "operations.pyi": Stub(catalogue).text(),
+        **_runbooks(Checker(catalogue, builtin_actions())),
     }
+
+
+def _runbooks(checker: Checker) -> dict[Path, str]:
+    directory, proofs = ROOT / "docs" / "runbooks", shipped()
+    pages = {
+        directory / f"{each.document.playbook.id}.md": runbook_page(each, checker, proofs.get(each.sha256))
+        for each in library()
+    }
+    return {directory / "README.md": index_page(library(), proofs), **pages}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import signal
 import sys
 import time
@@ -19,13 +20,14 @@ from anyio.abc import TaskGroup
 from agent_api.cli.forge_input import CommandLine
 from agent_api.cli.forge_view import View, plain_line, welcome
 from evals.forge.chaos import HELP, Chaos
+from evals.forge.desk import ForgeDesk, open_console
 from evals.forge.errors import ForgeFault
 from evals.forge.forge import Forge
 from evals.forge.load.generator import LoadGenerator
 from evals.forge.load.profile import Profile
-from evals.forge.load.requests import parsed, scenario_for
+from evals.forge.load.requests import parsed
 from evals.forge.operations import ForgeDispatcher
-from evals.forge.status import LoadWindow, read_status
+from evals.forge.status import read_status
 from runtime.cluster.ports import ports_of
 from runtime.errors import RuntimeFault
 from runtime.operations.dispatch import Submission
@@ -66,28 +68,28 @@ class Session:
                 progress=self._progress,
             )
             async with forge:
-                await self._announce(forge)
                 await self._hold(forge, profile)
             outer.cancel_scope.cancel()
         self._say("ended", "everything that was started has ended")
 
     async def _hold(self, forge: Forge, profile: Profile | None) -> None:
-        load = await self._load(forge, profile) if profile is not None else None
-        window = LoadWindow(load, time.monotonic) if load is not None else None
-        try:
-            async with anyio.create_task_group() as tasks:
-                if load is not None:
-                    tasks.start_soon(load.run)
-                tasks.start_soon(self._show, forge, window)
-                tasks.start_soon(self._obey, forge, tasks)
-                if self._arguments.duration is not None:
-                    await anyio.sleep(self._arguments.duration)
-                    tasks.cancel_scope.cancel()
-        finally:
-            if self._view is not None:
-                self._view.close()
-            if load is not None:
-                self._report(load)
+        async with anyio.create_task_group() as tasks:
+            desk = ForgeDesk(forge, tasks, requests=self._arguments.request, heard=self._message)
+            door = await open_console(forge, desk)
+            try:
+                await desk.send(profile)
+                await self._announce(forge)  # once all is there: whoever ends it then is told of its load
+                tasks.start_soon(self._show, forge, desk)
+                tasks.start_soon(self._obey, desk.chaos, tasks)
+                await anyio.sleep(math.inf if self._arguments.duration is None else self._arguments.duration)
+                tasks.cancel_scope.cancel()
+            finally:
+                if self._view is not None:
+                    self._view.close()
+                if desk.load is not None:
+                    self._report(desk.load)
+                with anyio.CancelScope(shield=True):
+                    await door.close()
 
     def _profile(self) -> Profile | None:
         """Raises ProfileInvalid or RequestInvalid."""
@@ -97,12 +99,9 @@ class Session:
             parsed(text)
         return Profile(shape=self._arguments.load, rps=self._arguments.rps, floor_rps=min(1.0, self._arguments.rps))
 
-    async def _load(self, forge: Forge, profile: Profile) -> LoadGenerator:
-        return LoadGenerator(forge.targets(), await scenario_for(forge, self._arguments.request), profile)
-
-    async def _show(self, forge: Forge, window: LoadWindow | None) -> None:
+    async def _show(self, forge: Forge, desk: ForgeDesk) -> None:
         while True:
-            status = await read_status(forge, window)
+            status = await read_status(forge, desk.window)
             if self._json:
                 print(json.dumps({"event": "status", **msgspec.to_builtins(status)}), flush=True)
             elif self._view is not None:
@@ -111,8 +110,7 @@ class Session:
                 print(plain_line(status), flush=True)
             await anyio.sleep(STATUS_S if self._json or self._terminal else PLAIN_STATUS_S)
 
-    async def _obey(self, forge: Forge, tasks: TaskGroup) -> None:
-        chaos = Chaos(forge)
+    async def _obey(self, chaos: Chaos, tasks: TaskGroup) -> None:
         async with anyio.create_task_group() as running:
             async for command in CommandLine(self._typed if self._view else None):
                 if command in ("quit", "exit"):
@@ -158,6 +156,7 @@ class Session:
             "ready_s": round(ready_s, 3),
             "state": str(forge.state.path),
             "admin_key_file": str(first.admin_key_file),
+            "console": f"http://{first.addresses.api}/console/",
             "nodes": nodes,
         }
         print(json.dumps(started), flush=True)

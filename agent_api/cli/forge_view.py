@@ -12,14 +12,14 @@ from rich.table import Table
 from rich.text import Text
 
 from evals.forge.app import App
-from evals.forge.cluster_api import RouteRow
+from evals.forge.cluster_api import ForecastRow, RouteRow
 from evals.forge.forge import Forge
 from evals.forge.status import Status
 from runtime.cluster.identity import Listen
 from runtime.cluster.ports import PURPOSES, addresses_of, ports_of
 
 ROUTES_SHOWN_MAX: Final = 6
-STYLES: Final = {"running": "green", "paused": "yellow", "down": "red"}
+STYLES: Final = {"running": "green", "paused": "yellow", "joining": "yellow", "down": "red"}
 _JSON: Final = "-H 'content-type: application/json'"
 _CURLS: Final = {
     "url-shortener": (
@@ -40,7 +40,8 @@ def welcome(forge: Forge, ready_s: float, routes: Sequence[RouteRow]) -> str:
     rows = [f"\nready after {ready_s:.1f} s; nodes in {forge.state.path}\n"]
     rows += port_lines({name: node.listen for name, node in forge.nodes.items()})
     first = forge.nodes[forge.names[0]]
-    rows.append(f"\n  admin key  {first.admin_key_file}\n")
+    rows.append(f"\n  console    http://{first.addresses.api}/console/")
+    rows.append(f"  admin key  {first.admin_key_file}\n")
     rows += [f"  aether status --data {forge.state.path}", f"  aether context add forge --data {forge.state.path}\n"]
     http = first.addresses.http
     for app in forge.apps:
@@ -124,6 +125,8 @@ def render(status: Status, messages: list[str], typed: str) -> Group:
         )
     slices = "   ".join(f"{name} {active}/{count}" for name, active, count in status.slices) or "no slices"
     parts: list[Table | Text] = [nodes, Text(slices)]
+    if status.forecasts:
+        parts.append(_forecasts(status.forecasts))
     if status.sent:
         failed = Text(f"{status.failed} failed", style="red" if status.failed else "green")
         load = Text(f"{status.rps:.0f} requests/s · p99 {status.p99_ms:.1f} ms · {status.sent} sent · ")
@@ -132,3 +135,14 @@ def render(status: Status, messages: list[str], typed: str) -> Group:
     parts += [Text(message, style="cyan") for message in messages]
     parts.append(Text(f"> {typed}"))
     return Group(*parts)
+
+
+def _forecasts(rows: Sequence[ForecastRow]) -> Table:
+    """The load of the last minute beside the band that is forecast for the one that runs."""
+    found = Table(box=None, padding=(0, 2, 0, 0))
+    for heading in ("slice", "requests/s", "forecast, 10 to 90 %", "last hour | ten minutes ahead"):
+        found.add_column(heading, justify="right" if heading == "requests/s" else "left", no_wrap=True)
+    for row in rows:
+        rate = f"{row.now.rate:.1f}" if row.now.rate is not None else "–"
+        found.add_row(row.slice, rate, f"{row.now.p10:.1f} to {row.now.p90:.1f}", row.chart)
+    return found

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -11,6 +10,7 @@ if TYPE_CHECKING:
 
 COMMANDS: Final = {  # one module each, by convention
     "forge": "start a cluster in a box and deploy applications to it",
+    "backup": "verify or prove a backup that a playbook wrote; needs no cluster",
     "build": "build a wheel of slices from a project",
     "new-slice": "scaffold a project with one slice and its test",
     "status": "nodes, slices, instances and routes at a glance",
@@ -20,6 +20,8 @@ COMMANDS: Final = {  # one module each, by convention
     "withdraw": "take a proposal back",
     "rollback": "undo a change that was made",
     "why": "what a change, a proposal or a decision on scaling was: who, what, which rule, whose votes",
+    "ask": "ask the cluster something in plain words, or say what shall be changed",
+    "chat": "a conversation with the cluster: answers, causes, changes to confirm",
     "context": "clusters by name: add, use, list, remove",
     "completion": "print the completion script of bash, zsh or fish",
     "shell": "these commands without the word aether, with history and completion",
@@ -27,7 +29,7 @@ COMMANDS: Final = {  # one module each, by convention
     "bench": "measure Aether against its peers on this machine",
     "campaign": "run a long test campaign",
     "simulate": "run the store's engine on simulated time, network and disk, by seed",
-    "eval": "judge scaling policies on real load traces, offline",
+    "eval": "judge scaling policies on real load traces, and the understanding of sentences, offline",
 }
 
 MODULES: Final = {"approve": "decide", "reject": "decide", "withdraw": "decide"}  # commands that share one
@@ -48,20 +50,26 @@ NOUNS: Final = {  # of the catalogue; a test holds them complete
     "gate": "what the gate would say of a change",
     "freeze": "where changes are frozen: list, set, lift",
     "incident": "open incidents: list, open, close",
+    "conversation": "what was said to the cluster and answered: list, show, export, delete",
+    "phrase": "sentences whose meaning people taught: list, teach, forget",
+    "model": "language models of others: status, budget",
     "principal": "who may speak to the cluster, and what they may do",
     "key": "API keys: list, create, revoke",
     "config": "settings: list, get, set, unset",
     "controller": "how slices are scaled: status, decisions, rules, configure, pin, training-data",
-    "metric": "figures of slices",
+    "metric": "figures of slices and nodes",
     "event": "what happened",
-    "alert": "thresholds of slices' metrics, and which are passed",
+    "alert": "alerts: list, ack, silence; their rules, receivers and routes",
     "store": "inspect, back up and repair the consensus store",
     "snapshot": "snapshots of the store that the cluster keeps: list, keep",
     "log-level": "which lines are written",
     "log": "log lines of all nodes",
     "trace": "spans of all nodes",
     "operation": "everything that can be changed or asked",
+    "run": "runs of playbooks and the like: list, show, pause, resume, cancel, signal",
+    "lock": "what runs keep to themselves: who has it, who waits",
     "ttm": "the model that forecasts load",
+    "playbook": "runbooks that run: list, show, plan, run, upload, lint, rehearse",
 }
 
 VERBS: Final[Mapping[str, Mapping[str, str]]] = {  # of these nouns, beside those of the catalogue; module NOUN each
@@ -100,9 +108,19 @@ VERBS: Final[Mapping[str, Mapping[str, str]]] = {  # of these nouns, beside thos
     "ttm": {
         "train": "make a model from traces",
         "export": "copy a model and its card to a directory",
+        "upload": "send a model and its card to the cluster",
         "validate": "ask a model about hard loads, and measure it",
         "backtest": "judge forecasts on traces, beside other methods",
         "coverage": "how much of traces' load calibrated bands cover",
+    },
+    "run": {
+        "follow": "tell a run's steps as they begin and end",
+    },
+    "playbook": {
+        "lint": "check files; needs no cluster",
+        "schema": "print the JSON Schema of playbooks",
+        "offline": "carry one out on this node alone, where quorum is gone",
+        "rehearse": "try one in a throw-away Forge with the fault that it names",
     },
     "audit": {
         "verify": "prove that the audit is whole, of the cluster or of an exported file",
@@ -112,10 +130,9 @@ VERBS: Final[Mapping[str, Mapping[str, str]]] = {  # of these nouns, beside thos
 
 ALIASES: Final = {"store.snapshot": "snapshot keep"}  # operations whose words here are not those of their name
 LAUNCHER_COMMANDS: Final = {  # carried out by the launcher at the root of a checkout
-    "check": "for developers: format, lint, types, imports, unit tests; under a minute",
+    "check": "for developers: format, lint, types, imports, unit tests; under two minutes",
     "test": "for developers: all tests",
 }
-NEAREST: Final = 3
 
 
 def singular(word: str) -> str:
@@ -147,9 +164,3 @@ def verbs_of(noun: str) -> dict[str, str]:
     """Every verb of a noun with what it does."""
     generated = {verb: each.summary for verb, each in operations_of(noun).items()}
     return {**VERBS.get(noun, {}), **generated, **VERBS.get(noun, {})}
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """The three nearest words as a hint, or nothing."""
-    near = difflib.get_close_matches(word[:80], list(known), n=NEAREST, cutoff=0.5)
-    return f"; did you mean {' or '.join(near)}?" if near else ""

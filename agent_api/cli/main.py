@@ -18,12 +18,12 @@ from agent_api.cli.grammar import (
     NOUNS,
     VERBS,
     is_plural,
-    nearest,
     singular,
     verbs_of,
 )
 from agent_api.cli.layout import meanings_of, wide_of
 from agent_api.cli.parser import Parser
+from runtime.spelling import nearest
 
 DONE, FAILED, USAGE, PROPOSED, NOT_CONVERGED = range(5)
 """Exit codes; 130 is interrupted, 141 that nobody reads the output any more."""

@@ -20,11 +20,19 @@ from runtime.config.settings import from_text
 from runtime.operations.operation import AnyOperation
 
 FROM_FILE: Final = frozenset({"source", "toml"})  # whole documents: the word names a file, - is the standard input
-RENAMED: Final = {("gate.explain", "request"): "param"}
-WHOLE: Final = {("gate.explain", "request"): "params"}
+RENAMED: Final = {
+    ("gate.explain", "request"): "param",
+    ("playbook.run", "params"): "param",
+    ("playbook.plan", "params"): "param",
+}
+WHOLE: Final = {
+    ("gate.explain", "request"): "params",
+    ("playbook.run", "params"): "params",
+    ("playbook.plan", "params"): "params",
+}
 """Members of pairs that can also be given at once, as one JSON object."""
 PAGING: Final = ("cursor", "limit")
-MADE: Final = frozenset({"created_unix_ms"})  # filled in by the cluster, whatever is given
+MADE: Final = frozenset({"created_unix_ms", "made", "signed_by"})  # filled in by the cluster, whatever is given
 PREFIX: Final = "member_"
 _JSON: Final = "_json"
 AT_MEMBER: Final = re.compile(r"at `\$\.(\w+)(\[\.\.\.\])?`$")  # how msgspec ends its sentences
@@ -165,7 +173,7 @@ def _typed(operation: AnyOperation, found: dict[str, object]) -> dict[str, objec
 
 def texts_of(member: Member, value: object) -> list[str]:
     """The words that `read_members` reads as that value; none for what need not be said."""
-    if value in (None, "", False):
+    if value is None or value is False or value == "":  # a 0 has to be said
         return []
     if member.name in FROM_FILE:
         return ["FILE"]

@@ -23,7 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     start = actions.add_parser("start", help="start a node, joining a cluster first when told to")
     start.add_argument("--data", type=Path, required=True, metavar="DIR", help="data directory of the node")
-    start.add_argument("--join", metavar="TOKEN@HOST:PORT", help="token and API address of the cluster to join")
+    start.add_argument(
+        "--join", metavar="TOKEN@HOST:PORT", help="token and API address of the cluster to join, or several with commas"
+    )
     start.add_argument("--name", help="node id (default: one is made up)")
     start.add_argument("--role", choices=("core", "worker"), default="core", help="core votes, worker only hosts")
     start.add_argument("--zone", default="default")

@@ -6,6 +6,7 @@ import argparse
 import os
 import secrets
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,7 @@ import msgspec
 
 from agent_api.cli.listening import chosen, differs
 from agent_api.client.client import Client
+from agent_api.client.errors import ApiUnreachable
 from agent_api.client.message import HttpRequest
 from runtime.clock import SystemClock
 from runtime.cluster.founding import (
@@ -29,7 +31,7 @@ from runtime.cluster.ports import check_free, ports_of, split_address
 from runtime.config.settings import read_settings
 from runtime.errors import RuntimeFault
 from runtime.names import NodeId
-from runtime.security.errors import JoinRefused
+from runtime.security.errors import JoinRefused, NoAuthority
 from runtime.security.join import refusal
 from runtime.security.tls import server_context
 from runtime.security.token import read_token
@@ -37,7 +39,16 @@ from runtime.security.token import read_token
 SERVICE_UNAVAILABLE: Final = 503
 RETRY_S: Final = 0.2
 DYING_S: Final = 1.0
+ANSWERS_S: Final = 5.0  # to say that it lives
 JOIN_TIMEOUT_S: Final = 30.0  # adding a core node waits for a change of the store's group
+
+
+class NobodyAdmits(RuntimeFault):
+    code, retryable = "join_unreachable", True
+    remedy = (
+        "Join through a core node that answers and holds tls/ca.key, or name several: --join TOKEN@HOST:PORT,HOST:PORT."
+        " Where only the one that hangs holds it, copy the file (mode 0600) from a safe place to another core node."
+    )
 
 
 class LifelineInvalid(RuntimeFault):
@@ -67,11 +78,12 @@ def prepared(arguments: argparse.Namespace) -> NodeIdentity:
 
 def join(arguments: argparse.Namespace) -> NodeIdentity:
     """Asks the cluster, and makes the directory from its answer."""
-    text, separator, address = arguments.join.rpartition("@")
+    text, separator, where = arguments.join.rpartition("@")
     if not separator:
         raise JoinRefused("--join needs TOKEN@HOST:PORT", "Write the token, then @, then the API address of a node.")
-    token = read_token(text)
-    split_address(address)
+    token, addresses = read_token(text), where.split(",")
+    for address in addresses:
+        split_address(address)
     node = NodeId(arguments.name or f"n-{secrets.token_hex(3)}")
     check_plan_names(node, arguments.zone)
     check_empty(arguments.data)
@@ -83,22 +95,39 @@ def join(arguments: argparse.Namespace) -> NodeIdentity:
     )
     clock = SystemClock()
     attempt = begin_join(plan, token, now_unix_ms=clock.unix_ms())
-    answer = _ask(address, attempt.request())
+    answer = admitted_by(addresses, attempt.request())
     return finish_join(arguments.data, plan, attempt, attempt.accept(answer, now_unix_ms=clock.unix_ms()))
 
 
-def _ask(address: str, body: bytes) -> bytes:
-    """Sends the same request again while the cluster elects a leader or admits another node."""
-    request = HttpRequest(method="POST", path="/v1/join", body=body, timeout_s=JOIN_TIMEOUT_S)
+def admitted_by(addresses: Sequence[str], body: bytes) -> bytes:
+    """The answer of the first node that may sign. The same request goes on to the next one where a node hangs or holds
+    no ca.key, and again while the cluster elects a leader or admits another node. Raises RuntimeFault."""
+    several = len(addresses) > 1
+    request = HttpRequest(method="POST", path="/v1/join", body=body, timeout_s=JOIN_TIMEOUT_S, repeatable=several)
     give_up_at_s = time.monotonic() + JOIN_TIMEOUT_S
-    with Client(address) as api:
+    unable = 0
+    with Client(*addresses) as api:
+        _check_answers(api)
         while True:
             reply = api.request(request)
             if reply.status < 400:
                 return reply.body
+            fault = reply.fault()
+            if fault is not None and fault.code == NoAuthority.code and unable + 1 < len(addresses):
+                unable += 1
+                api.talks.book.rotate()
+                continue
             if reply.status != SERVICE_UNAVAILABLE or time.monotonic() > give_up_at_s:
                 raise refusal(reply.body)
             time.sleep(RETRY_S)
+
+
+def _check_answers(api: Client) -> None:
+    """A node that hangs takes the request, and says nothing for as long as that may take."""
+    try:
+        api.request(HttpRequest(method="GET", path="/health/live", timeout_s=ANSWERS_S))
+    except ApiUnreachable as error:
+        raise NobodyAdmits(str(error)) from error
 
 
 def _existing(layout: NodeLayout, arguments: argparse.Namespace) -> NodeIdentity:

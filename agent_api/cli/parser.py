@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Sequence
+import os
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from agent_api.cli.failure import report_words
-from agent_api.cli.grammar import nearest
+from runtime.spelling import nearest
 
 USAGE = 2
 SECONDS_MAX = 7 * 86_400.0
+NO_CHOICE = re.compile(r"invalid choice: '([^']*)' \(choose from (.*)\)$")
 
 
 def seconds(text: str) -> float:
@@ -33,10 +37,32 @@ def waiting_seconds(text: str) -> float:
         raise argparse.ArgumentTypeError(f"{error}; write --wait=60, or --wait as the last word") from None
 
 
+def whole_number(least: int) -> Callable[[str], int]:
+    """For argparse: a whole number, so many at least."""
+
+    def checked(text: str) -> int:
+        if not text.removeprefix("-").isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {least} on")
+        return int(text)
+
+    return checked
+
+
+def file_to_write(text: str) -> Path:
+    """For argparse: what takes minutes to make must not be lost because it cannot be written."""
+    path = Path(text)
+    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise argparse.ArgumentTypeError(f"{text} cannot be written")
+    return path
+
+
 class Parser(argparse.ArgumentParser):
     """The parser of every command."""
 
     def error(self, message: str) -> NoReturn:
+        choice = NO_CHOICE.search(message)
+        if choice is not None:
+            message += nearest(choice[1], [each.strip("'") for each in choice[2].split(", ")])
         report_words(self.prog, message, f"See {self.prog} --help.")
         self.exit(USAGE)
 

@@ -10,24 +10,52 @@ from typing import Final, cast
 
 import msgspec
 
-from agent_api.cli.decision_view import show_decisions
+from agent_api.cli.chat_history import show_shown
+from agent_api.cli.decision_view import show_all_decisions, show_forecast, show_node_level, show_rules
 from agent_api.cli.members import as_request, read_members
+from agent_api.cli.model_view import show_model_status
 from agent_api.cli.paint import plain
 from agent_api.cli.plan_view import show_diff, show_explained
+from agent_api.cli.playbook_view import show_planned, show_playbook
 from agent_api.cli.proposal_view import show_audit, show_proposal
 from agent_api.cli.table import Row, show_json, show_members, show_rows
-from agent_api.cli.telemetry_view import show_figures, show_lines
+from agent_api.cli.telemetry_view import show_figures, show_lines, show_node_figures
 from agent_api.client.client import Client
 from agent_api.client.errors import ApiUnreachable
+from agent_api.client.talks import cursor_behind
 from runtime.operations.operation import AnyQuery
 
 WATCH_S: Final = 2.0
 CLEAR: Final = "\033[H\033[J"
 
 COLUMNS: Final[dict[str, tuple[str, ...]]] = {  # of lists whose rows are wider than a terminal
-    "controller.forecast": ("slice", "now.rate", "now.p10", "now.p50", "now.p90", "wanted", "serving", "chart"),
+    "alert.list": (
+        "severity",
+        "name",
+        "subject",
+        "state",
+        "value",
+        "starts_unix_ms",
+        "acknowledged_by",
+        "muted_by",
+        "fingerprint",
+    ),
+    "alert.rules": (
+        "name",
+        "subject",
+        "metric",
+        "also",
+        "direction",
+        "warning",
+        "critical",
+        "for_s",
+        "enabled",
+        "source",
+        "lasting",
+    ),
     "artifact.list": ("name", "version", "size_bytes", "slices", "uploaded_unix_ms"),
     "blueprint.list": ("blueprint", "slices"),
+    "conversation.list": ("last_unix_ms", "turns", "title", "owner", "id"),
     "node.list": ("node", "state", "role", "zone", "instances", "cordoned", "addresses.http", "addresses.api"),
     "proposal.list": (
         "id",
@@ -41,6 +69,7 @@ COLUMNS: Final[dict[str, tuple[str, ...]]] = {  # of lists whose rows are wider 
         "ended",
     ),
     "operation.list": ("name", "kind", "role", "risk", "summary"),
+    "playbook.list": ("playbook", "version", "kind", "risk", "rehearsed", "origin", "last_started_unix_ms", "summary"),
 }
 SPECIAL: Final[dict[str, Callable[[Row], None]]] = {
     "proposal.show": show_proposal,
@@ -50,9 +79,17 @@ SPECIAL: Final[dict[str, Callable[[Row], None]]] = {
     "log.list": show_lines,
     "trace.list": show_lines,
     "metric.show": show_figures,
+    "metric.show-node": show_node_figures,
+    "model.status": show_model_status,
     "policy.show": lambda answer: print(plain(str(answer["policy"])), end=""),
-    "controller.decisions": lambda answer: show_decisions(cast(list[Row], answer["items"])),
-    "controller.rules": lambda answer: print(answer["rules"]),
+    "controller.decisions": show_all_decisions,
+    "controller.forecast": show_forecast,
+    "controller.rules": show_rules,
+    "controller.nodes": show_node_level,
+    "conversation.show": show_shown,
+    "conversation.export": lambda answer: print(plain(str(answer["markdown"])), end=""),
+    "playbook.show": show_playbook,
+    "playbook.plan": show_planned,
     "slice.explain": lambda answer: print(plain("\n".join(cast(list[str], answer["sentences"])))),
 }
 
@@ -65,6 +102,8 @@ def run_query(client: Client, operation: AnyQuery, arguments: argparse.Namespace
     while True:
         try:
             answer = answered(client, operation, members)
+            if answer.get("leads") is False and answer.get("leader"):
+                answer = _of_leader(client, operation, members, answer)
         except ApiUnreachable as fault:
             if not arguments.watch:
                 raise
@@ -78,16 +117,30 @@ def run_query(client: Client, operation: AnyQuery, arguments: argparse.Namespace
 
 def answered(client: Client, operation: AnyQuery, members: dict[str, object]) -> dict[str, object]:
     """The whole answer; of a list all pages, unless some were asked for."""
-    answer = _decoded(client.run(client.talks.answer(operation.name, members)))
+    answer = _decoded(client.perform(client.talks.answer(operation.name, members)))
     if not operation.paged or "limit" in members or "cursor" in members:
         return answer
     name = items_name(operation)
     items, first = list(cast(list[object], answer[name])), answer
-    while answer.get("next"):
-        asked = {**members, "cursor": answer["next"]}
-        answer = _decoded(client.run(client.talks.answer(operation.name, asked)))
+    while cursor := cursor_behind(members, answer.get("next")):
+        members = {**members, "cursor": cursor}
+        answer = _decoded(client.perform(client.talks.answer(operation.name, members)))
         items += cast(list[object], answer[name])
     return {**first, name: items, "next": ""}
+
+
+def _of_leader(
+    client: Client, operation: AnyQuery, members: dict[str, object], answer: dict[str, object]
+) -> dict[str, object]:
+    """What only the leader knows, asked of the leader: people need not know who that is. The answer as it was where
+    nobody tells its address."""
+    nodes = cast(list[Row], answered(client, client.talks.query("node.list"), {})["nodes"])
+    leader = next((each for each in nodes if each["node"] == answer["leader"]), None)
+    address = str(cast(Row, leader["addresses"]).get("api", "")) if leader is not None else ""
+    if not address:
+        return answer
+    client.talks.book.prefer(address)
+    return answered(client, operation, members)
 
 
 def items_name(operation: AnyQuery) -> str:
@@ -108,7 +161,7 @@ def _show(operation: AnyQuery, answer: Row, arguments: argparse.Namespace) -> No
     elif operation.paged:
         show_rows(cast(list[Row], answer[items_name(operation)]), COLUMNS.get(operation.name, ()))
         if answer.get("next"):
-            print(f"there is more: --cursor {answer['next']}", file=sys.stderr)
+            print(f"go on with --cursor {answer['next']}", file=sys.stderr)
     else:
         show_members({name: value for name, value in answer.items() if name not in ("revision", "stale")})
 

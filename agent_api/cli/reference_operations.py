@@ -9,7 +9,7 @@ import msgspec
 
 from agent_api.cli.kinds import in_words
 from agent_api.cli.members import description_of
-from agent_api.client.uploads import UPLOAD
+from agent_api.client.uploads import MODEL, UPLOADS
 from runtime.operations.catalogue import Catalogue
 from runtime.operations.operation import AnyOperation, Change
 
@@ -19,11 +19,11 @@ HEAD: Final = """\
 Everything that can be changed or asked, over HTTP, on the [command line](cli.md), by the Python client and as tools
 of agents. Written by `aether docs` from the catalogue; `GET /v1/operations/{name}` has the JSON Schemas.
 
-A change takes the query words `dry_run`, `propose`, `reason`, `break_glass`, `evidence`, `tainted` and `guard`, and
-the headers `Idempotency-Key`, `If-Match` and `Prefer: wait=SECONDS`. It answers 200 when it was made (or planned,
-for a dry run), 202 with a proposal when people must approve it, and a problem with `code`, `retryable` and `remedy`
-otherwise. A question takes its members as query words, and answers with the `revision` that it is as of. Lists take
-`cursor` and `limit`.
+A change takes the query words `dry_run`, `propose`, `reason`, `break_glass`, `evidence`, `tainted`, `conversation`,
+`card` and `guard`, and the headers `Idempotency-Key`, `If-Match` and `Prefer: wait=SECONDS`. It answers 200 when it
+was made (or planned, for a dry run), 202 with a proposal when people must approve it, and a problem with `code`,
+`retryable` and `remedy` otherwise. A question takes its members as query words, and answers with the `revision` that
+it is as of. Lists take `cursor` and `limit`.
 
 Risk is what a change can do at most; the gate's [policy](../../controllers/gate/default_policy.toml) makes classes
 of it.
@@ -46,9 +46,10 @@ def _section(operation: AnyOperation) -> str:
     else:
         facts.append("read" + (", paged" if operation.paged else ""))
     text = f"\n### {operation.name}\n{operation.summary}\n\n{' · '.join(facts)}\n"
-    rows = [] if operation.name == UPLOAD else _members(operation)
-    if operation.name == UPLOAD:
-        text += "\nThe body is the wheel; `?sha256=` is checked if given.\n"
+    rows = [] if operation.name in UPLOADS else _members(operation)
+    if operation.name in UPLOADS:
+        what = "MessagePack with the bytes `graph` and `card`" if operation.name == MODEL else "the wheel"
+        text += f"\nThe body is {what}; `?sha256=` is checked if given.\n"
     if rows:
         text += "\n| member | type | |\n|---|---|---|\n" + "".join(rows)
     if operation.errors:

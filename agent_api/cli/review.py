@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _list(client: Client, arguments: argparse.Namespace) -> int:
-    answer = client.run(client.talks.document("GET", "/v1/reviews"))
+    answer = client.perform(client.talks.document("GET", "/v1/reviews"))
     if arguments.json:
         show_json(answer)
     else:
@@ -48,7 +48,7 @@ def _list(client: Client, arguments: argparse.Namespace) -> int:
 
 def _close(client: Client, arguments: argparse.Namespace) -> int:
     path = f"/v1/reviews/{quote(arguments.id, safe='')}/close"
-    answer = client.run(client.talks.document("POST", path, {"reason": arguments.reason}))
+    answer = client.perform(client.talks.document("POST", path, {"reason": arguments.reason}))
     if arguments.json:
         show_json(answer)
     else:

@@ -121,7 +121,7 @@ def _session() -> PromptSession[str]:
 
     return PromptSession(
         PROMPT,
-        history=_history(),
+        history=history("history"),
         completer=Completion(),
         complete_in_thread=True,
         key_bindings=bindings(is_finished),
@@ -130,12 +130,12 @@ def _session() -> PromptSession[str]:
     )
 
 
-def _history() -> History:
-    """Of this user alone; of this session where it cannot be kept."""
+def history(name: str) -> History:
+    """Of this user alone, in a file of that name; of this session where it cannot be kept."""
     from prompt_toolkit.history import FileHistory, InMemoryHistory
 
     try:
-        path = config_directory() / "history"
+        path = config_directory() / name
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         os.close(os.open(path, os.O_APPEND | os.O_CREAT | os.O_WRONLY, MODE))
     except (OSError, ContextUnusable) as error:

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from agent_api.cli.kinds import in_python
-from agent_api.client.uploads import UPLOAD
+from agent_api.client.uploads import UPLOADS
 from runtime.operations.catalogue import Catalogue
 from runtime.operations.operation import AnyOperation, Change
 
@@ -61,7 +61,7 @@ class Stub:
         return "\n".join((HEAD.format(imports="\n".join(imports)), *bodies))
 
     def _class(self, noun: str, operations: Iterable[AnyOperation], *, asynchronous: bool) -> str:
-        methods = [self._method(each, asynchronous=asynchronous) for each in operations if each.name != UPLOAD]
+        methods = [self._method(each, asynchronous=asynchronous) for each in operations if each.name not in UPLOADS]
         return f"class {'Async' if asynchronous else ''}{_camel(noun)}:\n" + "".join(methods)
 
     def _method(self, operation: AnyOperation, *, asynchronous: bool) -> str:

@@ -39,6 +39,8 @@ def show_rows(rows: Sequence[Row], members: Sequence[str] = ()) -> None:
 def show_members(document: Row, *, indent: str = "") -> None:
     """One line for each plain member, then a table for each list of objects."""
     plain = {name: value for name, value in _flat(document) if not _is_table(value) and not _is_empty(value)}
+    if not indent and not plain and not any(_is_table(value) for _, value in _flat(document)):
+        print("nothing there")
     width = max(map(len, plain), default=0)
     for name, value in plain.items():
         print(f"{indent}{painted(name.ljust(width), 'dim')}  {cell(value, name, most=0)}")

@@ -18,6 +18,7 @@ WINDOWS: Final = (  # what it is called, of which series, and how many of its ne
     ("2 h", "ten_seconds", 720),
 )
 SUMS: Final = ("calls", "errors", "rejected")
+NODE_HIGHEST: Final = ("loop_lag_ms", "gc_pause_ms")
 HIGHEST: Final = ("p50_ms", "p95_ms", "p99_ms")
 
 
@@ -37,6 +38,29 @@ def show_figures(answer: Row) -> None:
     rows = [_window(cast(Row, answer[series]), words, count) for words, series, count in WINDOWS]
     show_rows(rows, ("last", *SUMS, *(f"highest_{name}" for name in HIGHEST), "instances"))
     _show_silent(answer)
+
+
+def show_node_figures(answer: Row) -> None:
+    """answer: of metric.show-node. Means over each window, of lags and pauses the highest in it, and requests a
+    second."""
+    rows = []
+    for words, series, count in WINDOWS:
+        row = {"last": words, **_node_window(cast(Row, answer[series]), count)}
+        requests, step_s = row.pop("requests"), 10 if series == "ten_seconds" else 1
+        row["requests_per_s"] = requests / step_s if isinstance(requests, float) else None
+        rows.append(row)
+    show_rows(rows)
+
+
+def _node_window(figures: Row, count: int) -> dict[str, object]:
+    row: dict[str, object] = {}
+    for name, values in figures.items():
+        newest = [each for each in cast(Sequence[float | None], values)[-count:] if each is not None]
+        if name in NODE_HIGHEST:
+            row[f"highest_{name}"] = max(newest, default=None)
+        else:
+            row[name] = sum(newest) / len(newest) if newest else None
+    return row
 
 
 def _window(figures: Row, words: str, count: int) -> Row:

@@ -1,25 +1,29 @@
-"""`aether ttm train|export|validate|backtest`: the forecaster's model, made, checked and judged offline."""
+"""`aether ttm train|export|upload|validate|backtest`: the forecaster's model, made, checked, judged, and sent."""
 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from agent_api.cli.change import add_change_arguments, carry_out_by
+from agent_api.cli.connecting import add_api_arguments, client_of
 from agent_api.cli.failure import report
+from agent_api.cli.parser import whole_number
 from agent_api.cli.progress import StatusLine
 from runtime.errors import RuntimeFault
 
 if TYPE_CHECKING:
     from controllers.ttm.corpus import Series
-    from controllers.ttm.training.making import Recipe
+    from controllers.ttm.training.recipe import Recipe
     from evals.forecasts.backtest import Row
     from evals.scaling.traces import Trace
 
-FOLDER_MAX: Final = 40  # letters of an origin that name a directory
 MODEL_HELP: Final = "a directory with model.onnx and model.json; default: the model that comes with the package"
 
 
@@ -30,12 +34,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     train.add_argument("--out", type=Path, required=True, metavar="DIR", help="where model.onnx and model.json go")
     export = actions.add_parser("export", help="copy a model and its card, once both are sound, to a directory")
     export.add_argument("--out", type=Path, required=True, metavar="DIR")
+    upload = actions.add_parser("upload", help="send a model and its card to the cluster; ttm activate then chooses it")
+    upload.add_argument("model", type=Path, metavar="DIR", help="a directory with model.onnx and model.json")
+    add_change_arguments(upload)
+    add_api_arguments(upload)
     validate = actions.add_parser("validate", help="ask a model about loads that are hard for models, and measure it")
     backtest = actions.add_parser("backtest", help="forecasts at many moments of traces beside those of other methods")
     _training(backtest)
     backtest.add_argument("--held-back", action="store_true", help="only the last part, which training does not learn")
     backtest.add_argument("--methods", default="", metavar="NAMES", help="with commas between; default all there are")
-    backtest.add_argument("--moments", type=int, default=60, metavar="N", help="of each trace (default 60)")
+    backtest.add_argument("--moments", type=whole_number(1), default=60, metavar="N", help="of each trace (default 60)")
     backtest.add_argument(
         "--leave-one-out", action="store_true", help="judge each origin's traces with a model made without that origin"
     )
@@ -44,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _traces(coverage)
     for each in (export, validate, backtest, coverage):
         each.add_argument("--model", type=Path, metavar="DIR", help=MODEL_HELP)
-    for each in (train, validate, backtest, coverage):
+    for each in (train, upload, validate, backtest, coverage):
         each.add_argument("--json", action="store_true")
 
 
@@ -56,8 +64,8 @@ def _traces(parser: argparse.ArgumentParser) -> None:
 def _training(parser: argparse.ArgumentParser) -> None:
     _traces(parser)
     parser.add_argument("--quick", action="store_true", help="a few steps: shows that training runs, not a good model")
-    parser.add_argument("--steps", type=int, metavar="N", help="of learning, instead of the usual number")
-    parser.add_argument("--seed", type=int, default=1, metavar="N", help="default 1")
+    parser.add_argument("--steps", type=whole_number(1), metavar="N", help="of learning, instead of the usual number")
+    parser.add_argument("--seed", type=whole_number(0), default=1, metavar="N", help="default 1")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -65,7 +73,14 @@ def run(arguments: argparse.Namespace) -> int:
     if "traces" in arguments and arguments.traces is None and arguments.minutes is None:
         print(f"aether ttm {arguments.action}: name --traces DIR or --minutes FILE, or both", file=sys.stderr)
         return 2
-    actions = {"train": _train, "export": _export, "validate": _validate, "backtest": _backtest, "coverage": _coverage}
+    actions = {
+        "train": _train,
+        "export": _export,
+        "upload": _upload,
+        "validate": _validate,
+        "backtest": _backtest,
+        "coverage": _coverage,
+    }
     action = actions[arguments.action]
     try:
         return action(arguments)
@@ -82,6 +97,7 @@ def _train(arguments: argparse.Namespace) -> int:
     from controllers.ttm.training.making import make
 
     recipe = _recipe(arguments)
+    arguments.out.mkdir(parents=True, exist_ok=True)  # before minutes of work that could not be written
     traces = _loads(arguments)
     with StatusLine(shown=True) as status:
         made = make(traces, recipe, command=_command(arguments), told=_learning(status, recipe.steps))
@@ -108,6 +124,20 @@ def _export(arguments: argparse.Namespace) -> int:
     write_model(arguments.out, graph, card)
     print(f"{arguments.out / 'model.onnx'}: opset {card.opset}, SHA-256 {card.sha256}")
     return 0
+
+
+def _upload(arguments: argparse.Namespace) -> int:
+    """The cluster asks it all that `validate` does; what is wrong with the files is said here."""
+    from controllers.ttm.card import card_of, read_files
+    from controllers.ttm.model_file import pack_model
+
+    card, graph = read_files(arguments.model)
+    card_of(graph, card)
+    with tempfile.TemporaryDirectory() as directory, client_of(arguments) as client:
+        packed = Path(directory) / "model"
+        packed.write_bytes(pack_model(graph, card))
+        send = functools.partial(client.upload_model, packed)
+        return carry_out_by(send, {}, arguments, may_repeat=False)
 
 
 def _validate(arguments: argparse.Namespace) -> int:
@@ -201,6 +231,7 @@ def _left_out(
     from controllers.ttm.training.making import make
     from evals.forecasts.backtest import backtest
     from evals.forecasts.contestants import contestants
+    from evals.scaling.unseen import folder_of
 
     rows: list[Row] = []
     missing: tuple[str, ...] = ()
@@ -222,16 +253,25 @@ def _left_out(
     return rows, missing
 
 
-def folder_of(origin: str) -> str:
-    """Of the model that never saw this origin: letters, digits and dashes."""
-    return "".join(each if each.isalnum() else "-" for each in origin.lower())[:FOLDER_MAX].strip("-")
-
-
 def _loads(arguments: argparse.Namespace) -> list[Series]:
+    """Raises TrainingDataUnusable, TracesUnusable."""
+    own = [] if arguments.minutes is None else _minutes(arguments.minutes)
+    return own if arguments.traces is None else [_series(each) for each in _read(arguments.traces)] + own
+
+
+def _minutes(file: Path) -> list[Series]:
+    """A cluster's slices without those that are too young: one that came yesterday does not keep the others from being
+    learnt. Raises TrainingDataUnusable."""
+    from controllers.ttm.corpus import DAYS_MIN
     from controllers.ttm.minutes import read_minutes
 
-    own = [] if arguments.minutes is None else read_minutes(arguments.minutes)
-    return own if arguments.traces is None else [_series(each) for each in _read(arguments.traces)] + own
+    found = read_minutes(file)
+    young = [each for each in found if each.days < DAYS_MIN]
+    if young and len(young) < len(found):
+        names = ", ".join(f"{each.name} ({each.days:.1f})" for each in young)
+        print(f"aether ttm: left out, as fewer than {DAYS_MIN} days of them are known: {names}", file=sys.stderr)
+        return [each for each in found if each not in young]
+    return found
 
 
 def _can_train() -> bool:
@@ -246,10 +286,10 @@ def _can_train() -> bool:
 def _recipe(arguments: argparse.Namespace) -> Recipe:
     from dataclasses import replace
 
-    from controllers.ttm.training.making import FULL, QUICK
+    from controllers.ttm.training.recipe import FULL, QUICK
 
     usual = replace(QUICK if arguments.quick else FULL, seed=arguments.seed)
-    return usual if arguments.steps is None else replace(usual, steps=max(1, arguments.steps))
+    return usual if arguments.steps is None else replace(usual, steps=arguments.steps)
 
 
 def _command(arguments: argparse.Namespace) -> str:

@@ -6,7 +6,7 @@ import argparse
 from typing import Final, cast
 
 from agent_api.cli.connecting import add_api_arguments, client_of
-from agent_api.cli.decision_view import show_decision, show_decisions
+from agent_api.cli.decision_view import show_decision, show_decisions, show_node_decision
 from agent_api.cli.failure import report
 from agent_api.cli.proposal_view import row_of, show_proposal, show_record
 from agent_api.cli.query import answered
@@ -62,7 +62,8 @@ def _tell_decisions(decisions: list[Row], identity: str, *, as_json: bool) -> No
     if as_json:
         show_json({"decisions": decisions})
     elif str(decisions[0]["id"]) == identity:
-        show_decision(decisions[0])
+        show = show_decision if "slice" in decisions[0] else show_node_decision
+        show(decisions[0])
     else:
         show_decisions(decisions)
 
@@ -74,7 +75,8 @@ def _decisions(client: Client, identity: str) -> list[Row]:
         found = answered(client, client.talks.query("controller.decisions"), {member: identity})
     except (ApiRefused, RequestInvalid):
         return []  # it can be neither
-    return [each for each in cast(list[Row], found["items"]) if each.get(member) == identity]
+    known = (*cast(list[Row], found["items"]), *cast(list[Row], found.get("nodes", [])))
+    return [each for each in known if each.get(member) == identity]
 
 
 def _proposal(client: Client, identity: str) -> Row:

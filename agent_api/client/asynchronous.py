@@ -12,7 +12,7 @@ from agent_api.client import async_wire
 from agent_api.client.answers import AppliedChange, ShownProposal
 from agent_api.client.client import DECIDE_S
 from agent_api.client.errors import ApiRefused, ApiUnreachable
-from agent_api.client.exchange import Pause, Retry, Step, Talk
+from agent_api.client.exchange import Pause, Retry, Step, Talk, awake
 from agent_api.client.message import HttpReply, HttpRequest, Unreached
 from agent_api.client.operations import AsyncOperations
 from agent_api.client.requests import ChangeOptions, Members
@@ -41,11 +41,11 @@ class AsyncPendingChange:
     async def wait(self, timeout_s: float = DECIDE_S) -> Proposal:
         """The proposal once it is applied and has taken hold, or is rejected, expired, stale or withdrawn. Raises
         WaitedInVain."""
-        return await self._client.run(self._client.talks.settled(self.id, timeout_s))
+        return await self._client.perform(self._client.talks.settled(self.id, timeout_s))
 
     async def now(self) -> ShownProposal:
         """As it stands."""
-        return await self._client.run(self._client.talks.shown(self.id))
+        return await self._client.perform(self._client.talks.shown(self.id))
 
     async def withdraw(self, reason: str = "") -> Proposal:
         return await self._client.decide(self.id, "withdraw", reason)
@@ -64,28 +64,28 @@ class AsyncClient(AsyncOperations):
         self, operation: str, members: Members, options: ChangeOptions | None = None
     ) -> AppliedChange | Planned | AsyncPendingChange:
         """A change by its name. The same idempotency key goes with every repetition."""
-        return self._handed(await self.run(self.talks.submit(operation, members, options or ChangeOptions())))
+        return self._handed(await self.perform(self.talks.submit(operation, members, options or ChangeOptions())))
 
     async def ask(self, operation: str, members: Members) -> Result:
         """A question by its name: its result, or the first page of it."""
-        return await self.run(self.talks.ask(operation, members))
+        return await self.perform(self.talks.ask(operation, members))
 
     async def pages(self, operation: str, members: Members) -> AsyncIterator[Result]:
         """Every page of a list."""
         cursor = str(members.get("cursor", ""))
         while True:
             asked = {**members, "cursor": cursor} if cursor else members
-            result, cursor = await self.run(self.talks.page(operation, asked))
+            result, cursor = await self.perform(self.talks.page(operation, asked))
             yield result
             if not cursor:
                 return
 
     async def find_proposal(self, identity: str) -> Proposal:
-        return await self.run(self.talks.proposal(identity))
+        return await self.perform(self.talks.proposal(identity))
 
     async def decide(self, identity: str, verb: Verb, reason: str = "") -> Proposal:
         """Approves, rejects or withdraws a proposal."""
-        return await self.run(self.talks.decide(identity, verb, reason))
+        return await self.perform(self.talks.decide(identity, verb, reason))
 
     async def approve(self, identity: str, reason: str = "") -> Proposal:
         return await self.decide(identity, "approve", reason)
@@ -97,23 +97,29 @@ class AsyncClient(AsyncOperations):
         self, identity: str, options: ChangeOptions | None = None
     ) -> AppliedChange | Planned | AsyncPendingChange:
         """Submits the inverse of an applied proposal."""
-        return self._handed(await self.run(self.talks.rollback(identity, options or ChangeOptions())))
+        return self._handed(await self.perform(self.talks.rollback(identity, options or ChangeOptions())))
 
     async def undo(
         self, audit: str, options: ChangeOptions | None = None
     ) -> AppliedChange | Planned | AsyncPendingChange:
         """Submits the inverse of the change with that audit record."""
-        return self._handed(await self.run(self.talks.undo(audit, options or ChangeOptions())))
+        return self._handed(await self.perform(self.talks.undo(audit, options or ChangeOptions())))
 
     async def upload(
         self, wheel: Path, options: ChangeOptions | None = None
     ) -> AppliedChange | Planned | AsyncPendingChange:
         """Sends a wheel, read in small pieces between which others run. Raises FileUnreadable too."""
-        return self._handed(await self.run(self.talks.upload(read_wheel(wheel), options or ChangeOptions())))
+        return self._handed(await self.perform(self.talks.upload(read_wheel(wheel), options or ChangeOptions())))
+
+    async def upload_model(
+        self, model: Path, options: ChangeOptions | None = None
+    ) -> AppliedChange | Planned | AsyncPendingChange:
+        """As of the other client."""
+        return self._handed(await self.perform(self.talks.upload_model(read_wheel(model), options or ChangeOptions())))
 
     async def learn(self) -> tuple[str, ...]:
         """The API addresses of all nodes, asked from now on when those known before do not answer."""
-        return await self.run(self.talks.learn())
+        return await self.perform(self.talks.learn())
 
     def events(self, *, after: str = "") -> AsyncIterator[Event]:
         """Events as they happen, behind that id; without end, over whichever node answers."""
@@ -125,9 +131,9 @@ class AsyncClient(AsyncOperations):
 
     async def request(self, request: HttpRequest) -> HttpReply:
         """Any request, whatever status comes. Raises ApiUnreachable."""
-        return await self.run(self.talks.send(request))
+        return await self.perform(self.talks.send(request))
 
-    async def run(self, talk: Talk[T]) -> T:
+    async def perform(self, talk: Talk[T]) -> T:
         """Carries out the steps of what `talks` offers."""
         try:
             step = next(talk)
@@ -149,6 +155,7 @@ class AsyncClient(AsyncOperations):
     async def _followed(self, path: str, after: str) -> AsyncIterator[Event]:
         lines, rounds = EventLines(after), 0
         while True:
+            await self.perform(awake(self.talks.book))
             address = self.talks.book.current
             fault: ApiUnreachable | ApiRefused = ApiUnreachable(address, "the stream ended")
             try:

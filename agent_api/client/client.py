@@ -11,10 +11,10 @@ from urllib.parse import quote
 
 from agent_api.client.answers import AppliedChange, ShownProposal
 from agent_api.client.errors import ApiRefused, ApiUnreachable
-from agent_api.client.exchange import Pause, Retry, Step, Talk
+from agent_api.client.exchange import Pause, Retry, Step, Talk, awake
 from agent_api.client.message import HttpReply, HttpRequest, Unreached
 from agent_api.client.operations import Operations
-from agent_api.client.requests import ChangeOptions, Members
+from agent_api.client.requests import ChangeOptions, Members, turn_request
 from agent_api.client.sse import Event, EventLines
 from agent_api.client.sync_wire import SyncWire
 from agent_api.client.talks import Outcome, Talks, Verb
@@ -43,11 +43,11 @@ class PendingChange:
     def wait(self, timeout_s: float = DECIDE_S) -> Proposal:
         """The proposal once it is applied and has taken hold, or is rejected, expired, stale or withdrawn. Raises
         WaitedInVain."""
-        return self._client.run(self._client.talks.settled(self.id, timeout_s))
+        return self._client.perform(self._client.talks.settled(self.id, timeout_s))
 
     def now(self) -> ShownProposal:
         """As it stands."""
-        return self._client.run(self._client.talks.shown(self.id))
+        return self._client.perform(self._client.talks.shown(self.id))
 
     def withdraw(self, reason: str = "") -> Proposal:
         return self._client.decide(self.id, "withdraw", reason)
@@ -82,28 +82,28 @@ class Client(Operations):
         self, operation: str, members: Members, options: ChangeOptions | None = None
     ) -> AppliedChange | Planned | PendingChange:
         """A change by its name. The same idempotency key goes with every repetition."""
-        return self._handed(self.run(self.talks.submit(operation, members, options or ChangeOptions())))
+        return self._handed(self.perform(self.talks.submit(operation, members, options or ChangeOptions())))
 
     def ask(self, operation: str, members: Members) -> Result:
         """A question by its name: its result, or the first page of it."""
-        return self.run(self.talks.ask(operation, members))
+        return self.perform(self.talks.ask(operation, members))
 
     def pages(self, operation: str, members: Members) -> Iterator[Result]:
         """Every page of a list."""
         cursor = str(members.get("cursor", ""))
         while True:
             asked = {**members, "cursor": cursor} if cursor else members
-            result, cursor = self.run(self.talks.page(operation, asked))
+            result, cursor = self.perform(self.talks.page(operation, asked))
             yield result
             if not cursor:
                 return
 
     def find_proposal(self, identity: str) -> Proposal:
-        return self.run(self.talks.proposal(identity))
+        return self.perform(self.talks.proposal(identity))
 
     def decide(self, identity: str, verb: Verb, reason: str = "") -> Proposal:
         """Approves, rejects or withdraws a proposal."""
-        return self.run(self.talks.decide(identity, verb, reason))
+        return self.perform(self.talks.decide(identity, verb, reason))
 
     def approve(self, identity: str, reason: str = "") -> Proposal:
         return self.decide(identity, "approve", reason)
@@ -113,21 +113,27 @@ class Client(Operations):
 
     def rollback(self, identity: str, options: ChangeOptions | None = None) -> AppliedChange | Planned | PendingChange:
         """Submits the inverse of an applied proposal."""
-        return self._handed(self.run(self.talks.rollback(identity, options or ChangeOptions())))
+        return self._handed(self.perform(self.talks.rollback(identity, options or ChangeOptions())))
 
     def undo(self, audit: str, options: ChangeOptions | None = None) -> AppliedChange | Planned | PendingChange:
         """Submits the inverse of the change with that audit record."""
-        return self._handed(self.run(self.talks.undo(audit, options or ChangeOptions())))
+        return self._handed(self.perform(self.talks.undo(audit, options or ChangeOptions())))
 
     def upload(
         self, wheel: Path, options: ChangeOptions | None = None, told: Told = lambda done, total: None
     ) -> AppliedChange | Planned | PendingChange:
         """Sends a wheel; told is called as its bytes go. Raises FileUnreadable too."""
-        return self._handed(self.run(self.talks.upload(read_wheel(wheel, told), options or ChangeOptions())))
+        return self._handed(self.perform(self.talks.upload(read_wheel(wheel, told), options or ChangeOptions())))
+
+    def upload_model(
+        self, model: Path, options: ChangeOptions | None = None
+    ) -> AppliedChange | Planned | PendingChange:
+        """Sends a model that forecasts, in one file with its card. Raises FileUnreadable too."""
+        return self._handed(self.perform(self.talks.upload_model(read_wheel(model), options or ChangeOptions())))
 
     def learn(self) -> tuple[str, ...]:
         """The API addresses of all nodes, asked from now on when those known before do not answer."""
-        return self.run(self.talks.learn())
+        return self.perform(self.talks.learn())
 
     def events(self, *, after: str = "") -> Iterator[Event]:
         """Events as they happen, behind that id; without end, over whichever node answers."""
@@ -137,11 +143,31 @@ class Client(Operations):
         """Changes of the state's keys with that prefix."""
         return self._followed(f"/v1/watch/{quote(prefix)}", after)
 
+    def say(self, text: str, *, conversation: str = "") -> Iterator[Event]:
+        """What is answered to a sentence or a /command, event by event; `data` has each one's `type`. `begun` tells the
+        conversation's id, to be given with the next. Another address is tried only while nothing came."""
+        request = self.talks.with_key(turn_request(text, conversation))
+        lines = EventLines()
+        self.perform(awake(self.talks.book))
+        for left in reversed(range(len(self.talks.book))):
+            began = False
+            try:
+                for line in self._wire.stream(self.talks.book.current, request):
+                    began = True
+                    if (event := lines.take(line)) is not None:
+                        yield event
+            except ApiUnreachable:
+                if began or not left:
+                    raise
+                self.talks.book.rotate()
+            else:
+                return
+
     def request(self, request: HttpRequest) -> HttpReply:
         """Any request, whatever status comes. Raises ApiUnreachable."""
-        return self.run(self.talks.send(request))
+        return self.perform(self.talks.send(request))
 
-    def run(self, talk: Talk[T]) -> T:
+    def perform(self, talk: Talk[T]) -> T:
         """Carries out the steps of what `talks` offers."""
         try:
             step = next(talk)
@@ -163,6 +189,7 @@ class Client(Operations):
     def _followed(self, path: str, after: str) -> Iterator[Event]:
         lines, rounds = EventLines(after), 0
         while True:
+            self.perform(awake(self.talks.book))
             address = self.talks.book.current
             fault: ApiUnreachable | ApiRefused = ApiUnreachable(address, "the stream ended")
             try:

@@ -9,8 +9,8 @@ import msgspec
 
 from agent_api.client.errors import RequestInvalid
 from agent_api.client.requests import ChangeOptions
-from runtime.operations.catalogue import nearest
 from runtime.operations.operation import Change
+from runtime.spelling import nearest
 
 _OPTIONS = frozenset(ChangeOptions.__dataclass_fields__)
 

@@ -14,10 +14,12 @@ import msgspec
 
 from agent_api.client.errors import RequestInvalid
 from agent_api.client.message import CHANGE_TIMEOUT_S, JSON, HttpRequest
+from runtime.operations.choices import choice_hint
 from runtime.operations.operation import AnyChange, AnyOperation, AnyQuery, Request
 
 Members = Mapping[str, object]
 
+TURN_TIMEOUT_S: Final = 60.0  # between two lines: the first turn of a new leader waits for a process to start
 PATH_MEMBER: Final = re.compile(r"\{([a-z_]+)\}")
 
 
@@ -25,7 +27,8 @@ PATH_MEMBER: Final = re.compile(r"\{([a-z_]+)\}")
 class ChangeOptions:
     """How a change is asked for. `wait_s` is how long to wait until it took hold; `guard` is written as
     METRIC>BOUND@WINDOW_S, with a window in seconds; `if_match` is the revision since which the subject must not have
-    changed (0: whatever it is). An empty `idempotency_key` is made up."""
+    changed (0: whatever it is). `conversation` and `card` say whose card it makes. An empty `idempotency_key` is made
+    up."""
 
     dry_run: bool = False
     propose: bool = False
@@ -33,6 +36,8 @@ class ChangeOptions:
     break_glass: bool = False
     evidence: tuple[str, ...] = ()
     tainted: bool = False
+    conversation: str = ""
+    card: str = ""
     guard: str = ""
     if_match: int = 0
     idempotency_key: str = ""
@@ -52,7 +57,8 @@ def checked(operation: AnyOperation, members: Members, *, strict: bool = True) -
     try:
         request = msgspec.convert(members, operation.request, strict=strict)
     except msgspec.ValidationError as error:
-        raise RequestInvalid(f"{operation.name}: {error}") from error
+        hint = choice_hint(operation.request, members, error)
+        raise RequestInvalid(f"{operation.name}: {error}{hint}") from error
     return {name: value for name, value in plain_members(request).items() if name in members}
 
 
@@ -96,6 +102,19 @@ def query_request(operation: AnyQuery, members: Members) -> HttpRequest:
     return HttpRequest(method="GET", path=_with_words(path, words), repeatable=True)
 
 
+def turn_request(text: str, conversation: str = "") -> HttpRequest:
+    """What a person says, answered as a stream of events. conversation: empty begins one."""
+    said = {"text": text} | ({"conversation": conversation} if conversation else {})
+    return HttpRequest(
+        method="POST",
+        path="/v1/chat",
+        body=msgspec.json.encode(said),
+        headers={"content-type": JSON, "accept": "text/event-stream"},
+        timeout_s=TURN_TIMEOUT_S,
+        repeatable=True,
+    )
+
+
 def new_key() -> str:
     """A fresh idempotency key."""
     return os.urandom(16).hex()
@@ -113,7 +132,8 @@ def _path(operation: AnyOperation, members: Members) -> tuple[str, dict[str, obj
 
 def _option_words(options: ChangeOptions) -> list[tuple[str, str]]:
     words = [(name, "true") for name in ("dry_run", "propose", "break_glass", "tainted") if getattr(options, name)]
-    words += [(name, value) for name in ("reason", "guard") if (value := getattr(options, name))]
+    texts = ("reason", "guard", "conversation", "card")
+    words += [(name, value) for name in texts if (value := getattr(options, name))]
     return words + [("evidence", each) for each in options.evidence]
 
 

@@ -52,7 +52,7 @@ class SyncWire:
         """The lines of an answer without end, over a connection of its own. Raises ApiRefused or ApiUnreachable."""
         try:
             connection = _connected(address, request.timeout_s)
-            connection.request(request.method, request.path, headers=dict(request.headers))
+            connection.request(request.method, request.path, body=request.body or None, headers=dict(request.headers))
             response = connection.getresponse()
         except (OSError, http.client.HTTPException) as error:
             raise ApiUnreachable(address, cause_of(error)) from error

@@ -24,7 +24,7 @@ from agent_api.client.requests import (
     query_request,
     submission,
 )
-from agent_api.client.uploads import Wheel, upload_request
+from agent_api.client.uploads import Wheel, model_request, upload_request
 from controllers.gate.proposals import Proposal
 from runtime.operations.catalogue import Catalogue, OperationUnknown
 from runtime.operations.dispatch import Planned, Proposed
@@ -79,7 +79,7 @@ class Talks:
     def page(self, operation: str, members: Members) -> Talk[tuple[Result, str]]:
         """One page of a list, and the cursor of the next; empty on the last."""
         result = yield from self.ask(operation, members)
-        return result, str(getattr(result, "next", ""))
+        return result, cursor_behind(members, getattr(result, "next", ""))
 
     def document(self, method: str, path: str, body: Mapping[str, object] | None = None) -> Talk[dict[str, object]]:
         """Of a route by its address; only a GET is repeated."""
@@ -161,6 +161,9 @@ class Talks:
     def upload(self, wheel: Wheel, options: ChangeOptions) -> Talk[Outcome]:
         return (yield from self._submitted(partial(upload_request, wheel), options))
 
+    def upload_model(self, model: Wheel, options: ChangeOptions) -> Talk[Outcome]:
+        return (yield from self._submitted(partial(model_request, model), options))
+
     def learn(self) -> Talk[tuple[str, ...]]:
         """All nodes' API addresses, asked from now on when those known before do not answer."""
         document = yield from self.document("GET", "/v1/nodes")
@@ -176,6 +179,12 @@ class _Addresses(msgspec.Struct):
 
 class _Node(msgspec.Struct):
     addresses: _Addresses = msgspec.field(default_factory=_Addresses)
+
+
+def cursor_behind(asked: Members, told: object) -> str:
+    """Of the page behind one that was asked for; empty on the last. A list that grows (events) always tells where it
+    ends, so that it can be asked again later: what leads nowhere on is its end for now."""
+    return "" if not told or told == asked.get("cursor") else str(told)
 
 
 def _proposal(identity: str, *verb: str) -> str:

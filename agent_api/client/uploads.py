@@ -1,4 +1,4 @@
-"""Sending a wheel to the cluster: read piece by piece, and checked there against the hash that is made here."""
+"""Sending a file to the cluster: read piece by piece, and checked there against the hash that is made here."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from agent_api.client.errors import ClientFault
 from agent_api.client.message import HttpRequest
 from agent_api.client.requests import ChangeOptions, submission
 
-UPLOAD: Final = "artifact.upload"
-"""The one operation whose request is no JSON: its body is the wheel."""
-PATH: Final = "/v1/artifacts"
+ARTIFACT: Final = "artifact.upload"
+MODEL: Final = "ttm.upload"
+UPLOADS: Final = {ARTIFACT: "/v1/artifacts", MODEL: "/v1/ttm/models"}
+"""The operations whose request is no JSON, and where they go: the body is a wheel, or a model with its card."""
 UPLOAD_TIMEOUT_S: Final = 600.0
 PIECE_BYTES: Final = 256 * 1024
 
@@ -57,6 +58,14 @@ def read_wheel(path: Path, told: Told = lambda done, total: None) -> Wheel:
 
 
 def upload_request(wheel: Wheel, options: ChangeOptions, *, wait_s: float) -> HttpRequest:
-    request = submission("POST", f"{PATH}?sha256={wheel.sha256}", {}, options, wait_s=wait_s)
+    return _request(UPLOADS[ARTIFACT], wheel, options, wait_s)
+
+
+def model_request(wheel: Wheel, options: ChangeOptions, *, wait_s: float) -> HttpRequest:
+    return _request(UPLOADS[MODEL], wheel, options, wait_s)
+
+
+def _request(path: str, wheel: Wheel, options: ChangeOptions, wait_s: float) -> HttpRequest:
+    request = submission("POST", f"{path}?sha256={wheel.sha256}", {}, options, wait_s=wait_s)
     about = {"content-type": "application/octet-stream", "content-length": str(wheel.size_bytes)}
     return replaced(request, body=wheel, headers={**request.headers, **about}, timeout_s=UPLOAD_TIMEOUT_S + wait_s)

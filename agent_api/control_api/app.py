@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Final
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
@@ -12,28 +10,33 @@ from starlette.exceptions import HTTPException
 from agent_api.control_api.answers import answers
 from agent_api.control_api.auditing import Auditing
 from agent_api.control_api.changes import Changes
+from agent_api.control_api.chatting import Chatting
+from agent_api.control_api.console_files import ConsoleFiles
 from agent_api.control_api.deciding import Deciding
+from agent_api.control_api.desk import PersonsDesk
 from agent_api.control_api.door import Door
 from agent_api.control_api.endpoint import Endpoint
 from agent_api.control_api.following import Following
+from agent_api.control_api.forging import Forging
 from agent_api.control_api.front import Front
 from agent_api.control_api.openapi import Described
 from agent_api.control_api.plain import Plain
 from agent_api.control_api.ports import ApiParts
 from agent_api.control_api.problems import ApiFault, MethodNotAllowed, NotFound, handle_fault, problem, problem_of
+from agent_api.control_api.provided import provided_by
 from agent_api.control_api.queries import OF_STATE, Queries
 from agent_api.control_api.reviewing import Reviewing
+from agent_api.control_api.sealed import Seals
 from agent_api.control_api.sessions import Sessions
+from agent_api.control_api.signing_in import SigningIn
 from agent_api.control_api.undoing import Undoing
 from agent_api.control_api.uploading import Uploads
 from agent_api.control_api.waiting import until_settled
 from controllers.gate.queries import ProposalRequest
 from runtime.errors import RuntimeFault
 from runtime.security.keyring import Keyring
-from runtime.security.oidc import TokenReader, fetch_keys
 from runtime.security.session_records import SessionRecords
-
-NEAREST: Final = 3
+from runtime.spelling import near_names
 
 
 class ControlApi:
@@ -42,39 +45,51 @@ class ControlApi:
     def __init__(self, parts: ApiParts) -> None:
         keyring = Keyring(parts.view.cache)
         records = SessionRecords(store=parts.store, state=parts.view.cache, clock=parts.clock)
-        sessions = Sessions(records=records, keyring=keyring)
-        oidc = parts.settings.oidc
-        tokens = TokenReader(oidc, fetch=fetch_keys, clock=parts.clock).read if oidc is not None else None
+        seals = Seals(records)
+        sessions = Sessions(records=records, keyring=keyring, seals=seals)
+        provided = provided_by(parts.settings, parts.clock)
         self.door = Door(
             keyring=keyring,
             sessions=sessions,
-            tokens=tokens,
+            tokens=provided.bearers.read if provided is not None else None,
             clock=parts.clock,
             per_s=parts.settings.requests_per_s_max,
             log=parts.log,
         )
         self._following = Following(parts, self.door.holds)
         changes = Changes(parts)
+        answered = answers(parts)
+        parts.reasoner.desk = PersonsDesk(parts, answered)
 
         async def settled(asked: ProposalRequest, wait_s: float) -> None:
             await until_settled(parts.view.cache, parts.catalogue, asked.id, wait_s=wait_s)
 
         given: list[Endpoint] = [
             *Plain(parts, sessions, self._figures).endpoints(),
+            *SigningIn(
+                provided=provided if provided is not None and provided.settings.client else None,
+                keyring=keyring,
+                sessions=sessions,
+                seals=seals,
+                clock=parts.clock,
+                log=parts.log,
+            ).endpoints(),
             *Auditing(parts.audit).endpoints(),
             *self._following.endpoints(),
             *Queries(
-                parts, answers(parts), streams={"event.list": self._following.events}, waits={"proposal.show": settled}
+                parts, answered, streams={"event.list": self._following.events}, waits={"proposal.show": settled}
             ).endpoints(),
             *changes.endpoints(),
             *Uploads(parts, changes).endpoints(),
             *Deciding(parts).endpoints(),
             *Undoing(parts, changes).endpoints(),
             *Reviewing(parts).endpoints(),
+            *Chatting(parts).endpoints(),
+            *Forging(parts).endpoints(),
         ]
         described = Described(given)
         self.endpoints: Sequence[Endpoint] = (*given, described.endpoint())
-        self.app = Front(_application(self.endpoints, self.door), log=parts.log)
+        self.app = Front(ConsoleFiles(_application(self.endpoints, self.door)), log=parts.log)
 
     def _figures(self) -> dict[str, int]:
         return {
@@ -115,7 +130,7 @@ def _http_error(endpoints: Sequence[Endpoint]) -> Callable[[Request, Exception],
     async def handle(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         asked = f"{request.method} {request.url.path}"[:200]
-        near = difflib.get_close_matches(asked, known, n=NEAREST, cutoff=0.4)
+        near = near_names(asked, known, cutoff=0.4)
         hint = f"; did you mean {' or '.join(near)}?" if near else ""
         if error.status_code == 404:
             return problem(NotFound(f"there is no {asked}{hint}"))

@@ -16,6 +16,7 @@ from agent_api.control_api.endpoint import JSON, TOML, Endpoint, Told
 from agent_api.control_api.ports import ApiParts
 from agent_api.control_api.problems import Declined, Forbidden, RequestInvalid, problem
 from agent_api.control_api.waiting import until_converged
+from controllers.conversations.operations import CardField, ConversationField
 from controllers.gate.audit import Trace
 from runtime.invocation.context import current
 from runtime.operations.actor import Role
@@ -33,6 +34,7 @@ ERRORS: Final = (
     "break_glass_refused",
     "request_too_large",
     "precondition_failed",
+    "conversation_not_found",
     "idempotency_key_reused",
     "too_many_proposals",
     "guard_impossible",
@@ -54,6 +56,11 @@ class ChangeWords(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         Meta(max_length=20, description="Links or ids of what led to this; may be given more than once."),
     ] = ()
     tainted: Annotated[bool, Meta(description="The evidence holds text from outside.")] = False
+    conversation: Annotated[
+        ConversationField | None,
+        Meta(description="The conversation that it came from: what comes of it is told there, and its taint holds."),
+    ] = None
+    card: Annotated[CardField | None, Meta(description="The conversation's card that this makes.")] = None
     guard: Annotated[
         str,
         Meta(
@@ -154,6 +161,8 @@ class Changes:
                 break_glass=words.break_glass,
                 evidence=words.evidence,
                 tainted=words.tainted,
+                conversation=words.conversation or "",
+                card=words.card or "",
                 if_match=if_match_of(request),
                 guard=_guard(words.guard, members),
                 undoes=undoes,

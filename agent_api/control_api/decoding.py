@@ -12,7 +12,8 @@ from fastapi import Request
 from starlette.requests import ClientDisconnect
 
 from agent_api.control_api.problems import ApiFault, BodyTooLarge, MediaUnsupported, RequestInvalid
-from runtime.operations.catalogue import nearest
+from runtime.operations.choices import choice_hint
+from runtime.spelling import nearest
 
 BODY_BYTES_MAX: Final = 256 * 1024
 DEPTH_MAX: Final = 32  # of JSON; nothing of ours nests deeper than ten
@@ -93,7 +94,7 @@ def converted(members: Mapping[str, object], kind: type[StructT], *, what: str =
     except msgspec.ValidationError as error:
         unknown = _UNKNOWN.search(str(error))
         if unknown is None:
-            raise RequestInvalid(_short(error)) from error
+            raise RequestInvalid(_short(error) + choice_hint(kind, members, error)) from error
         names = [field.encode_name for field in msgspec.structs.fields(kind)]
         raise RequestInvalid(f"there is no {what} {unknown[1][:80]!r}{nearest(unknown[1], names)}") from error
     except (OverflowError, RecursionError) as error:

@@ -36,6 +36,8 @@ class Caller:
     actor: Actor
     credential: str
     key_sha256: str = ""
+    subject: str = ""
+    """Of the identity provider that vouched."""
     expires_unix_ms: int = 0
     """When the credential itself ends; 0 is never, or not known."""
     session: Session | None = None
@@ -121,7 +123,7 @@ class Door:
         actor = self._keyring.by_oidc_subject(holder.subject) if holder is not None else None
         if actor is None or holder is None:
             return None
-        return Caller(actor=actor, credential=sha256, expires_unix_ms=holder.expires_unix_ms)
+        return Caller(actor=actor, credential=sha256, subject=holder.subject, expires_unix_ms=holder.expires_unix_ms)
 
     async def _by_cookie(self, cookie: str, sha256: str) -> Caller | None:
         """A session that has ended is nobody's guess: it counts for no lock-out. Raises Unauthorized."""

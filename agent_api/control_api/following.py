@@ -30,8 +30,8 @@ from agent_api.control_api.streams import (
 from runtime.consensus.errors import Compacted
 from runtime.consensus.store import KeyValue, Revision, WatchBatch
 from runtime.operations.actor import Role, at_least
-from runtime.operations.catalogue import nearest
 from runtime.operations.secrecy import may_hide, told_value
+from runtime.spelling import nearest
 from runtime.state import keys
 from runtime.telemetry.facts import order_of
 

@@ -13,8 +13,11 @@ from anyio import Lock
 from fastapi import Request, Response
 from msgspec import Meta
 
+from agent_api.control_api.conditional import IF_MATCH_PATTERN
 from agent_api.control_api.endpoint import BYTES, JSON, TOML, Answered, Endpoint, Told
 from agent_api.control_api.problems import RETRYABLE_CODES, status_of_code
+from controllers.gate.idempotency import KEY_CHARS_MAX
+from runtime.telemetry.facts import ID_PATTERN
 
 PROBLEM: Final = "application/problem+json"
 REF: Final = "#/components/schemas/{name}"
@@ -32,12 +35,12 @@ _OF_GUARDED: Final = (
 )
 HEADERS: Final[dict[str, tuple[dict[str, object], str]]] = {
     "Idempotency-Key": (
-        {"type": "string", "minLength": 1, "maxLength": 200},
+        {"type": "string", "minLength": 1, "maxLength": KEY_CHARS_MAX},
         "The same key with the same request within a day gets the first answer again; once a proposal is applied,"
         " what it came to.",
     ),
     "If-Match": (
-        {"type": "string", "pattern": r'^("[1-9]\d{0,17}"|\*)$'},
+        {"type": "string", "pattern": IF_MATCH_PATTERN},
         "Only if the subject has not changed since.",
     ),
     "If-None-Match": ({"type": "string"}, "304 if the answer would be the same."),
@@ -45,11 +48,14 @@ HEADERS: Final[dict[str, tuple[dict[str, object], str]]] = {
         {"type": "string", "examples": ["wait=30"]},
         "wait=N: seconds to wait until the change has taken hold.",
     ),
-    "Last-Event-ID": ({"type": "string", "pattern": r"^\d{1,18}\.\d{1,9}$"}, "Go on behind that event, at any node."),
+    "Last-Event-ID": (
+        {"type": "string", "pattern": f"^({ID_PATTERN})?$"},
+        "Go on behind that event, at any node; an empty one is none.",
+    ),
 }
 _ANSWERED: Final = {
     "ETag": "The revision; for If-None-Match and If-Match.",
-    "Location": "Where the proposal is.",
+    "Location": "Where the proposal is, or where to go on.",
     "Set-Cookie": "The session.",
 }
 

@@ -14,7 +14,7 @@ from agent_api.control_api.decoding import body_of, words_of
 from agent_api.control_api.door import caller_of
 from agent_api.control_api.endpoint import BYTES, TEXT, Endpoint, NoWords, Told
 from agent_api.control_api.ports import ApiParts
-from agent_api.control_api.sessions import COOKIE, Session, Sessions
+from agent_api.control_api.sessions import Session, Sessions, keep
 from runtime.operations.actor import Role
 
 METRICS_MEDIA: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -159,11 +159,13 @@ class Plain:
         cookie, session = await self._sessions.begin(
             caller.actor,
             key=caller.key_sha256,
+            subject=caller.subject,
             now_unix_ms=self._parts.clock.unix_ms(),
             ends_unix_ms=caller.expires_unix_ms,
         )
         response = answer(self._shown(request, session), status=201)
-        _set(response, request, cookie, (session.expires_unix_ms - self._parts.clock.unix_ms()) // 1_000)
+        age_s = (session.expires_unix_ms - self._parts.clock.unix_ms()) // 1_000
+        keep(response, cookie, age_s, secure=request.url.scheme == "https")
         return response
 
     async def _end(self, request: Request) -> Response:
@@ -172,7 +174,7 @@ class Plain:
         if session is not None:
             await self._parts.view.cache.wait_for(await self._sessions.end(session))
         response = Response(status_code=204)
-        _set(response, request, "", 0)
+        keep(response, "", 0, secure=request.url.scheme == "https")
         return response
 
     def _shown(self, request: Request, session: Session | None) -> SessionShown:
@@ -190,9 +192,3 @@ class Plain:
 
 def _kind(name: str) -> str:
     return "counter" if name.endswith("_total") else "gauge"
-
-
-def _set(response: Response, request: Request, cookie: str, age_s: int) -> None:
-    """Out of scripts' reach, and never sent from another site's page."""
-    secure = request.url.scheme == "https"
-    response.set_cookie(COOKIE, cookie, max_age=age_s, path="/", secure=secure, httponly=True, samesite="strict")

@@ -6,11 +6,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from agent_api.control_api.turns import Reasoner
 from controllers.context.training_data import TrainingData
+from controllers.conversations.bulk import Bulk
 from controllers.gate.making import Gatekeeper
 from controllers.gate.verifying import AuditReader
+from controllers.model_budget.records import Limits
 from controllers.scaling.loop import ScalingLoop
 from controllers.ttm.live import Forecasts
+from controllers.ttm.records import ForecastModel
+from playbooks.planning.planner import RunPlanner
 from runtime.clock import Clock
 from runtime.cluster.membership import Lines
 from runtime.consensus.store import Store
@@ -18,6 +23,7 @@ from runtime.deployment.view import StateView
 from runtime.names import NodeId, Sha256
 from runtime.operations.catalogue import Catalogue
 from runtime.security.oidc import OidcSettings
+from runtime.security.oidc_provider import ReadSecret
 from runtime.state.values import ArtifactRecord
 
 
@@ -25,6 +31,12 @@ class Shelf(Protocol):
     """Artifacts, as infra/artifacts keeps them."""
 
     async def take(self, chunks: AsyncIterator[bytes], *, expected: Sha256 | None = None) -> ArtifactRecord: ...
+
+
+class Models(Protocol):
+    """Models that forecast, as controllers/ttm keeps them."""
+
+    async def take(self, chunks: AsyncIterator[bytes], *, expected: Sha256 | None = None) -> ForecastModel: ...
 
 
 class Telemetry(Protocol):
@@ -35,6 +47,10 @@ class Telemetry(Protocol):
     def picture(self) -> dict[str, object]: ...
 
     async def window(self, slice_name: str) -> dict[str, object] | None: ...
+
+    async def methods(self, slice_name: str) -> dict[str, object]: ...
+
+    def node_window(self, node: str) -> dict[str, object] | None: ...
 
     async def logs(self, query: dict[str, str]) -> dict[str, object]: ...
 
@@ -47,11 +63,13 @@ class Telemetry(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiSettings:
-    """requests_per_s_max: of each principal. oidc: None where no identity provider is set."""
+    """requests_per_s_max: of each principal. oidc: None where no identity provider is set. oidc_secret: reads the
+    client's secret, None for a client without one."""
 
     requests_per_s_max: int = 1_000
     streams_max: int = 2_000
     oidc: OidcSettings | None = None
+    oidc_secret: ReadSecret = lambda: None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +78,7 @@ class ApiParts:
     store: Store
     view: StateView
     shelf: Shelf
+    models: Models
     dispatcher: Gatekeeper
     audit: AuditReader
     clock: Clock
@@ -69,10 +88,16 @@ class ApiParts:
     training_data: TrainingData
     scaling: ScalingLoop
     forecasts: Forecasts
+    run_planner: RunPlanner
+    reasoner: Reasoner
+    bulk: Bulk
     join: Callable[[bytes], Awaitable[bytes]]
     is_leader: Callable[[], bool]
     leader: Callable[[], str]
     gateway_up: Callable[[], bool]
     log: Lines
+    model_limits: Callable[[], Limits]
+    forge_door: Callable[[], str]
+    """Where the Forge listens that this cluster runs in, as it is set now; empty is none."""
     file_settings: Mapping[str, object]
     """What this node's own config.toml says."""

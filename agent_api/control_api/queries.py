@@ -39,6 +39,7 @@ OF_STATE: Final = frozenset(
         "policy.show",
         "freeze.list",
         "incident.list",
+        "phrase.list",
         "principal.list",
         "key.list",
     }

@@ -10,6 +10,7 @@ import msgspec
 from agent_api.control_api.answers.rows import instance_rows, node_rows, slice_rows
 from agent_api.control_api.answers.standing import edges_of, waits_of
 from agent_api.control_api.ports import ApiParts
+from agent_api.control_api.problems import NotFound
 from runtime.operations.actor import Actor
 from runtime.operations.queries.cluster import (
     Blocked,
@@ -23,9 +24,10 @@ from runtime.operations.queries.cluster import (
     TopologyRequest,
     Zone,
 )
-from runtime.operations.queries.nodes import NodeListRequest, NodePage, NodeRow
+from runtime.operations.queries.nodes import NodeListRequest, NodeMetricRequest, NodeMetricShown, NodePage, NodeRow
 from runtime.operations.queries.page import page_of
 from runtime.operations.queries.slices import InstanceRow, SliceRow
+from runtime.spelling import nearest
 
 STATUS_ROWS_MAX: Final = 1_000
 
@@ -49,6 +51,13 @@ class ClusterAnswers:
     async def nodes(self, request: NodeListRequest, _actor: Actor) -> NodePage:
         page, cursor = page_of(self._view.nodes(), lambda each: (each.node,), request)
         return NodePage(items=tuple(node_rows(self._view, tuple(page))), next=cursor)
+
+    async def node_metric(self, request: NodeMetricRequest, _actor: Actor) -> NodeMetricShown:
+        found = self._parts.telemetry.node_window(request.node)
+        if found is None:
+            known = {each.node for each in self._view.nodes()}
+            raise NotFound(f"there are no figures of node {request.node!r}{nearest(request.node, known)}")
+        return msgspec.convert(found, NodeMetricShown)
 
     async def topology(self, _request: TopologyRequest, _actor: Actor) -> Topology:
         view = self._view

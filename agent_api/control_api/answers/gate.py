@@ -43,7 +43,6 @@ from controllers.gate.reading import audit_head, chained_before, find_proposal
 from controllers.gate.uncut import WholeProposal, unpacked
 from controllers.gate.verdict import GateClass
 from runtime.operations.actor import Actor, ActorKind, Role, at_least
-from runtime.operations.catalogue import nearest
 from runtime.operations.dispatch import Planned, Refused, Submission
 from runtime.operations.queries.page import CursorInvalid, cursor_of, page_of, place_of
 from runtime.security.principals import (
@@ -55,6 +54,7 @@ from runtime.security.principals import (
     decode_principal,
     key_id,
 )
+from runtime.spelling import nearest
 from runtime.state import keys
 
 KINDS: Final = {
@@ -194,6 +194,7 @@ def _is_asked_for(record: AuditRecord, request: AuditListRequest) -> bool:
         and request.actor in ("", *(link.id for link in record.actor.chain()))
         and request.kind in ("", record.kind)
         and request.operation in ("", record.operation)
+        and request.record in ("", record.id)
     )
 
 

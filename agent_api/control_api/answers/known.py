@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agent_api.control_api.problems import NodeUnknown, SliceUnknown
 from runtime.deployment.records import Records
-from runtime.operations.catalogue import nearest
+from runtime.spelling import nearest
 
 
 def check_slice(records: Records, name: str) -> None:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import math
 
+import anyio
+import anyio.to_thread
 import msgspec
 
 from agent_api.control_api.ports import ApiParts
 from controllers.journal.decisions import read_records
-from controllers.scaling.config import ScalingConfig
+from controllers.nodes.journal import read_decisions
+from controllers.nodes.records import NodeDecisionRecord
+from controllers.scaling.config import ScalingConfig, checked
+from controllers.scaling.errors import ScalingPolicyInvalid
 from controllers.scaling.judging import Judgement
+from controllers.scaling.own_rules import text_of
 from controllers.scaling.queries import (
     BandAhead,
     ControllerPage,
@@ -20,11 +26,16 @@ from controllers.scaling.queries import (
     ForecastPage,
     ForecastRequest,
     ForecastRow,
+    OwnRulesShown,
     RulesRequest,
     RulesShown,
+    WhatIfRequest,
+    WhatIfShown,
 )
+from controllers.scaling.records import DecisionRecord
+from controllers.scaling.replaying import Variant, other_config, replay, summed
 from controllers.scaling.standing import Standing
-from controllers.scaling.tree import as_text
+from controllers.scaling.tree import RuleTree, as_text
 from controllers.ttm.live import Forecasts
 from controllers.ttm.trail import Band, bars
 from runtime.operations.actor import Actor
@@ -59,11 +70,55 @@ class ScalingAnswers:
     async def decisions(self, request: DecisionListRequest, _actor: Actor) -> DecisionPage:
         found = [each async for each in read_records(self._parts.store, request.slice) if request.id in ("", each.id)]
         page, cursor = page_of(found, lambda each: (each.id,), request, newest_first=True)
-        return DecisionPage(items=tuple(page), next=cursor)
+        return DecisionPage(items=tuple(page), nodes=await self._of_nodes(request), next=cursor)
+
+    async def _of_nodes(self, request: DecisionListRequest) -> tuple[NodeDecisionRecord, ...]:
+        if request.slice or request.cursor:
+            return ()
+        found = [each async for each in read_decisions(self._parts.store) if request.id in ("", each.id)]
+        return tuple(reversed(found))
+
+    async def what_if(self, request: WhatIfRequest, _actor: Actor) -> WhatIfShown:
+        """Raises ScalingPolicyInvalid, StoreFault. Decided in a thread, as a thousand decisions take a while."""
+        found = [each async for each in read_records(self._parts.store, request.slice)]
+        newest = sorted(found, key=lambda each: each.id, reverse=True)[: request.limit]
+        tree = self._parts.scaling.tree
+        return await anyio.to_thread.run_sync(_what_if, request, newest, tree)
 
     async def rules(self, _request: RulesRequest, _actor: Actor) -> RulesShown:
-        tree = self._parts.scaling.tree
-        return RulesShown(name=tree.name, features=tree.features, rules=as_text(tree))
+        tree, state = self._parts.scaling.tree, self._parts.view.cache
+        own = [
+            OwnRulesShown(slice=name, source=text_of(state, name)) for name in ("", *self._parts.scaling.standings())
+        ]
+        return RulesShown(
+            name=tree.name,
+            features=tree.features,
+            rules=as_text(tree),
+            own=tuple(each for each in own if each.source),
+        )
+
+
+def _what_if(request: WhatIfRequest, records: list[DecisionRecord], tree: RuleTree) -> WhatIfShown:
+    other_config(ScalingConfig(), request.set)
+    variant = Variant(
+        members=request.set,
+        least=request.min,
+        most=request.max,
+        forecast=not request.without_forecast,
+        own_rules=not request.without_own_rules,
+    )
+    found = replay(records, tree, variant)
+    return WhatIfShown(rules=tree.name, summary=summed(found), refused=_refused(request, records), items=tuple(found))
+
+
+def _refused(request: WhatIfRequest, records: list[DecisionRecord]) -> str:
+    """As the newest decision's slice is configured."""
+    config = other_config(records[0].config if records else ScalingConfig(), request.set)
+    try:
+        checked(msgspec.to_builtins(config))
+    except ScalingPolicyInvalid as fault:
+        return str(fault)
+    return ""
 
 
 def _row(judged: Judgement) -> ControllerRow:

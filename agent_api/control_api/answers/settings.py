@@ -1,4 +1,4 @@
-"""Answers about settings, alerts and the store's snapshots."""
+"""Answers about settings, the store's snapshots and its members."""
 
 from __future__ import annotations
 
@@ -10,19 +10,23 @@ from runtime.consensus.store import KeyValue
 from runtime.operations.actor import Actor
 from runtime.operations.queries.page import page_of
 from runtime.operations.queries.settings import (
-    AlertListRequest,
-    AlertPage,
-    AlertRow,
     ConfigListRequest,
     ConfigPage,
     ConfigRequest,
     ConfigRow,
     ConfigShown,
 )
-from runtime.operations.queries.store import SnapshotListRequest, SnapshotPage, SnapshotRow
+from runtime.operations.queries.store import (
+    MemberListRequest,
+    MemberPage,
+    MemberRow,
+    SnapshotListRequest,
+    SnapshotPage,
+    SnapshotRow,
+)
 from runtime.operations.secrecy import HIDDEN
 from runtime.state import keys
-from runtime.state.values import AlertRecord, AlertThreshold, StoreBackup, decode
+from runtime.state.values import StoreBackup, StoreMembers, StoreMemberWish, decode
 
 
 class SettingAnswers:
@@ -49,19 +53,22 @@ class SettingAnswers:
         file = self._parts.file_settings if is_own else None
         return layers_of(self._cache, node or self._parts.node, file=file, slice_name=slice_name)
 
-    async def alerts(self, request: AlertListRequest, _actor: Actor) -> AlertPage:
-        if request.slice:
-            check_slice(self._parts.view, request.slice)
-        prefix = keys.thresholds_of(request.slice) if request.slice else keys.ALERT_THRESHOLDS
-        page, cursor = page_of(self._cache.items(prefix), lambda item: keys.parts(item.key), request)
-        return AlertPage(items=tuple(self._alert(item.key, item.value) for item in page), next=cursor)
-
     async def snapshots(self, request: SnapshotListRequest, _actor: Actor) -> SnapshotPage:
         """Which nodes have them is asked of the store."""
         records = [decode(item.value, StoreBackup) for item in self._cache.items(keys.STORE_BACKUPS)]
         page, cursor = page_of(records, lambda each: (each.number,), request, newest_first=True)
         rows = [await self._snapshot(each) for each in page]
         return SnapshotPage(items=tuple(rows), next=cursor)
+
+    async def store_members(self, request: MemberListRequest, _actor: Actor) -> MemberPage:
+        view = self._parts.view
+        members = view.store_members() or StoreMembers()
+        wishes = {each.node: each for each in view.store_member_wishes()}
+        live = {keys.parts(item.key)[0] for item in self._cache.items(keys.NODES_LIVE)}
+        names = sorted({*members.addresses, *wishes})
+        page, cursor = page_of(names, lambda each: (each,), request)
+        rows = [_member(each, members, wishes.get(each), up=each in live) for each in page]
+        return MemberPage(items=tuple(rows), next=cursor)
 
     async def _snapshot(self, backup: StoreBackup) -> SnapshotRow:
         copies: tuple[KeyValue, ...] = ()
@@ -78,20 +85,16 @@ class SettingAnswers:
             nodes=tuple(keys.parts(item.key)[1] for item in copies),
         )
 
-    def _alert(self, key: str, raw: bytes) -> AlertRow:
-        slice_name, metric = keys.parts(key)
-        threshold = decode(raw, AlertThreshold)
-        item = self._cache.get(keys.alert(slice_name, metric))
-        alert = decode(item.value, AlertRecord) if item is not None else None
-        return AlertRow(
-            slice=slice_name,
-            metric=metric,
-            bound=threshold.bound,
-            for_s=threshold.for_s,
-            state="ok" if alert is None else "firing",
-            value=alert.value if alert is not None else None,
-            since_unix_ms=alert.since_unix_ms if alert is not None else 0,
-        )
+
+def _member(node: str, members: StoreMembers, wish: StoreMemberWish | None, *, up: bool) -> MemberRow:
+    return MemberRow(
+        node=node,
+        role="voter" if node in members.voters else "learner" if node in members.learners else "none",
+        address=members.addresses.get(node, ""),
+        up=up,
+        want=wish.want if wish is not None else "",
+        trouble=wish.trouble if wish is not None else "",
+    )
 
 
 def _row(setting: Setting, layers: Layers) -> ConfigRow:

@@ -16,13 +16,14 @@ from controllers.gate.reading import newest_of
 from runtime.deployment.topology import topology_of
 from runtime.operations import subjects
 from runtime.operations.actor import Actor
-from runtime.operations.catalogue import nearest
 from runtime.operations.queries.page import page_of
 from runtime.operations.queries.slices import (
     ChangeRow,
     InstanceListRequest,
     InstancePage,
     InstanceRow,
+    MethodLoadRequest,
+    MethodLoadShown,
     MethodRow,
     MetricRequest,
     MetricShown,
@@ -38,8 +39,10 @@ from runtime.operations.queries.slices import (
     SliceShown,
 )
 from runtime.operations.state import PlanState
-from runtime.state import keys
-from runtime.state.values import AlertRecord, SliceTarget, decode
+from runtime.spelling import nearest
+from runtime.state.values import SliceTarget
+from runtime.telemetry.alerts import kept
+from runtime.telemetry.methods import MethodLoad
 
 CHANGES_TOLD: Final = 10
 INSTANCES_TOLD: Final = 1_000
@@ -90,6 +93,23 @@ class SliceAnswers:
             known = {each.settings.slice for each in self._view.targets()}
             raise NotFound(f"there are no figures of slice {request.slice!r}{nearest(request.slice, known)}")
         return msgspec.convert(found, MetricShown)
+
+    async def methods(self, request: MethodLoadRequest, _actor: Actor) -> MethodLoadShown:
+        """Raises SliceUnknown."""
+        versions = [each.settings.version for each in self._targets(request.slice)]
+        told = await self._parts.telemetry.methods(request.slice)
+        shown = msgspec.convert({"slice": request.slice, **told}, MethodLoadShown)
+        called = {(each.method, each.version) for each in shown.methods}
+        contracts = [self._view.contract(request.slice, version) for version in versions]
+        resting = [
+            MethodLoad(method=method.name, version=contract.version)
+            for contract in contracts
+            if contract is not None
+            for method in contract.methods
+            if (method.name, contract.version) not in called
+        ]
+        rows = sorted((*shown.methods, *resting), key=lambda each: (each.method, each.version))
+        return msgspec.structs.replace(shown, methods=tuple(rows))
 
     async def show(self, request: SliceRequest, _actor: Actor) -> SliceShown:
         targets = self._targets(request.slice)
@@ -144,6 +164,7 @@ class SliceAnswers:
                     summary=each.summary,
                     reason=each.reason,
                     rule=each.rule,
+                    touched=each.touched,
                 )
                 for each in records
             ),
@@ -163,12 +184,12 @@ class SliceAnswers:
         return found
 
     def _alerts(self, name: str) -> list[str]:
-        found = []
-        for item in self._view.cache.items(keys.alerts_of(name)):
-            alert = decode(item.value, AlertRecord)
-            metric = keys.parts(item.key)[1]
-            found.append(f"{metric} is above {alert.bound:g}; it was {alert.value:g} when the alert began")
-        return found
+        return [
+            f"{each.alert.labels.get('alertname', '')} ({each.alert.severity}): "
+            f"{each.alert.annotations.get('summary', '')}; it was {each.alert.value:g} when the alert began"
+            for each in kept.alerts(self._view.cache)
+            if each.alert.lasts and each.alert.labels.get("slice") == name
+        ]
 
 
 def _place(row: InstanceRow) -> tuple[str, str, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agent_api.control_api.ports import ApiParts
 from controllers.ttm.queries import TtmModelPage, TtmModelRow, TtmModelsRequest, TtmStatus, TtmStatusRequest
-from controllers.ttm.records import ForecastModel, ForecastState, active_of, read
+from controllers.ttm.records import ForecastModel, ForecastState, TrainingTrouble, active_of, read
 from runtime.operations.actor import Actor
 from runtime.operations.queries.page import page_of
 from runtime.state import keys
@@ -17,6 +17,7 @@ class TtmAnswers:
     async def status(self, _request: TtmStatusRequest, _actor: Actor) -> TtmStatus:
         active = active_of(self._cache.get(keys.FORECAST_ACTIVE))
         state = read(self._cache.get(keys.FORECAST_STATE), ForecastState)
+        trouble = read(self._cache.get(keys.FORECAST_TRAINING), TrainingTrouble)
         return TtmStatus(
             state=state.state if state is not None else "unknown",
             code=state.code if state is not None else "",
@@ -27,6 +28,7 @@ class TtmAnswers:
             probation=active.probation,
             why=active.why,
             models=len(self._models()),
+            training=f"{trouble.reason} ({trouble.code})" if trouble is not None else "",
         )
 
     async def models(self, request: TtmModelsRequest, _actor: Actor) -> TtmModelPage:
