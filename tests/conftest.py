@@ -8,6 +8,10 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.forge_report import pytest_runtest_makereport
+
+__all__ = ["pytest_runtest_makereport"]
+
 settings.register_profile("default", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("campaign", max_examples=5_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("AETHER_HYPOTHESIS_PROFILE", "default"))

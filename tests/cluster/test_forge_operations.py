@@ -121,15 +121,15 @@ async def test_an_alert_fires_while_a_figure_is_above_its_threshold(forge: Forge
     async def fires() -> bool:
         for name in forge.names:
             await forge.http(name).request("GET", "/hello")
-        (row,) = (await ask(forge, "/v1/alerts"))["items"]
-        return bool(row["state"] == "firing" and row["value"] > 0)
+        rows = [row for row in (await ask(forge, "/v1/alerts"))["items"] if row["name"] == "ThresholdPassed"]
+        return any(row["state"] == "firing" and row["value"] > 0 for row in rows)
 
     await forge.until("the alert fires", fires, timeout_s=30.0)
-    assert [data["metric"] for data in await events_named(forge, "AlertFired")] == ["p50_ms"]
+    assert "p50_ms" in [data["labels"].get("metric") for data in await events_named(forge, "AlertFired")]
     await change(forge, "DELETE", "/v1/alerts/hello/p50_ms")
 
     async def cleared() -> bool:
-        return bool(await events_named(forge, "AlertCleared"))
+        return bool(await events_named(forge, "AlertEnded"))
 
     await forge.until("the alert goes with its threshold", cleared, timeout_s=10.0)
 

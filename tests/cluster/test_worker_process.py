@@ -12,6 +12,7 @@ import anyio
 import pytest
 from anyio.streams.memory import MemoryObjectReceiveStream
 
+from evals.forge.waiting import came_true
 from runtime.cluster.parentage import is_alive
 from runtime.hosting.errors import InstanceFailed, WorkerStartFailed
 from runtime.hosting.ports import InstanceSettings, WorkerExit, WorkerSpec
@@ -174,7 +175,15 @@ async def test_what_slices_print_becomes_log_lines(node: WorkerNode, tmp_path: P
     assert [(line["instance"], line["stream"], line["line"]) for line in printed] == [
         ("shop/1", "stdout", "printed hello")
     ]
-    raw = [line for line in node.log_lines("zygote-default") if line["event"] == "worker_output"]
+
+    def raw_lines() -> list[dict[str, object]]:
+        return [line for line in node.log_lines("zygote-default") if line["event"] == "worker_output"]
+
+    async def told() -> bool:
+        return bool(raw_lines())
+
+    await came_true(told, timeout_s=5.0, look_s=0.02)  # the zygote comes to the pipe of one that ended when it does
+    raw = raw_lines()
     assert [(line["worker"], line["line"]) for line in raw] == [("w-one", "raw hello")]
     assert {line.get("node") for line in (*printed, *raw)} == {"n1"}, "merged, nobody could tell where it was printed"
 

@@ -268,9 +268,9 @@ async def _until(watch: AsyncIterator[WatchBatch], revision: Revision) -> AsyncI
 
 
 async def test_a_lease_ends_by_itself_after_its_time_and_not_before(store: Store) -> None:
+    began_s = time.monotonic()
     lease = await store.grant(500)
     kept = await store.grant(60_000)
-    began_s = time.monotonic()
     put = await store.txn([], [Put(key="l", value=b"", lease=lease), Put(key="m", value=b"", lease=kept)])
     watch = store.watch("l", from_revision=Revision(put.revision + 1))
     if isinstance(store, MemoryStore):  # its time is moved by hand

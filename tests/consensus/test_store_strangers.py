@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
+import random
 import ssl
 import struct
 import time
@@ -37,6 +37,7 @@ from tests.consensus.store_group import NODES, StoreGroup, running
 from tests.consensus.test_store_operating import told
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+NOISE = b"\xff" + random.Random(4_096).randbytes(4_095)  # as a length, more than a frame may have
 HUGE = struct.pack(">IBBI", 0x7FFF_FFFF, 1, 0, 1)
 
 
@@ -111,7 +112,7 @@ async def test_messages_of_another_version_are_dropped_and_told_once(
     connection = await call_as(group, group.layout(sender).tls, "n1")
     for _ in range(3):
         connection.notify(w.RAFT, bytes((version,)) + m.encode(m.RequestVote(1_000, 1_000, 1_000, True))[1:])
-    connection.notify(w.RAFT, m.encode(m.TimeoutNow(1))[:1] + os.urandom(40))
+    connection.notify(w.RAFT, m.encode(m.TimeoutNow(1))[:1] + b"\xc1" * 40)
     await connection.ping()
     said = await group.until_noted("n1", "message_unreadable", member=sender)
     assert f"speaks raft protocol {version}, this member speaks {PROTOCOL}" in str(said["error"])
@@ -124,7 +125,7 @@ async def test_messages_of_another_version_are_dropped_and_told_once(
 async def test_bytes_that_are_no_frames_end_their_connection_alone(group: StoreGroup) -> None:
     await group.leader()
     host, _, port = group.addresses["n1"].rpartition(":")
-    for garbage in (os.urandom(4_096), HUGE, HUGE[:4], b"GET / HTTP/1.1\r\n\r\n"):
+    for garbage in (NOISE, HUGE, HUGE[:4], b"GET / HTTP/1.1\r\n\r\n"):
         opened = [
             await asyncio.open_connection(
                 host, int(port), ssl=client_context(group.layout("n2").tls), server_hostname=""

@@ -92,6 +92,47 @@ def test_before_anything_was_seen_it_is_the_prior_and_says_so() -> None:
     assert found.high / found.low > 100
 
 
+@pytest.mark.parametrize("truth", [2.0, 50.0, 5_000.0])
+def test_instances_that_are_hardly_used_tell_what_they_carry_at_least(truth: float) -> None:
+    """Else a slice that was made too large, and is called too seldom to learn from, would stay as large for ever."""
+    estimator = CapacityEstimator()
+    used = CapacitySeen(calls=0.01 * truth * INSTANCES, instances=INSTANCES, busy=0.01)
+    for _ in range(59):
+        estimator.observe(used, slo_p95_ms=SLO_MS)
+    assert estimator.capacity.samples == 0, "less than a minute tells nothing"
+    estimator.observe(used, slo_p95_ms=SLO_MS)
+    found = estimator.capacity
+    assert found.samples > 0
+    assert found.low == found.rate_per_instance == pytest.approx(max(truth / 2, 3.3), rel=0.01)
+    again = learnt(truth, steady(0.5), 120, estimator)
+    assert again.rate_per_instance == pytest.approx(truth, rel=0.15), "forgotten once it is used"
+
+
+def test_a_new_version_does_not_begin_with_what_the_old_one_carried_at_least() -> None:
+    estimator = CapacityEstimator()
+    for _ in range(120):
+        estimator.observe(CapacitySeen(calls=0.0, instances=INSTANCES, busy=0.0), slo_p95_ms=SLO_MS)
+    assert estimator.capacity.samples > 0
+    assert estimator.renewed().capacity.rate_per_instance == pytest.approx(PRIOR_RATE)
+
+
+@pytest.mark.parametrize("now", [100.0, 40.0, 250.0])
+def test_what_was_known_before_a_restart_is_begun_with_and_what_is_seen_now_counts_more(now: float) -> None:
+    """An instance may be slower than before it, on another machine: a minute is enough to see it."""
+    before = learnt(100.0, wave, 300)
+    resumed = CapacityEstimator.resumed(before, age_s=30.0)
+    begun = resumed.capacity
+    assert (begun.rate_per_instance, begun.samples) == (before.rate_per_instance, before.samples)
+    assert begun.low < before.low < before.high < begun.high
+    assert learnt(now, steady(0.5), 60, resumed).rate_per_instance == pytest.approx(now, rel=0.1)
+
+
+def test_what_was_known_days_ago_says_as_little_as_another_version() -> None:
+    before = learnt(100.0, wave, 300)
+    old, new = (CapacityEstimator.resumed(before, age_s=days * 86_400.0).capacity for days in (3.0, 0.5))
+    assert old.high / old.low > 2 * new.high / new.low
+
+
 @pytest.mark.parametrize("truth", [0.5, 5_000.0])
 def test_a_cold_start_is_over_within_twenty_seconds_however_wrong_the_prior(truth: float) -> None:
     found = learnt(truth, steady(0.5), 20)

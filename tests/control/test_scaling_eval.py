@@ -15,16 +15,18 @@ from evals.scaling.conditions import Conditions, scenario
 from evals.scaling.distil import LAYER_1, distil, samples
 from evals.scaling.errors import PolicyUnknown, ScenarioUnknown, TracesUnusable
 from evals.scaling.measured import Measured, Moment
-from evals.scaling.metrics import score
+from evals.scaling.metrics import Score, score
+from evals.scaling.node_level import NodeLevel
 from evals.scaling.peers.hpa import Hpa
 from evals.scaling.peers.keda import Keda
 from evals.scaling.peers.simple import Oracle, Static
-from evals.scaling.policies import chosen, contestants
+from evals.scaling.policies import Made, chosen, contestants
 from evals.scaling.policy import Past, Seen
 from evals.scaling.report import page
 from evals.scaling.run import History, run, run_shared
 from evals.scaling.service import ServiceModel
-from evals.scaling.study import means, ratios, study, tasks
+from evals.scaling.study import Row, means, ratios, study, tasks
+from evals.scaling.targets import targets
 from evals.scaling.traces import Trace, read_traces
 from evals.scaling.world import Nodes, World
 
@@ -125,6 +127,35 @@ def test_a_study_names_every_run_and_its_means() -> None:
     assert set(ratios(means(rows))) == {"ramp", "step"}
 
 
+def scored(policy: str, violation_pct: float, cost: float, *, trace: str = "a") -> Row:
+    """One run under ramps."""
+    zeros = dict.fromkeys(("theta_under", "theta_over", "tau_under", "tau_over", "upsilon"), 0.0)
+    score = Score(violation_pct=violation_pct, bad_request_pct=1.0, cost_vs_oracle=cost, changes=0, flaps=0, **zeros)
+    return Row(trace=trace, policy=policy, generator=Generator.RAMP, score=score)
+
+
+def test_a_study_says_which_targets_were_reached_and_how_near_the_others_are() -> None:
+    rows = [
+        scored("aether", 0.5, 1.30),
+        scored("hpa70", 4.0, 1.36),
+        scored("hpa50", 0.4, 2.10),
+        scored("aether", 0.3, 1.60, trace="b"),
+        scored("hpa70", 0.2, 1.50, trace="b"),
+        scored("hpa50", 0.1, 2.00, trace="b"),
+    ]
+    found = {each.name: (round(each.value, 3), each.verdict) for each in targets(rows, means(rows))}
+    assert found == {
+        "violations_hpa70_over_aether": (5.25, "reached, the aim not"),
+        "cost_aether_over_hpa70": (1.014, "missed"),
+        "traces_worse_than_hpa70_in_both": (1.0, "missed"),
+        "violations_aether_over_hpa50": (1.6, "missed"),
+        "cost_aether_over_hpa50": (0.707, "missed"),
+        "violation_pct": (0.4, "the aim not"),
+        "cost_vs_oracle": (1.45, "the aim not"),
+    }
+    assert {each.name for each in targets([rows[0]], means([rows[0]]))} == {"violation_pct", "cost_vs_oracle"}
+
+
 def test_rules_can_be_distilled_from_any_trace() -> None:
     known = samples(trace(), SERVICE, Generator.RAMP, 1)
     cheap, dear = (distil([known], leaves=4, miss_price=price) for price in (0.2, 20.0))
@@ -203,6 +234,30 @@ def test_slices_on_the_same_nodes_leave_each_other_less() -> None:
     assert max(each.existing.max() for each in histories) > 30
 
 
+def test_nodes_come_where_there_is_no_room_and_go_when_all_fit_on_fewer() -> None:
+    """By the decision of production: after a minute without room, and half an hour with room to spare."""
+    conditions = Conditions(nodes=1, instances_per_node=4, nodes_most=2, node_start_s=30.0)
+    nodes = Nodes(conditions, 1)
+    level, up = NodeLevel(conditions, nodes), []
+    for at in range(4_000):
+        level.second(at, wanted=4 if at < 200 else 2, without_room=3 if at < 90 else 0)
+        up.append(nodes.up)
+    assert [up.index(2), up[89], max(up), up[-1]] == [90, 1, 2, 1]
+    assert 1_900 < up.index(1, 91) < 2_100
+
+
+def test_ours_asks_for_nodes_that_it_has_no_room_on() -> None:
+    full = Conditions(nodes=1, instances_per_node=20)
+    grown = replace(full, nodes_most=4)
+    ours = chosen("aether-tree")["aether-tree"].make
+    found = [
+        run(trace(2, 20), ServiceModel(conditions=each), ours, Generator.RAMP, 1).existing.max()
+        for each in (full, grown)
+    ]
+    assert found[0] == 20
+    assert found[1] > 30
+
+
 def test_a_node_that_fails_takes_its_part_and_comes_back() -> None:
     conditions = Conditions(nodes=2, instances_per_node=4, node_fails_each_s=1.0, node_back_s=5)
     nodes = Nodes(conditions, 1)
@@ -251,7 +306,7 @@ def test_an_unknown_scenario_is_named_with_the_nearest() -> None:
 def test_rules_for_an_origin_know_no_trace_of_it() -> None:
     one, other = (replace(trace(2, 20), name=name, origin=name) for name in ("one", "other"))
     found = {
-        task.traces[0].origin: task.tree
-        for task in tasks([one, other], ["aether"], seed=1, service=SERVICE, trees={"one": TREE})
+        task.traces[0].origin: task.made.tree
+        for task in tasks([one, other], ["aether"], seed=1, service=SERVICE, made={"one": Made(tree=TREE)})
     }
     assert found == {"one": TREE, "other": None}

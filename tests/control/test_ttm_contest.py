@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from controllers.ttm.contest import BLOCK, ContestPolicy, Losses, Probation, Ruling, judge, pinball
-from controllers.ttm.records import Standing
+from controllers.ttm.standing import Standing
 
 POLICY = ContestPolicy()
 HOURS = 24

@@ -9,7 +9,7 @@ from controllers.ttm.cycle import Cycle, Tick
 from controllers.ttm.drift import DriftCause
 from controllers.ttm.errors import ForecastUnusable
 from controllers.ttm.history import Histories
-from controllers.ttm.records import Standing
+from controllers.ttm.standing import Standing
 from tests.unit.ttm_parts import LastValue, histories
 
 LOAD = np.abs(np.random.default_rng(4).normal(600, 30, 1_500)).tolist()

@@ -15,6 +15,7 @@ from controllers.ttm.errors import TrainingDataUnusable
 from controllers.ttm.forecaster import load_forecaster
 from controllers.ttm.minutes import read_minutes
 from controllers.ttm.schema import ALIGNED, HISTORY, HORIZONS, QUANTILES, WEEK_DAYS
+from controllers.ttm.training.recipe import QUICK, SYNTHETIC_SHARE, prepared
 from controllers.ttm.training.sampling import Sampler, Span, evenly, spans_of
 from controllers.ttm.training.synthetic import PATTERNS, synthetic
 from evals.forecasts.backtest import Row, backtest, moments_of, summary
@@ -94,6 +95,28 @@ def test_synthetic_loads_have_every_pattern_and_are_the_same_for_a_seed() -> Non
         assert one.load.max() > 0
 
 
+def wave(days: int) -> Series:
+    at = np.arange(days * SEASON)
+    return Series(name="wave", load=100 + 60 * np.sin(2 * np.pi * at / SEASON), season=SEASON)
+
+
+def test_traces_and_synthetic_loads_are_learnt_and_only_traces_judge() -> None:
+    """All that training does before PyTorch; `./aether test training` does the rest."""
+    corpus, learn, held = prepared([wave(9), noisy()], QUICK)
+    assert len(corpus.series) == len(learn) == 2 + QUICK.rounds * len(PATTERNS)
+    assert sum(each.weight for each in learn) == pytest.approx(1.0)
+    assert sum(each.weight for each in learn[:2]) == pytest.approx(1.0 - SYNTHETIC_SHARE)
+    assert len(held) == 2
+    for taught, judged in zip(learn[:2], held, strict=True):
+        assert taught.last + HORIZONS <= judged.first
+
+
+@pytest.mark.parametrize("traces", [[], [wave(1)]])
+def test_traces_that_are_too_short_are_refused(traces: list[Series]) -> None:
+    with pytest.raises(TrainingDataUnusable):
+        prepared(traces, QUICK)
+
+
 def test_figures_are_what_a_hand_would_calculate() -> None:
     quantiles = np.broadcast_to(np.array([5.0, 6, 8, 10, 12, 14, 15, 20]), (1, HORIZONS, len(QUANTILES)))
     actual = np.full((1, HORIZONS), 13.0)
@@ -133,6 +156,12 @@ def test_a_backtest_asks_only_where_all_is_known_and_in_the_part_that_is_wanted(
     assert not {*range(290, 379)} & set(newest.tolist())
     assert {SEASON, 289, 379, len(series.load) - HORIZONS - 1} <= set(newest.tolist())
     assert moments_of(series, 5, 0.15)[0] >= 0.85 * len(series.load)
+    rows = backtest([series], dict(contestants(load_forecaster(), "ttm,naive,seasonal-naive").methods), moments=9)
+    assert all(np.isfinite([row.mase, row.weighted_quantile_loss, row.coverage_90]).all() for row in rows)
+    series.load[1::37] = np.nan
+    gappy = moments_of(series, 1000)
+    assert len(gappy) > 100, "a minute that is missing in every hour leaves enough to judge by"
+    assert not np.isnan(series.load[gappy[:, None] + np.arange(HORIZONS + 1)]).any()
     rows = backtest([series], dict(contestants(load_forecaster(), "ttm,naive,seasonal-naive").methods), moments=9)
     assert all(np.isfinite([row.mase, row.weighted_quantile_loss, row.coverage_90]).all() for row in rows)
     series.load[1::2] = np.nan
@@ -197,3 +226,38 @@ def test_training_without_its_packages_says_which_extra_brings_them(
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     assert main(["ttm", "train", "--traces", str(tmp_path), "--out", str(tmp_path)]) == 2
     assert "[train]" in capsys.readouterr().err
+
+
+def minutes_file(path: Path, days_of: dict[str, float]) -> Path:
+    lines = [f"{name},{minute},{minute % 7}" for name, days in days_of.items() for minute in range(int(days * 1_440))]
+    path.write_text("\n".join(["slice,minute,invocations", *lines]) + "\n")
+    return path
+
+
+def test_a_slice_that_came_yesterday_does_not_keep_the_others_from_being_judged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An export of a cluster always has young slices; whoever follows the guide must not have to pick them out."""
+    file = minutes_file(tmp_path / "minutes.csv", {"orders": 2.5, "young": 0.5, "newborn": 0.01})
+    assert main(["ttm", "backtest", "--minutes", str(file), "--methods", "ttm", "--moments", "5"]) == 0
+    said = capsys.readouterr()
+    assert ("orders" in said.out, "young" in said.out) == (True, False)
+    assert "left out, as fewer than 2 days of them are known: newborn (0.0), young (0.5)" in said.err
+
+
+def test_where_all_are_too_young_nothing_is_left_out_and_the_reason_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = minutes_file(tmp_path / "minutes.csv", {"young": 0.5})
+    assert main(["ttm", "backtest", "--minutes", str(file), "--methods", "ttm"]) == 1
+    assert "young has no ten minutes after its first day" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words", [["--moments", "0"], ["--moments", "-1"], ["--steps", "0"], ["--seed", "-3"], ["--moments", "x"]]
+)
+def test_a_number_that_cannot_be_is_wrong_usage(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Not an error from deep inside the model's run."""
+    with pytest.raises(SystemExit, match="2"):
+        main(["ttm", "backtest", "--traces", "somewhere", *words])
+    assert "no whole number" in capsys.readouterr().err

@@ -2,124 +2,28 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
-from typing import cast
 
 import anyio
 import numpy as np
 import pytest
 
-from controllers.ttm.engine import Engine
-from controllers.ttm.errors import ModelSchemaWrong, ModelUnreadable
-from controllers.ttm.forecaster import Answer, OnnxForecaster
-from controllers.ttm.head import Head
-from controllers.ttm.head_file import ROWS, pack_head
-from controllers.ttm.history import Histories
-from controllers.ttm.live import STALE_S, LiveForecasts, Span, newest_minute, spans_of
-from controllers.ttm.records import ForecastActive, ForecastModel, ForecastState, Standing
-from controllers.ttm.registry import ModelRegistry
+from controllers.context.errors import HistoryAway
+from controllers.ttm.cycle import Cycle
+from controllers.ttm.errors import ForecasterFailed, ModelSchemaWrong, ModelUnreadable
+from controllers.ttm.forecast_job import ForecastAnswer, ForecastJob
+from controllers.ttm.live import STALE_S, Span, newest_minute, spans_of
 from controllers.ttm.schema import HISTORY
+from controllers.ttm.standing import Standing
 from runtime.consensus.errors import NoQuorum
 from runtime.consensus.store import Revision
-from runtime.content.disk import DiskContent
-from runtime.content.replicated import ReplicatedContent
-from runtime.names import NodeId
 from runtime.state import keys
+from tests.control.forecast_world import BIAS_MAX, MINUTE, GivenMinutes, World
 from tests.unit.forecast_records import forecast_model
-from tests.unit.gate_parts import GateOnHand
-from tests.unit.ttm_parts import LastValue, NoPeers
+from tests.unit.ttm_parts import LastValue, histories
 
 pytestmark = pytest.mark.anyio
-
-BASE = "b" * 64
-MINUTE = 28_000_000
-BIAS_MAX = 100.0
-
-
-class GivenForecaster(LastValue):
-    """In the place of an OnnxForecaster: a head's first bias is how much too high it forecasts."""
-
-    card = SimpleNamespace(sha256=BASE)
-
-    def run(self, histories: Histories) -> Answer:
-        quantiles = self.quantiles(histories).astype(np.float32)
-        return Answer(quantiles=quantiles, features=quantiles[:, 0], normalisation=quantiles[:, 0, :4])
-
-    def with_head(self, head: Head) -> GivenForecaster:
-        found = GivenForecaster(bias=float(head.bias[0]))
-        found.broken = found.bias > BIAS_MAX
-        return found
-
-
-class GivenMinutes:
-    """Each slice has so many calls in every minute since it began, this one too."""
-
-    def __init__(self, **loads: float) -> None:
-        self.known = loads
-        self.fault: Exception | None = None
-
-    def slices(self) -> Sequence[str]:
-        return tuple(self.known)
-
-    async def loads(self, spans: Sequence[Span]) -> Sequence[Sequence[float]]:
-        if self.fault is not None:
-            raise self.fault
-        return [[self.known[span.slice]] * span.minutes for span in spans]
-
-
-@dataclass
-class World:
-    root: Path
-    hand: GateOnHand = field(default_factory=GateOnHand)
-    minutes: GivenMinutes = field(default_factory=lambda: GivenMinutes(orders=600.0, stock=60.0))
-    shipped: GivenForecaster = field(default_factory=GivenForecaster)
-    drifted: list[Mapping[str, str]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        disk = DiskContent(self.root / "content")
-        disk.open()
-        self.content = ReplicatedContent(node=NodeId("n1"), disk=disk, store=self.hand.store, peers=NoPeers())
-        self.registry = ModelRegistry(store=self.hand.store, state=self.hand.state, content=self.content)
-        self.live = self.leader(lambda: Engine(cast(OnnxForecaster, self.shipped)))
-
-    def leader(self, start: Callable[[], Engine]) -> LiveForecasts:
-        return LiveForecasts(
-            minutes=self.minutes,
-            registry=self.registry,
-            start=start,
-            drifted=self.drifted.append,
-            clock=self.hand.clock,
-            log=self.hand.log,
-        )
-
-    @property
-    def fence(self) -> Revision:
-        return self.hand.fence() or Revision(0)
-
-    async def tick(self, minutes: int = 1, *, first: int = MINUTE) -> None:
-        for minute in range(first, first + minutes):
-            await self.live.tick(minute, self.fence)
-
-    def median(self, name: str = "orders") -> float | None:
-        found = self.live.latest(name)
-        return round(found.at(1, 0.5), 3) if found is not None else None
-
-    def state(self) -> ForecastState:
-        found = self.registry.state()
-        assert found is not None
-        return found
-
-    async def model(self, bias: float, *, base: str = BASE) -> ForecastModel:
-        head = Head(weight=np.zeros((ROWS, 4), np.float32), bias=np.full(ROWS, bias, np.float32))
-        return await self.registry.keep(forecast_model(1), pack_head(head, base), self.fence)
-
-    async def choose(self, number: int, *, beside: int | None = None) -> None:
-        chosen = ForecastActive(number=number, before=number if beside is None else beside)
-        await self.hand.put(keys.FORECAST_ACTIVE, chosen)
 
 
 async def test_each_minute_all_slices_are_forecast_in_one_batch(tmp_path: Path) -> None:
@@ -130,16 +34,31 @@ async def test_each_minute_all_slices_are_forecast_in_one_batch(tmp_path: Path) 
     assert world.state().state == "working"
 
 
-async def test_without_a_slice_no_model_is_loaded(tmp_path: Path) -> None:
-    """It is most of what a leader's memory grows by."""
+async def test_without_a_slice_or_enough_known_minutes_no_process_is_started(tmp_path: Path) -> None:
+    """It takes a third of a second of a core, and for that long as much memory as all of control."""
     world = World(tmp_path, minutes=GivenMinutes())
-    started: list[int] = []
-    world.live = world.leader(lambda: started.append(1) or Engine(cast(OnnxForecaster, world.shipped)))
     await world.tick()
-    assert not started
+    assert not world.jobs
+    world.minutes.known["orders"] = float("nan")
+    await world.tick(3, first=MINUTE + 1)
+    assert len(world.jobs) == 1, "the first minute of a lead finds out whether the model can be used"
+    assert (world.median(), world.state().state) == (None, "working")
     world.minutes.known["orders"] = 600.0
-    await world.tick(first=MINUTE + 1)
-    assert (started, world.median()) == ([1], 600.0)
+    await world.tick(first=MINUTE + 4)
+    assert (len(world.jobs), world.median()) == (2, 600.0)
+
+
+async def test_what_is_learnt_goes_on_from_process_to_process(tmp_path: Path) -> None:
+    """Bands, errors, and what waits for its minute: a process that was asked once knows what one would that stayed."""
+    world = World(tmp_path, minutes=ChangingMinutes(orders=600.0))
+    await world.tick(260, first=MINUTE - 200)
+    stayed, drifted = Cycle(LastValue()), []
+    for job in world.jobs:
+        recent = np.frombuffer(job.loads[0], dtype=np.float32)
+        drifted.append(dict(stayed.minute(job.minute, histories({"orders": recent.tolist()})).drifted))
+    assert [each.drifted for each in world.answers] == drifted
+    assert sorted(map(dict, {tuple(each.items()) for each in drifted}), key=len) == [{}, {"orders": "error_changed"}]
+    assert world.answers[-1].factors == stayed.factors()
 
 
 async def test_a_forecast_that_nobody_made_anew_is_not_trusted(tmp_path: Path) -> None:
@@ -156,26 +75,36 @@ async def test_a_forecast_that_nobody_made_anew_is_not_trusted(tmp_path: Path) -
     [
         (ModelUnreadable("model.onnx is not the file that model.json describes"), "ttm_model_unreadable"),
         (ModelSchemaWrong("the model's inputs are others"), "ttm_model_schema_wrong"),
-        (ImportError("no module named onnxruntime"), "ImportError"),
     ],
 )
 async def test_a_model_that_cannot_be_opened_leaves_layer_one_alone_and_says_why(
     tmp_path: Path, fault: Exception, code: str
 ) -> None:
-    world = World(tmp_path)
-    faults = [fault]
-
-    def start() -> Engine:
-        if faults:
-            raise faults.pop()
-        return Engine(cast(OnnxForecaster, world.shipped))
-
-    world.live = world.leader(start)
+    world = World(tmp_path, faults=[fault])
     await world.tick()
     assert world.median() is None
     assert (world.state().state, world.state().code, world.state().reason) == ("degraded", code, str(fault))
     await world.tick(first=MINUTE + 1)
     assert (world.median(), world.state().state) == (600.0, "working")
+
+
+async def test_a_process_that_gives_nothing_costs_its_minute_and_what_was_learnt_stays(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    await world.tick(3)
+    fails = [ForecasterFailed("the forecaster gave nothing: it ended with status -9")]
+
+    async def ask(job: ForecastJob) -> ForecastAnswer:
+        if fails:
+            raise fails.pop()
+        return await world.ask(job)
+
+    world.live._ask = ask
+    await world.tick(first=MINUTE + 3)
+    assert (world.median(), world.state().state, world.state().code) == (None, "degraded", "ttm_forecaster_failed")
+    assert "status -9" in world.state().reason
+    await world.tick(first=MINUTE + 4)
+    assert (world.median(), world.state().state) == (600.0, "working")
+    assert world.jobs[-1].state == world.answers[2].state
 
 
 async def test_a_model_that_gives_no_numbers_or_a_history_that_is_away_costs_only_its_minutes(tmp_path: Path) -> None:
@@ -254,37 +183,99 @@ async def test_bands_survive_a_change_of_leader(tmp_path: Path) -> None:
     kept = world.registry.factors()
     assert set(kept) == {"orders", "stock"}
     assert kept["orders"][0] < 0, "a load that never changes needs no wide bands"
-    engines: list[Engine] = []
-
-    def start() -> Engine:
-        engines.append(Engine(cast(OnnxForecaster, GivenForecaster())))
-        return engines[0]
-
-    world.live = world.leader(start)
+    world.live = world.leader(world.ask)
     await world.live.tick(MINUTE + 100, world.fence)
-    assert engines[0].cycle.factors() == kept
+    assert world.answers[-1].factors == kept
+
+
+class ChangingMinutes(GivenMinutes):
+    """600 calls in each minute, until they waver in the last hundred."""
+
+    async def loads(self, spans: Sequence[Span]) -> Sequence[Sequence[float]]:
+        return [[wavering(span.first + at) for at in range(span.minutes)] for span in spans]
+
+
+def wavering(minute: int) -> float:
+    return 600.0 if minute < MINUTE - 100 else 300.0 + 600.0 * (minute % 2)
+
+
+@pytest.mark.parametrize(("trained_until", "is_told"), [(MINUTE - 720, True), (MINUTE, False)])
+async def test_a_new_leader_knows_how_forecasts_have_done(tmp_path: Path, trained_until: int, *, is_told: bool) -> None:
+    """Else every change of leader would put off by hours what drift asks for; what was answered is not told again."""
+    world = World(tmp_path, minutes=ChangingMinutes(orders=600.0), past_minutes=300)
+    await world.model(bias=0.0, last_minute=trained_until)
+    await world.tick()
+    assert [set(each) for each in world.drifted] == ([{"orders"}] if is_told else [])
+    said = world.live.said("orders")
+    assert [each.minute for each in said] == list(range(said[0].minute, MINUTE + 2)), "no minute is missing"
+    assert (len(said), said[-2].rate) == (60, wavering(MINUTE) / 60)
+
+
+@pytest.mark.parametrize(("learnt_until", "number"), [(MINUTE - 240, 0), (MINUTE - 60, 1)])
+async def test_a_probation_goes_on_under_a_new_leader(tmp_path: Path, learnt_until: int, number: int) -> None:
+    """Judged by the minutes since the model learnt, whoever led in them: two hours are enough to go back."""
+    world = World(tmp_path, past_minutes=300)
+    model = await world.model(bias=1.0, last_minute=learnt_until)
+    await world.choose(model.number, beside=0)
+    await world.tick()
+    assert world.registry.active().number == number
+    assert world.median() == (1_200.0 if number else 600.0)
+
+
+async def test_a_past_that_cannot_be_read_costs_no_forecast(tmp_path: Path) -> None:
+    world = World(tmp_path, past_minutes=300)
+
+    async def loads(spans: Sequence[Span]) -> Sequence[Sequence[float]]:
+        if spans[0].minutes > HISTORY:
+            raise HistoryAway("a disk that fails")
+        return [[600.0] * span.minutes for span in spans]
+
+    world.minutes.loads = loads  # type: ignore[method-assign]
+    await world.tick()
+    assert world.median() == 600.0
+    assert "forecasts_not_caught_up" in [line.event for line in world.hand.log.lines]
+
+
+async def test_a_past_that_takes_too_long_is_left_out_of_the_next_minute(tmp_path: Path) -> None:
+    """Else a slow machine would try it each minute, and never forecast."""
+    world = World(tmp_path, past_minutes=300)
+    tried: list[ForecastJob] = []
+
+    async def ask(job: ForecastJob) -> ForecastAnswer:
+        tried.append(job)
+        if job.past is not None:
+            raise TimeoutError
+        return await world.ask(job)
+
+    world.live._ask = ask
+    await world.tick(2)
+    assert [job.past is not None for job in tried] == [True, False]
+    assert (world.median(), world.state().state) == (600.0, "working")
 
 
 async def test_a_leader_that_is_replaced_in_mid_forecast_leaves_nothing_behind(tmp_path: Path) -> None:
-    """Its thread ends, its answer is dropped, and it may lead again."""
+    """Nobody waits for its process any more, and it may lead again, with nothing of what it knew."""
     world = World(tmp_path)
-    begun, go_on = threading.Event(), threading.Event()
+    asked, ended = anyio.Event(), anyio.Event()
 
-    class Slow(GivenForecaster):
-        def run(self, histories: Histories) -> Answer:
-            begun.set()
-            assert go_on.wait(10)
-            return super().run(histories)
+    async def ask(_job: ForecastJob) -> ForecastAnswer:
+        asked.set()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            ended.set()
 
-    world.live = world.leader(lambda: Engine(cast(OnnxForecaster, Slow())))
+    await world.tick()
+    world.live._ask = ask
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(world.live.run, world.fence)
-        await anyio.to_thread.run_sync(begun.wait)
+        await asked.wait()
         tasks.cancel_scope.cancel()
-        go_on.set()
+    assert ended.is_set()
     assert world.median() is None
+    world.live._ask = world.ask
     await world.tick()
-    assert world.median() == 600.0
+    assert (world.median(), world.jobs[-1].state) == (600.0, b"")
 
 
 async def test_without_a_quorum_forecasts_go_on_and_are_recorded_later(
@@ -305,7 +296,7 @@ async def test_without_a_quorum_forecasts_go_on_and_are_recorded_later(
 
 
 async def test_the_oldest_models_go_and_never_the_one_in_force(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("controllers.ttm.registry.MODELS_MAX", 4)
+    monkeypatch.setattr("controllers.ttm.records.MODELS_MAX", 4)
     world = World(tmp_path)
     first = await world.model(bias=0.0)
     await world.choose(first.number)

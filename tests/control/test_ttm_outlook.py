@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from controllers.scaling import model
-from controllers.ttm.history import LoadForecast
 from controllers.ttm.live import NoForecasts
+from controllers.ttm.load_forecast import load_forecast
 from controllers.ttm.outlook import LiveOutlook, forecast_of
 from controllers.ttm.schema import HORIZONS, QUANTILES
 
@@ -15,7 +15,7 @@ from controllers.ttm.schema import HORIZONS, QUANTILES
 def test_soon_is_the_highest_of_two_minutes_and_later_of_five_in_requests_a_second() -> None:
     minutes = np.array([60, 120, 60, 60, 600, 6_000, 0, 0, 0, 0])[:, None]
     forecast = forecast_of(
-        LoadForecast(slice="orders", quantiles=(minutes * np.arange(1, len(QUANTILES) + 1)).astype(np.float32))
+        load_forecast("orders", (minutes * np.arange(1, len(QUANTILES) + 1)).astype(np.float32).tobytes())
     )
     assert len(minutes) == HORIZONS
     assert forecast.soon == pytest.approx([2.0 * step for step in range(1, 9)])

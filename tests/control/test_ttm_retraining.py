@@ -13,7 +13,7 @@ from controllers.ttm.challenger import FitPolicy
 from controllers.ttm.contest import ContestPolicy
 from controllers.ttm.errors import ModelUnreadable, TrainingDataTooShort
 from controllers.ttm.forecaster import OnnxForecaster, load_forecaster
-from controllers.ttm.graph_tensors import float_tensors, shipped_head
+from controllers.ttm.graph_tensors import float_tensors, own_head
 from controllers.ttm.head_file import pack_head, unpack_head
 from controllers.ttm.retraining import MINUTES_MIN, SAMPLES_MAX, carry_out, cut_of, retrain
 from controllers.ttm.retraining import _evenly as evenly
@@ -42,7 +42,7 @@ def saw(minutes: int = MINUTES_MIN) -> np.ndarray[tuple[int, ...], np.dtype[np.f
 
 def test_the_head_that_is_read_from_the_graph_is_the_one_that_forecasts(graph: bytes, shipped: OnnxForecaster) -> None:
     """A fit that began elsewhere would compare a challenger with a champion that nobody has."""
-    exchanged = shipped.with_head(shipped_head(graph))
+    exchanged = shipped.with_head(own_head(graph))
     for make in Probe.MADE.values():
         asked = histories_of(make(), known_before=True)
         assert np.array_equal(exchanged.run(asked).quantiles, shipped.run(asked).quantiles)
@@ -52,7 +52,7 @@ def test_a_graph_that_is_cut_short_or_no_graph_is_unreadable(graph: bytes) -> No
     assert {HEAD_WEIGHT, HEAD_BIAS} <= float_tensors(graph).keys()
     for raw in (graph[:-3], b"\xff" * 100, b"not a graph at all"):
         with pytest.raises(ModelUnreadable):
-            shipped_head(raw)
+            own_head(raw)
 
 
 def test_no_window_reaches_into_the_next_part() -> None:
@@ -79,7 +79,7 @@ def test_a_load_that_the_model_did_not_know_is_learnt_and_the_challenger_crowned
 ) -> None:
     policy = FitPolicy(steps=50, batch=256, rate=3e-3, near=0.0)
     contest = ContestPolicy(blocks_min=3)
-    done = retrain(shipped, shipped_head(graph), [("orders", saw())], fit_policy=policy, contest=contest)
+    done = retrain(shipped, own_head(graph), [("orders", saw())], fit_policy=policy, contest=contest)
     assert done.verdict.crowned, done.verdict
     assert done.verdict.longer < 0.9
     again = unpack_head(pack_head(done.fitted.head, "a" * 64), "a" * 64)
@@ -88,7 +88,7 @@ def test_a_load_that_the_model_did_not_know_is_learnt_and_the_challenger_crowned
 
 def test_less_than_two_days_are_refused_with_how_much_there_is(graph: bytes, shipped: OnnxForecaster) -> None:
     with pytest.raises(TrainingDataTooShort, match=rf"{MINUTES_MIN - 1} minutes .*{MINUTES_MIN}"):
-        retrain(shipped, shipped_head(graph), [("orders", saw()[1:])])
+        retrain(shipped, own_head(graph), [("orders", saw()[1:])])
 
 
 @pytest.mark.parametrize("loads", [np.full(MINUTES_MIN, np.nan), saw()[: MINUTES_MIN // 2]])
@@ -96,14 +96,14 @@ def test_a_job_that_cannot_be_done_is_answered_with_a_refusal(
     graph: bytes, shipped: OnnxForecaster, loads: np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 ) -> None:
     job = TrainingJob(slices=("orders",), minutes=len(loads), loads=loads.astype("<f4").tobytes())
-    result = carry_out(job, shipped, shipped_head(graph))
+    result = carry_out(job, shipped, own_head(graph))
     assert (result.refused, result.head) == ("ttm_training_data_too_short", b"")
 
 
 def test_a_champion_of_another_graph_is_refused(graph: bytes, shipped: OnnxForecaster) -> None:
-    head = pack_head(shipped_head(graph), "c" * 64)
+    head = pack_head(own_head(graph), "c" * 64)
     job = TrainingJob(slices=("orders",), minutes=1, loads=b"\0\0\0\0", head=head)
-    assert carry_out(job, shipped, shipped_head(graph)).refused == "ttm_model_schema_wrong"
+    assert carry_out(job, shipped, own_head(graph)).refused == "ttm_model_schema_wrong"
 
 
 @pytest.mark.slow

@@ -7,12 +7,17 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 import anyio
 import uvicorn
 
 from agent_api.control_api.front import BoundedProtocol
+from runtime.state import keys
+from runtime.state.values import StoreMembers
 from tests.unit.api_parts import ApiOnHand, api_on_hand
+
+MEMBERS: Final = StoreMembers(voters=("n1", "n2", "n3"), addresses=dict.fromkeys(("n1", "n2", "n3"), "h:1"))
 
 
 class _Server(uvicorn.Server):
@@ -38,6 +43,7 @@ class Served:
             self.address = f"127.0.0.1:{listener.getsockname()[1]}"
             async with api_on_hand(requests_per_s_max=100_000) as api:
                 self.api, self.keys = api, api.secrets
+                await api.hand.put(keys.STORE_MEMBERS, MEMBERS)  # which the leader of a cluster writes down
                 config = uvicorn.Config(
                     api.api.app, http=BoundedProtocol, lifespan="off", ws="none", log_config=None, access_log=False
                 )

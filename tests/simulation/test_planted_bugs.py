@@ -17,6 +17,7 @@ SEARCHED = {  # bug → the fault to look for it with, as found within ten seeds
     "commit-without-majority": "",
     "count-time-before": "",
     "count-unsynced": "majority changes at a power loss",
+    "count-what-was-found": "majority changes at a power loss after a kill",
     "cut-without-conflict": "",
     "keep-own-snapshot": "own snapshot late",
     "no-checksum": "",

@@ -12,7 +12,7 @@ from evals.scaling.traces import Trace
 SEED = 23  # not the one that the rules were distilled with
 SEASON = 288
 KINDS = ("calm", "mixed", "bursts")
-FLOORS = {Generator.RAMP: (2.3, 0.93), Generator.STEP: (1.4, 0.94)}
+FLOORS = {Generator.RAMP: (3.0, 0.90), Generator.STEP: (2.2, 0.91)}
 """HPA's violations over ours at least, our cost over its at most: a little worse than what was seen."""
 
 

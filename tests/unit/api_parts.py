@@ -10,16 +10,22 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import httpx
+import msgspec
 from anyio.abc import TaskGroup
 
 from agent_api.assemble.gate import PREFIXES as GATE_PREFIXES
+from agent_api.assemble.playbooks import PREFIXES as PLAYBOOK_PREFIXES
 from agent_api.catalogue import make_catalogue
 from agent_api.control_api.app import ControlApi
 from agent_api.control_api.ports import ApiParts, ApiSettings
 from controllers.context.training_data import TrainingData
 from controllers.gate.making import MakingGate
 from controllers.gate.remote import GateLink
+from controllers.model_budget.records import Limits
+from controllers.ttm.errors import ModelUnreadable
 from controllers.ttm.live import NoForecasts
+from controllers.ttm.records import UPLOADED, ForecastModel
+from runtime.config.effective import layers_of
 from runtime.consensus.cache import StoreCache
 from runtime.deployment.view import PREFIXES, StateView
 from runtime.names import NodeId, Sha256
@@ -28,8 +34,10 @@ from runtime.security.principals import KeyRecord, PrincipalRecord, hash_of
 from runtime.state import keys
 from runtime.state.values import ArtifactRecord, ClusterRecord
 from runtime.telemetry.fact_log import FactLog
-from tests.unit.answer_parts import HandHistory, HandTelemetry
+from tests.unit.answer_parts import HandHistory, HandReasoner, HandTelemetry
+from tests.unit.forecast_records import forecast_model
 from tests.unit.gate_parts import START_UNIX_MS, GateOnHand
+from tests.unit.playbook_parts import PlaybooksOnHand
 from tests.unit.scaling_parts import scaling_on_hand
 
 ADMIN_KEY = "the-first-admin-key"
@@ -61,6 +69,15 @@ class HandShelf:
         )
 
 
+class HandModels:
+    async def take(self, chunks: AsyncIterator[bytes], *, expected: Sha256 | None = None) -> ForecastModel:
+        body = b"".join([chunk async for chunk in chunks])
+        if body == b"no model":
+            raise ModelUnreadable("it is no model")
+        sha256 = hashlib.sha256(body).hexdigest()
+        return msgspec.structs.replace(forecast_model(1, ruling=UPLOADED), sha256=sha256, graph=1)
+
+
 class ApiOnHand:
     """`api` is one node's; `another` makes that of a second node on the same store and gate."""
 
@@ -70,12 +87,13 @@ class ApiOnHand:
         self._settings = settings
         self.secrets = {name: f"ae_{name}-secret" for name in (*PEOPLE, "bot")}
         self.facts = FactLog()
+        self.reasoner = HandReasoner(hand)
         self.api, self.cache = self.another("n1")
 
     def another(
         self, node: str, *, recent_max: int = 4_096, settings: ApiSettings | None = None
     ) -> tuple[ControlApi, StoreCache]:
-        cache = StoreCache(self.hand.store, (*PREFIXES, *GATE_PREFIXES), recent_max=recent_max)
+        cache = StoreCache(self.hand.store, (*PREFIXES, *GATE_PREFIXES, *PLAYBOOK_PREFIXES), recent_max=recent_max)
         link = GateLink(
             node=NodeId(node),
             leader=lambda: node,
@@ -90,17 +108,22 @@ class ApiOnHand:
         async def join(_body: bytes) -> bytes:
             return b""
 
+        playbooks = PlaybooksOnHand(self.hand)
         parts = ApiParts(
             node=NodeId(node),
             store=self.hand.store,
             view=StateView(cache),
             shelf=HandShelf(),
-            dispatcher=MakingGate(link, self.hand.clock),
+            models=HandModels(),
+            dispatcher=MakingGate(link, self.hand.clock, makers=(playbooks.makers,)),
             catalogue=make_catalogue(),
             training_data=TrainingData(HandHistory()),  # type: ignore[arg-type]  # asks alike
             telemetry=FactTelemetry(self.facts),
             scaling=scaling_on_hand(self.hand, cache),
             forecasts=NoForecasts(),
+            run_planner=playbooks.planner,
+            reasoner=self.reasoner,
+            bulk=self.reasoner.contents,
             audit=self.hand.audit,
             clock=self.hand.clock,
             settings=settings or self._settings,
@@ -109,6 +132,8 @@ class ApiOnHand:
             leader=lambda: node,
             gateway_up=lambda: True,
             log=self.hand.log,
+            model_limits=lambda: Limits(minute_tokens=60_000, hour_micros=2_000_000, day_micros=20_000_000),
+            forge_door=lambda: str(layers_of(cache, node, file={}).stored().get("forge_door", "")),
             file_settings={},
         )
         api = ControlApi(parts)

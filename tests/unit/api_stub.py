@@ -53,6 +53,8 @@ class StubApi:
         self.address = ""
 
     def reply_to(self, asked: Asked) -> Reply:
+        if asked.path == "/health/live":  # which every node answers, and no test is about
+            return Reply()
         self.asked.append(asked)
         if self._answer is not None:
             return self._answer(asked)
@@ -175,3 +177,7 @@ def proposal(state: str, identity: str = "p1", votes: int = 0) -> dict[str, obje
         "votes": [{"voter": voter, "approve": True, "reason": "seen", "at_unix_ms": 1}] * votes,
         "ended": "" if state in ("pending", "approved") else state,
     }
+
+
+Serve = Callable[..., StubApi]
+"""What the fixture `serve` gives: starts an API with these replies, and gives it."""

@@ -85,8 +85,9 @@ class MemoryState:
 class HandFigures:
     known: dict[tuple[str, str], float] = field(default_factory=dict)
 
-    def figure(self, slice_name: str, metric: str) -> float | None:
-        return self.known.get((slice_name, metric))
+    def figure(self, subject: str, metric: str) -> float | None:
+        """Of a slice by its name alone, as most tests are about slices."""
+        return self.known.get((subject.removeprefix("slice:"), metric))
 
 
 def person(name: str, role: Role = Role.OPERATOR, *, owns: tuple[str, ...] = ()) -> Actor:

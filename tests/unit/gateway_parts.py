@@ -96,8 +96,14 @@ class FakeRouter:
         return call.cancel
 
 
-def make_front(router: FakeRouter, *bindings: Binding, limits: GatewayLimits, lines: Lines | None = None) -> Front:
-    watch = RequestWatch(meters=Meters(), lines=lines or Lines())
+def make_front(
+    router: FakeRouter,
+    *bindings: Binding,
+    limits: GatewayLimits,
+    lines: Lines | None = None,
+    meters: Meters | None = None,
+) -> Front:
+    watch = RequestWatch(meters=meters or Meters(), lines=lines or Lines())
     front = Front(calls=router, watch=watch, limits=limits, clock=SystemClock(), random=lambda: 0.0)
     front.apply(RouteTable(bindings))
     return front

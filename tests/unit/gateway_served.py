@@ -14,7 +14,7 @@ from runtime.gateway.front import Front
 from runtime.gateway.limits import GatewayLimits
 from runtime.gateway.server import HttpServer, bind
 from runtime.gateway.tasks import Tasks
-from tests.unit.gateway_parts import FakeRouter, Lines, binding, make_front
+from tests.unit.gateway_parts import FakeRouter, Lines, Meters, binding, make_front
 
 LIMITS = GatewayLimits(
     body_bytes_max=1_000,
@@ -65,6 +65,7 @@ class Gateway:
     router: FakeRouter
     tasks: Tasks
     lines: Lines
+    meters: Meters
     clients: list[Client] = field(default_factory=list)
 
     async def client(self) -> Client:
@@ -81,9 +82,9 @@ ROUTES = (binding("POST", "/orders"), binding("GET", "/orders/{id}", b"accept-la
 
 @contextlib.asynccontextmanager
 async def serving(limits: GatewayLimits = LIMITS) -> AsyncIterator[Gateway]:
-    router, tasks, lines = FakeRouter(), Tasks(), Lines()
-    front = make_front(router, *ROUTES, limits=limits, lines=lines)
-    gateway = Gateway(front, HttpServer(front, bind("127.0.0.1", 0)), router, tasks, lines)
+    router, tasks, lines, meters = FakeRouter(), Tasks(), Lines(), Meters()
+    front = make_front(router, *ROUTES, limits=limits, lines=lines, meters=meters)
+    gateway = Gateway(front, HttpServer(front, bind("127.0.0.1", 0)), router, tasks, lines, meters)
     await gateway.server.start(tasks)
     try:
         yield gateway

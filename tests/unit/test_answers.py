@@ -14,6 +14,7 @@ from agent_api.control_api.problems import (
     NotFound,
     SliceUnknown,
 )
+from controllers.conversations.records import ConversationRecord
 from controllers.gate.audit import AuditRecord
 from controllers.gate.errors import ProposalNotFound
 from controllers.gate.policy import default_text
@@ -26,22 +27,30 @@ from controllers.gate.queries import (
     ProposalPage,
     ProposalShown,
 )
+from controllers.scaling.config import ScalingConfig
+from controllers.scaling.decide import decide
+from controllers.scaling.errors import ScalingPolicyInvalid
+from controllers.scaling.model import SliceSeen, Surroundings
+from controllers.scaling.queries import WhatIfShown
+from controllers.scaling.records import DecisionRecord
+from controllers.scaling.tree import default_tree
 from runtime.config.settings import SettingUnknown
 from runtime.consensus.store import Put
-from runtime.names import NodeId, SliceName, Version
+from runtime.names import NodeId, Sha256, SliceName, Version
 from runtime.operations.actor import Role
 from runtime.operations.catalogue import OperationUnknown
 from runtime.operations.dispatch import Proposed, Submission
 from runtime.operations.queries.cluster import Topology
 from runtime.operations.queries.page import CursorInvalid
-from runtime.operations.queries.settings import AlertPage, ConfigPage, ConfigShown
-from runtime.operations.queries.slices import InstancePage, SliceExplained, SlicePage
+from runtime.operations.queries.settings import ConfigPage, ConfigShown
+from runtime.operations.queries.slices import InstancePage, MethodLoadShown, SliceExplained, SlicePage
 from runtime.operations.queries.telemetry import EventPage
+from runtime.sdk.contract import MethodContract, SliceContract
 from runtime.security.principals import KeyRecord, PrincipalRecord
 from runtime.state import keys
 from runtime.state.values import (
     AlertRecord,
-    AlertThreshold,
+    ArtifactRecord,
     BlueprintRecord,
     Endpoint,
     InstanceAssignment,
@@ -49,6 +58,8 @@ from runtime.state.values import (
     Phase,
     SliceTarget,
 )
+from runtime.telemetry.alerts.records import Alert
+from runtime.workflow.records import RunRecord
 from tests.unit.answer_parts import AnswersOnHand
 from tests.unit.gate_parts import GateOnHand, person, target
 
@@ -56,13 +67,21 @@ pytestmark = pytest.mark.anyio
 
 ADMIN = person("cleo", Role.ADMIN)
 REQUESTS: dict[str, dict[str, object]] = {  # of those that need more than their defaults
+    "alert.show": {"fingerprint": "a" * 16},
+    "conversation.show": {"id": "talk"},
+    "conversation.export": {"id": "talk"},
     "slice.show": {"slice": "orders"},
     "slice.explain": {"slice": "orders"},
     "metric.show": {"slice": "orders"},
+    "metric.show-methods": {"slice": "orders"},
+    "metric.show-node": {"node": "n1"},
     "blueprint.show": {"blueprint": "shop"},
     "blueprint.validate": {"source": 'id = "shop"'},
     "config.get": {"name": "log_level"},
     "operation.show": {"name": "slice.scale"},
+    "playbook.show": {"playbook": "log-level-temporarily"},
+    "playbook.plan": {"playbook": "log-level-temporarily"},
+    "run.show": {"run": "goes"},
     "gate.explain": {"operation": "slice.scale", "request": {"slice": "orders", "instances": 3}},
 }
 
@@ -90,10 +109,29 @@ async def place(hand: GateOnHand, number: int, *, serves: bool, node: str = "n1"
         await hand.put(keys.endpoint(name, NodeId(node), number), endpoint)
 
 
+def decided(identity: str, *, rate: float = 300.0, slice_name: str = "orders") -> DecisionRecord:
+    config, around = ScalingConfig(), Surroundings()
+    seen = SliceSeen(rate=rate, serving=2, rate_per_instance=100.0)
+    return DecisionRecord(
+        id=identity,
+        at_unix_ms=1,
+        kind="change",
+        slice=slice_name,
+        version="1",
+        config=config,
+        tree="default",
+        seen=seen,
+        around=around,
+        decision=decide(config, default_tree(), seen, around),
+    )
+
+
 async def answers_on_hand() -> tuple[GateOnHand, AnswersOnHand]:
     hand = GateOnHand()
     await hand.populate(wanted=3)
     await hand.put(keys.blueprint("shop"), BlueprintRecord(blueprint="shop", source="", slices=()))
+    talk = ConversationRecord(owner="cleo", title="hello", created_unix_ms=1, last_unix_ms=1)
+    await hand.put(keys.conversation("talk"), talk)
     return hand, AnswersOnHand(hand)
 
 
@@ -108,6 +146,12 @@ async def test_an_answer_has_the_declared_shape(name: str) -> None:
     await place(hand, 0, serves=True)
     await hand.scale(9, person("bot"), propose=True)
     await hand.put("audit-new/x", hand_record())
+    await hand.put(keys.run("goes"), RunRecord(id="goes", kind="list", definition="s", actor=ADMIN, created_unix_ms=0))
+    labels = {"alertname": "SliceSlow", "subject": "slice:orders"}
+    await hand.put(
+        keys.alert("a" * 16),
+        Alert(fingerprint="a" * 16, group_key="g", labels=labels, starts_unix_ms=1, fired_unix_ms=1),
+    )
     if name in ("proposal.show", "proposal.diff"):
         REQUESTS[name] = {"id": keys.parts(hand.state.items(keys.PROPOSALS)[0].key)[0]}
     result = await asked.ask(name, ADMIN, **REQUESTS.get(name, {}))
@@ -126,6 +170,8 @@ def hand_record() -> AuditRecord:
         ("slice.show", {"slice": "order"}, SliceUnknown, "orders"),
         ("slice.explain", {"slice": "oders"}, SliceUnknown, "orders"),
         ("metric.show", {"slice": "orderss"}, NotFound, "orders"),
+        ("metric.show-methods", {"slice": "orderss"}, SliceUnknown, "orders"),
+        ("metric.show-node", {"node": "n9"}, NotFound, "no figures of node 'n9'"),
         ("blueprint.show", {"blueprint": "shopp"}, Declined, "shop"),
         ("config.get", {"name": "log_levl"}, SettingUnknown, "log_level"),
         ("operation.show", {"name": "slice.scael"}, OperationUnknown, "slice.scale"),
@@ -175,7 +221,7 @@ async def test_a_slice_that_serves_too_little_is_explained() -> None:
     await hand.put(
         keys.target(SliceName("orders"), Version("1")), msgspec.structs.replace(target("orders", 3), settings=settings)
     )
-    await hand.put(keys.alert("orders", "p99_ms"), AlertRecord(since_unix_ms=1, value=90.0, bound=50.0, for_s=10))
+    await hand.put(f"{keys.ALERTS}orders/p99_ms", AlertRecord(since_unix_ms=1, value=90.0, bound=50.0, for_s=10))
     await hand.store.txn((), [Put(key=f"{keys.FREEZES}cluster", value=b"sale")])
     await hand.scale(5, person("cleo", Role.ADMIN), break_glass=True, reason="more load")
     found = await asked.ask("slice.explain", ADMIN, slice="orders")
@@ -185,6 +231,41 @@ async def test_a_slice_that_serves_too_little_is_explained() -> None:
         assert word in told, told
     assert [row.number for row in found.instances] == [1]
     assert [change.operation for change in found.changes] == ["slice.scale"]
+
+
+async def test_recorded_decisions_are_decided_again_with_another_policy() -> None:
+    """By any node, from the records alone: nothing of the cluster is touched."""
+    hand, asked = await answers_on_hand()
+    for number in range(1, 6):
+        await hand.put(keys.decision("orders", f"d{number}"), decided(f"d{number}", rate=100.0 * number))
+    await hand.put(keys.decision("stock", "s1"), decided("s1", slice_name="stock"))
+    revision = hand.state.revision
+    found = await asked.ask("controller.what-if", ADMIN, slice="orders", set={"utilisation": 0.4}, max=8, limit=4)
+    assert isinstance(found, WhatIfShown)
+    assert [each.id for each in found.items] == ["d5", "d4", "d3", "d2"]
+    assert [each.other for each in found.items] == [8, 8, 8, 5]
+    assert (found.summary.records, found.summary.changed, found.refused) == (4, 4, "")
+    unsteady = await asked.ask("controller.what-if", ADMIN, slice="orders", set={"hold_s": 0, "dead_band": 0})
+    assert isinstance(unsteady, WhatIfShown)
+    assert "oscillate" in unsteady.refused
+    with pytest.raises(ScalingPolicyInvalid, match="utilisation"):
+        await asked.ask("controller.what-if", ADMIN, set={"utilisation": 2})
+    assert hand.state.revision == revision
+
+
+async def test_methods_that_nobody_called_are_told_with_those_that_were() -> None:
+    hand, asked = await answers_on_hand()
+    methods = (MethodContract(name="place"), MethodContract(name="cancel"))
+    contract = SliceContract(name=SliceName("orders"), version="1", entry="m:C", methods=methods, dependencies=())
+    record = ArtifactRecord(
+        name="shop", version="1", sha256=Sha256("s"), size_bytes=1, slices=(contract,), uploaded_unix_ms=0
+    )
+    await hand.put(keys.artifact("shop", "1"), record)
+    await hand.put(keys.target(SliceName("orders"), Version("1")), target("orders", 1))
+    found = await asked.ask("metric.show-methods", ADMIN, slice="orders")
+    assert isinstance(found, MethodLoadShown)
+    told = [(each.method, each.version, each.calls, each.errors) for each in found.methods]
+    assert told == [("cancel", "1", 0, 0), ("place", "1", 120, 3)]
 
 
 async def test_the_topology_says_what_is_blocked_and_why() -> None:
@@ -229,6 +310,9 @@ async def test_the_audit_is_told_newest_first_by_subject_and_page() -> None:
         if not cursor:
             break
     assert numbers == list(range(10, 0, -1))
+    named = await asked.ask("audit.list", ADMIN, record=page.items[-1].record.id)
+    assert isinstance(named, AuditPage)
+    assert [each.number for each in named.items] == [1]
 
 
 async def test_the_gate_explains_a_change_as_somebody_else_without_doing_it() -> None:
@@ -277,15 +361,11 @@ async def test_settings_say_where_their_value_comes_from() -> None:
     assert (other.setting.value, other.setting.source) == ("error", "node")
 
 
-async def test_alerts_and_keys_tell_no_secret() -> None:
+async def test_keys_tell_no_secret() -> None:
     hand, asked = await answers_on_hand()
-    await hand.put(keys.alert_threshold("orders", "p99_ms"), AlertThreshold(bound=50.0, for_s=10))
     await hand.put(keys.api_key("f" * 64), KeyRecord(principal="anna", name="ci", sha256="f" * 64, created_unix_ms=1))
-    alerts = await asked.ask("alert.list", ADMIN, slice="orders")
     known = await asked.ask("key.list", ADMIN)
-    assert isinstance(alerts, AlertPage)
     assert isinstance(known, KeyPage)
-    assert [(row.metric, row.state) for row in alerts.items] == [("p99_ms", "ok")]
     assert "f" * 17 not in msgspec.json.encode(known).decode()
 
 

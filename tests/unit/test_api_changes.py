@@ -68,6 +68,7 @@ async def test_a_dry_run_plans_and_changes_nothing(api: ApiOnHand) -> None:
         (SCALE, {"content": b'{"instances": 6, "version": "\xff"}'}, "no JSON object"),
         (SCALE, {"json": {"instances": 6}, "headers": {"if-match": '"0"'}}, "If-Match"),
         ("/v1/alerts/orders/p99_ms", {"json": {"bound": "inf"}}, "bound"),
+        ("/v1/alerts/orders/p99", {"json": {"bound": 1}}, "did you mean p99_ms"),
     ],
 )
 async def test_what_is_malformed_is_refused_by_name_and_changes_nothing(

@@ -24,6 +24,7 @@ ELSEWHERE = {
     "backup_of_another_cluster": "of restoring one, by the command line",
     "backup_unusable": "of files, which the command line reads",
     "backup_unwritable": "of files, which the command line writes",
+    "deposed": "of the workflow engine, which reads everything anew then",
     "change_under_way": "of the store's members, whose verbs do not pass through this API",
     "too_many_watchers": "control watches once, for all clients",
     "not_on_this_engine": "of the store's own verbs",

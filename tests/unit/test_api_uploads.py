@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -39,11 +40,38 @@ async def test_a_dry_run_keeps_no_record_and_an_agent_s_upload_waits() -> None:
         assert not on.hand.state.items(keys.ARTIFACTS)
 
 
+async def test_a_model_is_kept_under_its_number_and_one_that_is_none_is_a_problem() -> None:
+    async with api_on_hand() as on:
+        kept = await on.ask("anna", "POST", "/v1/ttm/models?reason=ours", content=b"model", headers=BYTES)
+        assert (kept.status_code, kept.json()["number"], kept.json()["outcome"]) == (201, 1, "applied")
+        listed = (await on.ask("vic", "GET", "/v1/ttm/models")).json()["items"]
+        assert [(row["number"], row["ruling"], row["in_force"]) for row in listed] == [(1, "uploaded", False)]
+        chosen = await on.ask("anna", "PUT", "/v1/ttm/active", json={"number": 1})
+        assert (chosen.status_code, chosen.json()["probation"]) == (200, True)
+        refused = await on.ask("anna", "POST", "/v1/ttm/models", content=b"no model", headers=BYTES)
+        assert refused.json()["code"] == "ttm_model_unreadable"
+        assert 400 <= refused.status_code < 500
+        assert (await on.ask("vic", "POST", "/v1/ttm/models", content=b"model", headers=BYTES)).status_code == 403
+
+
 async def test_who_may_not_upload_is_sent_away_and_nothing_is_kept() -> None:
     async with api_on_hand() as on:
         refused = await on.ask("vic", "POST", "/v1/artifacts", content=b"wheel", headers=BYTES)
         assert refused.status_code == 403
         assert not on.hand.state.items(keys.ARTIFACTS)
+
+
+@pytest.mark.parametrize("header", [{"if-match": "yesterday"}, {"idempotency-key": "k" * 201}])
+async def test_a_malformed_condition_is_refused_before_any_bytes_are_taken(header: dict[str, str]) -> None:
+    async with api_on_hand() as on:
+        async with on.client("anna") as client:
+            refused = await client.post("/v1/artifacts", content=unread(), headers=[*BYTES, *header.items()])
+        assert (refused.status_code, refused.json()["code"]) == (422, "request_invalid")
+
+
+async def unread() -> AsyncIterator[bytes]:
+    raise AssertionError("the bytes were asked for")
+    yield b""
 
 
 @pytest.mark.parametrize("end", ["applied", "withdrawn", "expired"])

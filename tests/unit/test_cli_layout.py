@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent_api.cli.layout import meanings_of, table_of
-from agent_api.cli.telemetry_view import show_figures, show_lines
+from agent_api.cli.model_view import NONE_NAMED, show_model_status
+from agent_api.cli.telemetry_view import show_figures, show_lines, show_node_figures
 
 Capture = pytest.CaptureFixture[str]
 
@@ -89,6 +90,24 @@ def test_log_lines_are_told_with_their_time_and_place(capsys: Capture) -> None:
     assert second == "nothing heard of n2"
 
 
+def test_a_nodes_figures_are_told_by_windows(capsys: Capture) -> None:
+    series: dict[str, list[float | None]] = {
+        "cpu_cores": [None] * 590 + [0.5] * 10,
+        "loop_lag_ms": [None] * 560 + [9.0] + [1.0] * 39,
+        "requests": [30.0] * 600,
+    }
+    coarse = {**series, "requests": [300.0] * 720}
+    show_node_figures({"node": "n1", "seconds": series, "ten_seconds": coarse})
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert rows[0][1:] == ["CPU", "CORES", "HIGHEST", "LOOP", "LAG", "MS", "REQUESTS", "PER", "S"]
+    assert [row[2:] for row in rows[1:]] == [
+        ["0.5", "1", "30"],
+        ["0.5", "9", "30"],
+        ["0.5", "9", "30"],
+        ["0.5", "9", "30"],
+    ]
+
+
 def test_figures_are_told_by_windows(capsys: Capture) -> None:
     """Six hundred numbers in one line told nobody anything."""
     calls: list[float | None] = [None] * 540 + [1.0] * 50 + [2.0] * 10
@@ -101,3 +120,14 @@ def test_figures_are_told_by_windows(capsys: Capture) -> None:
     assert [row[2] for row in rows[1:]] == ["20", "70", "70", "70"]
     assert [row[5] for row in rows[1:]] == ["4", "9.5", "9.5", "9.5"]
     assert "P95" not in said, "nothing was measured there"
+
+
+def test_where_no_model_is_named_it_says_what_answers_and_how_to_name_one(capsys: pytest.CaptureFixture[str]) -> None:
+    show_model_status({"wanted": [], "providers": [], "told_by": "n1", "told_unix_ms": 1})
+    assert capsys.readouterr().out == f"{NONE_NAMED}\n"
+    show_model_status(
+        {"wanted": ["anthropic"], "providers": [{"name": "anthropic", "state": "ready"}], "told_by": "n1"}
+    )
+    told = capsys.readouterr().out
+    assert "anthropic  ready" in told
+    assert NONE_NAMED not in told

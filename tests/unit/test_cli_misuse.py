@@ -26,18 +26,19 @@ from runtime.config.settings import SettingInvalid, checked, from_text
 from runtime.operations.plan import Call
 from tests.unit.api_stub import Reply, StubApi, applied, problem, proposal, proposed
 
+pytestmark = pytest.mark.usefixtures("alone")
 Capture = pytest.CaptureFixture[str]
 
 HOSTILE = "fine\x1b[2K\x1b[1A\x07 \u202etxt.\nneeds  nobody"
 
 
-@pytest.fixture(autouse=True)
-def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No context, address or key of whoever runs the tests."""
-    for name in ("AETHER_API", "AETHER_KEY", "AETHER_ADMIN_KEY", "AETHER_CONTEXT"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.chdir(tmp_path)
+# mistyped words
+
+
+def test_a_value_that_is_no_choice_is_refused_with_the_nearest(capsys: Capture) -> None:
+    with pytest.raises(SystemExit):
+        main(["alert", "set-threshold", "orders", "p99", "0.9"])
+    assert "did you mean p99_ms?" in capsys.readouterr().err
 
 
 # texts of others
@@ -119,6 +120,8 @@ def test_a_setting_is_sent_as_what_it_is() -> None:
         ("slice.set-routing-weights", {"slice": "orders", "weights": {"1.0.0": 90, "1.1.0": 10}}),
         ("freeze.set", {"subject": "cluster", "why": "x" * 210}),
         ("controller.configure", {"slice": "a", "unset": ["idle_s", "utilisation"]}),
+        ("slice.scale", {"slice": "orders", "instances": 0}),
+        ("ttm.activate", {"number": 0, "beside": 0}),
     ],
 )
 def test_the_command_that_undoes_a_change_says_just_that(operation: str, request_: dict[str, object]) -> None:
@@ -189,7 +192,7 @@ def test_every_command_has_an_output_for_programs() -> None:
     }
     without |= {each.name for each in make_catalogue() if "--json" not in parser_of(each)._option_string_actions}
     tables = {name for name in without if name.endswith((" export", " training-data"))}
-    assert without - tables == {"completion", "shell", "docs", "eval rules"}
+    assert without - tables == {"chat", "completion", "shell", "docs", "eval rules"}
 
 
 def test_a_failure_is_one_line_of_json_for_programs(capsys: Capture) -> None:
@@ -345,20 +348,20 @@ def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPat
 def test_a_folder_that_cannot_be_made_keeps_no_context_and_no_history(capsys: Capture) -> None:
     from prompt_toolkit.history import InMemoryHistory
 
-    from agent_api.cli.shell import _history
+    from agent_api.cli.shell import history
 
     Path("config").mkdir()
     config_directory().write_text("a file where the folder should be")
     assert main(["context", "add", "x", "--api", "h:1", "--offline"]) == 1
     assert "Not a directory" in capsys.readouterr().err
-    assert isinstance(_history(), InMemoryHistory)
+    assert isinstance(history("history"), InMemoryHistory)
     assert "forgotten" in capsys.readouterr().err
 
 
 def test_what_was_typed_is_for_its_user_alone() -> None:
-    from agent_api.cli.shell import _history
+    from agent_api.cli.shell import history
 
-    _history()
+    history("history")
     assert (config_directory() / "history").stat().st_mode & 0o777 == 0o600
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
-from agent_api.cli.complete import LIMIT_S, candidates
+from agent_api.cli.complete import candidates, print_candidates
 from agent_api.cli.connecting import located
 from agent_api.cli.contexts import contexts_file
 from agent_api.cli.docs import pages
@@ -20,16 +20,8 @@ from agent_api.cli.main import main
 from agent_api.cli.shell import is_finished, words_of
 from tests.unit.api_stub import Asked, Reply, StubApi, closed_port
 
+pytestmark = pytest.mark.usefixtures("alone")
 Capture = pytest.CaptureFixture[str]
-
-
-@pytest.fixture(autouse=True)
-def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No context, address or key of whoever runs the tests."""
-    for name in ("AETHER_API", "AETHER_KEY", "AETHER_ADMIN_KEY", "AETHER_CONTEXT"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.chdir(tmp_path)
 
 
 def node_directory(path: Path, api_port: int, key: str = "") -> Path:
@@ -137,16 +129,28 @@ def test_names_are_those_of_the_cluster(monkeypatch: pytest.MonkeyPatch) -> None
         assert list(candidates(["node", "cordon", "--api", api.address, ""])) == ["n1"]
 
 
-def completed(*words: str) -> tuple[str, str, float]:
-    begun = time.monotonic()
+def completed(*words: str) -> tuple[str, str]:
+    """What it says and what it complains of. Without its limit it would wait longer than this does."""
     done = subprocess.run(
         [sys.executable, "-P", "-m", "agent_api.cli.main", "__complete", *words],
         capture_output=True,
         text=True,
         check=True,
-        timeout=20,
+        timeout=30,
     )
-    return done.stdout, done.stderr, time.monotonic() - begun
+    return done.stdout, done.stderr
+
+
+def test_completion_leaves_no_alarm_behind(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """An interpreter that ends takes its handlers back: the alarm would kill it."""
+    monkeypatch.setenv("AETHER_API", "no address at all")
+    before = signal.getsignal(signal.SIGALRM)
+    try:
+        assert print_candidates(["slice", "scale", ""]) == 0
+        assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.slow
@@ -158,12 +162,10 @@ def test_completion_never_hangs_and_says_nothing_when_it_fails(monkeypatch: pyte
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         host, port = silent.getsockname()
-        monkeypatch.setenv("AETHER_API", ",".join([f"{host}:{port}"] * 9))
-        said, wrong, taken_s = completed("slice", "scale", "")
-        assert (said, wrong) == ("", "")
-        assert taken_s < LIMIT_S + 3.0
+        monkeypatch.setenv("AETHER_API", ",".join([f"{host}:{port}"] * 60))
+        assert completed("slice", "scale", "") == ("", "")
     monkeypatch.setenv("AETHER_API", "no address at all")
-    assert completed("slice", "scale", "")[:2] == ("", "")
+    assert completed("slice", "scale", "") == ("", "")
 
 
 @pytest.mark.slow
@@ -185,7 +187,7 @@ def test_bash_completes_with_the_printed_script(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=20,
+        timeout=30,
     )
     assert done.stdout.split() == ["scale", "rejected"], done.stderr
 

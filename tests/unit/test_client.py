@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack, ExitStack, contextmanager
+from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
+from dataclasses import replace
 from typing import Final
 
 import pytest
@@ -14,7 +16,7 @@ from agent_api.client.answers import AppliedChange, body_of
 from agent_api.client.asynchronous import AsyncPendingChange
 from agent_api.client.client import PendingChange
 from agent_api.client.errors import ApiRefused, ApiUnreachable, RequestInvalid, WaitedInVain
-from agent_api.client.exchange import AddressBook, Pause, Retry, Send, Talk, exchange
+from agent_api.client.exchange import AWAKE, AddressBook, Pause, Retry, Send, Talk, exchange
 from agent_api.client.message import HttpReply, HttpRequest, Unreached
 from agent_api.client.requests import ChangeOptions
 from agent_api.client.sse import Event
@@ -96,7 +98,7 @@ def test_a_refusal_that_comes_before_all_was_sent_is_told_as_such(either: Either
             headers={"content-length": str(400 * 65_536)},
         )
         with pytest.raises(ApiRefused, match="unauthorized"):
-            either(api.address, work=lambda client: client.run(refused_if_any(client, upload)))
+            either(api.address, work=lambda client: client.perform(refused_if_any(client, upload)))
 
 
 def refused_if_any(client: Client, request: HttpRequest) -> Talk[bytes]:
@@ -254,7 +256,7 @@ def test_waiting_for_what_does_not_take_hold_ends_and_says_what_is_missing(eithe
         StubApi(reply).serving() as api,
         pytest.raises(WaitedInVain, match=r"not taken hold after .*: 2 of 5 serve"),
     ):
-        either(api.address, work=lambda client: client.run(client.talks.settled("p1", 0.01)))
+        either(api.address, work=lambda client: client.perform(client.talks.settled("p1", 0.01)))
 
 
 def test_waiting_for_a_decision_ends(either: Either) -> None:
@@ -262,7 +264,7 @@ def test_waiting_for_a_decision_ends(either: Either) -> None:
         StubApi(Reply({"proposal": proposal("pending")})).serving() as api,
         pytest.raises(WaitedInVain, match="pending"),
     ):
-        either(api.address, work=lambda client: client.run(client.talks.decided("p1", 0.01)))
+        either(api.address, work=lambda client: client.perform(client.talks.decided("p1", 0.01)))
 
 
 def test_a_vote_whose_answer_was_lost_is_not_told_as_refused(either: Either) -> None:
@@ -293,6 +295,14 @@ def test_pages_are_walked_to_the_last() -> None:
     with StubApi(Reply(page), Reply({**page, "next": ""})).serving() as api, Client(api.address) as client:
         assert len(list(client.pages("slice.list", {"limit": 1}))) == 2
     assert [each.path for each in api.asked] == ["/v1/slices?limit=1", "/v1/slices?cursor=c2&limit=1"]
+
+
+def test_the_walk_ends_where_a_list_that_grows_ends_for_now() -> None:
+    """Of events `next` is never empty: it is where to ask again later."""
+    page = {"revision": 9, "events": [{"id": "9.0", "event": "NodeJoined", "data": {}}], "next": "9.0"}
+    with StubApi(Reply(page), Reply({**page, "events": []})).serving() as api, Client(api.address) as client:
+        assert [len(each.items) for each in client.pages("event.list", {})] == [1, 0]  # type: ignore[attr-defined]
+    assert [each.path for each in api.asked] == ["/v1/events", "/v1/events?cursor=9.0"]
 
 
 def stream(*pieces: bytes) -> Reply:
@@ -380,10 +390,45 @@ def test_every_address_is_tried_before_a_pause() -> None:
     with pytest.raises(ApiUnreachable):
         while True:
             steps.append(talk.send(None if isinstance(steps[-1], Pause) else Unreached(cause="refused", sent=False)))
-    assert [each.address if isinstance(each, Send) else "pause" for each in steps] == [
-        "a:1",
-        "b:2",
-        "pause",
-        "a:1",
-        "b:2",
-    ]
+    told = [f"{each.address}{each.request.path}" if isinstance(each, Send) else "pause" for each in steps]
+    assert told[:2] == ["a:1/health/live", "b:2/health/live"]
+    assert told[2:] == ["a:1/", "b:2/", "pause", "a:1/", "b:2/"]
+
+
+@contextmanager
+def hanging() -> Iterator[tuple[str, socket.socket]]:
+    """A node that was stopped: its kernel takes connections and what is sent, and nobody answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"127.0.0.1:{listener.getsockname()[1]}", listener
+
+
+def test_a_node_that_hangs_is_passed_by_and_is_sent_no_change(either: Either, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change that it took may be made when it goes on, an hour later, and who asked would have waited for nothing."""
+    monkeypatch.setattr("agent_api.client.exchange.AWAKE", replace(AWAKE, timeout_s=0.2))
+    with hanging() as (stopped, listener), StubApi(applied()).serving() as api:
+        either(stopped, api.address, work=lambda client: client.slice.scale(slice="orders", instances=5))
+        assert [each.path for each in api.asked] == ["/v1/slices/orders/scale"]
+        listener.settimeout(1.0)
+        connection, _ = listener.accept()
+        with connection:
+            assert connection.recv(4096).startswith(b"GET /health/live ")
+        listener.settimeout(0.0)
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+
+
+def test_one_that_answered_just_now_is_not_asked_whether_it_does() -> None:
+    """Each poll of a run that is followed would be two requests."""
+    now_s = [0.0]
+    book = AddressBook(["a:1", "b:2"], now_s=lambda: now_s[0])
+    asked = []
+    for at_s in (0.0, 1.0, 20.0):
+        now_s[0] = at_s
+        talk = exchange(book, HttpRequest(method="GET", path="/x", repeatable=True), QUICK)
+        step = next(talk)
+        with suppress(StopIteration):
+            while True:
+                assert isinstance(step, Send)
+                asked.append(step.request.path)
+                step = talk.send(HttpReply(status=200))
+    assert asked == ["/health/live", "/x", "/x", "/health/live", "/x"]

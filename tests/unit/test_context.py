@@ -326,6 +326,26 @@ async def test_a_day_ago_is_looked_up_each_minute(world: World) -> None:
     assert (await world.history.load([Span("tea", minute, 1)]))[0][0] == 90.0
 
 
+@pytest.mark.anyio
+async def test_what_an_instance_carries_is_known_after_a_restart_of_control(tmp_path: Path) -> None:
+    """Else each restart of a leader would scale by nothing, or by a guess, until it had learnt again."""
+    worlds = World(tmp_path), World(tmp_path)
+    for world in worlds:
+        world.state.wants("tea", serving_on=("n1",))
+    before, after = worlds
+    before.tell(120, n1={"tea": load_of(10)}, n2={})
+    await before.context._capacities.keep(NOW_S // 60 + 2, before.context._loads)
+    await after.context._capacities.read()
+    after.tell(1, n1={"tea": load_of(0)}, n2={})
+    known = after.of("tea").capacity
+    assert known.rate_per_instance == pytest.approx(50.0, rel=0.1)
+    assert known.samples > 0
+    after.state.wants("tea", serving_on=("n1",), version="2")
+    renewed = after.context._loads["tea"].capacity("2")
+    assert (renewed.rate_per_instance, renewed.samples) == (known.rate_per_instance, 0.0)
+    assert renewed.high > known.high, "another version may carry something else"
+
+
 # -- seconds -----------------------------------------------------------------------------------------------------------
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import msgspec
 import pytest
 
 from runtime.deployment.phases import MOVES, IllegalMove, Step, advance
@@ -11,6 +12,7 @@ from runtime.deployment.routing_table import build
 from runtime.names import NodeId, SliceName, Version
 from runtime.sdk.contract import SliceContract
 from runtime.state.values import Addresses, Endpoint, NodeRecord, Phase
+from tests.unit.gate_parts import target
 
 
 @pytest.mark.parametrize(("phase", "step"), list(itertools.product(Phase, Step)))
@@ -58,6 +60,21 @@ def test_a_table_lists_live_endpoints_peers_and_the_contracts_in_use() -> None:
 def test_a_route_goes_with_the_last_instance() -> None:
     table = build(revision=1, node=NodeId("n1"), nodes=[record("n1")], endpoints=[], contracts=[TEA], local={})
     assert table.contracts == ()
+
+
+@pytest.mark.parametrize(("least", "serves", "rests"), [(0, False, True), (0, True, False), (1, False, False)])
+def test_a_slice_rests_where_its_bounds_allow_none_and_none_serves(least: int, *, serves: bool, rests: bool) -> None:
+    table = build(
+        revision=1,
+        node=NodeId("n1"),
+        nodes=[record("n1"), record("n2")],
+        endpoints=[endpoint("n2", slice_name="orders")] if serves else [],
+        contracts=[msgspec.structs.replace(TEA, name="orders")],
+        local={},
+        targets=[target("orders", 1, least, 5)],
+    )
+    assert [(row.slice, row.version) for row in table.resting] == ([("orders", "1")] if rests else [])
+    assert [each.name for each in table.contracts] == (["orders"] if rests or serves else [])
 
 
 def test_an_own_endpoint_without_its_worker_is_left_out() -> None:

@@ -18,7 +18,14 @@ DEFAULT = settings(
     max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
 )
 
-SEARCH = settings(DEFAULT, max_examples=2_000, phases=(Phase.generate,), database=None, report_multiple_bugs=False)
+SEARCH = settings(
+    DEFAULT,
+    max_examples=2_000,
+    phases=(Phase.generate,),
+    database=None,
+    report_multiple_bugs=False,
+    derandomize=True,  # what is found is found each time
+)
 
 
 def sampled(names: Iterable[str], number: int) -> list[str]:

@@ -339,6 +339,21 @@ def test_a_controller_that_turns_again_and_again_takes_nothing_away_any_more(tur
     assert evaluate(default_policy(), SCALE, plan_of("out"), tree, now).decision == "act"
 
 
+def test_starts_that_are_taken_back_are_no_turns_and_cost_no_budget() -> None:
+    """Else spares that nobody needs any more would wait for people, and be paid for meanwhile."""
+    tree = Actor(kind=ActorKind.CONTROLLER, id="scaling", role=Role.OPERATOR)
+    now = Circumstances(now_unix_ms=NOW)
+    for number in range(7):
+        now = happened(now, False, "in" if number % 2 else "out")
+    blast = BlastRadius(instances=5, capacity_share=0.5, budget_left=0)
+    back = msgspec.structs.replace(plan_of("in"), blast=blast, step_share=0.5, stops=0)
+    assert evaluate(default_policy(), SCALE, back, tree, now).decision == "act"
+    assert evaluate(default_policy(), SCALE, msgspec.structs.replace(back, stops=1), tree, now).decision == "propose"
+    own = [msgspec.structs.replace(each, took_back=each.direction == "in") for each in now.recent["slice:orders"]]
+    calm = msgspec.structs.replace(now, recent={"slice:orders": tuple(own)})
+    assert evaluate(default_policy(), SCALE, plan_of("in"), tree, calm).decision == "act"
+
+
 def test_an_incident_holds_back_a_controllers_scaling_in_and_never_out() -> None:
     """More instances are what an incident may need, and while nobody is awake to approve them."""
     tree = Actor(kind=ActorKind.CONTROLLER, id="scaling", role=Role.OPERATOR)

@@ -17,6 +17,7 @@ from runtime.invocation.errors import (
     DeadlineExceeded,
     MessageTooLarge,
     NoInstance,
+    NoReply,
     NotStarted,
     RemoteFault,
 )
@@ -217,6 +218,24 @@ async def test_a_call_without_a_reply_becomes_a_problem(
     assert (event, fields["request_id"], fields["status"]) == ("request_served", "r1", status)
 
 
+@pytest.mark.parametrize(
+    ("fault", "ending"),
+    [
+        (NoInstance("none"), "rejected"),
+        (NoReply("no reply before the deadline"), "lost"),
+        (ConnectionLost("reset"), "lost"),
+        (RemoteFault(code="internal", detail="a bug"), "error"),
+    ],
+)
+async def test_a_call_without_a_reply_is_counted_as_one_that_nobody_else_may_count(
+    gateway: Gateway, fault: CallFault, ending: str
+) -> None:
+    gateway.router.at_once = lambda call: call.fail(fault)
+    await gateway.ask(get("/orders"))
+    ((_, meter),) = gateway.meters.meters.items()
+    assert meter.endings == [ending]
+
+
 async def test_a_body_that_no_connection_takes_is_the_clients_mistake(gateway: Gateway) -> None:
     gateway.router.at_once = lambda call: call.fail(MessageTooLarge("17 MiB"))
     reply = await gateway.ask(get("/orders"))
@@ -238,11 +257,12 @@ async def test_an_outage_does_not_fill_the_log(gateway: Gateway) -> None:
     assert gateway.lines.written[-1] == ("request_lines_suppressed", {"count": 10})
 
 
-@pytest.mark.parametrize(("slow_us", "lines"), [(0, 1), (10**9, 0)])
-async def test_a_request_is_logged_once_it_takes_longer_than_its_slices_setting_says(
-    gateway: Gateway, slow_us: int, lines: int
+@pytest.mark.parametrize(("slow_us", "flags", "lines"), [(0, "00", 1), (10**9, "00", 0), (10**9, "01", 1)])
+async def test_a_request_is_logged_once_it_takes_longer_than_its_slices_setting_says_or_its_trace_is_sampled(
+    gateway: Gateway, slow_us: int, flags: str, lines: int
 ) -> None:
     gateway.front.apply(RouteTable([replace(binding("GET", "/orders"), slow_us=slow_us)]))
     gateway.router.at_once = lambda call: call.reply()
-    assert (await gateway.ask(get("/orders"))).status == 200
+    told = f"traceparent: 00-{'1' * 32}-{'2' * 16}-{flags}"
+    assert (await gateway.ask(get("/orders", told))).status == 200
     assert len(gateway.lines.written) == lines

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.gateway.routes import Binding, Found, Missing, PathNotText, RouteTable, bindings_of, pick
-from runtime.invocation.table import InstanceRow, RoutingTable
+from runtime.invocation.table import InstanceRow, RestingRow, RoutingTable
 from runtime.sdk.contract import MethodContract, RouteContract, SliceContract
 
 words = st.sampled_from(["a", "b", "c", "me", "orders"])
@@ -140,6 +140,14 @@ def test_a_contract_without_an_instance_has_no_routes() -> None:
     """A route goes with its last instance."""
     lone = contract("1.0.0", RouteContract(method="GET", path="/a"))
     assert bindings_of(RoutingTable(revision=1, node="n1", contracts=(lone,))) == []
+
+
+def test_a_contract_that_rests_has_its_routes() -> None:
+    """Else the call that would bring an instance back is told that there is no such path."""
+    lone = contract("1.0.0", RouteContract(method="GET", path="/a"))
+    resting = (RestingRow(lone.name, lone.version),)
+    (found,) = bindings_of(RoutingTable(revision=1, node="n1", contracts=(lone,), resting=resting))
+    assert (found.template, found.versions) == ("/a", {"1.0.0"})
 
 
 def test_versions_that_agree_on_a_route_share_it() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
@@ -17,7 +19,7 @@ from runtime.hosting.host import Host
 from runtime.hosting.ports import InstanceSettings, PreparedArtifact
 from runtime.hosting.tasks import TaskOwner
 from runtime.invocation.connection import Connection
-from runtime.invocation.context import CallContext
+from runtime.invocation.context import CallContext, current
 from runtime.invocation.errors import ConnectionLost, MessageTooLarge, NotStarted, RemoteFault
 from runtime.invocation.http import HttpReply, HttpRequest
 from runtime.invocation.incoming import IncomingCall
@@ -133,12 +135,14 @@ class FarCaller:
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, object]] = []
+        self.contexts: list[CallContext | None] = []
         self.answer: object = 7
 
     async def call(
         self, target: str, payload: bytes, context: CallContext | None, *, deadline_s: float, node: str = ""
     ) -> bytes:
         self.calls.append((target, msgspec.msgpack.decode(payload)))
+        self.contexts.append(context)
         if isinstance(self.answer, Exception):
             raise self.answer
         return msgspec.msgpack.encode(self.answer)
@@ -228,6 +232,18 @@ async def test_an_instance_is_loaded_activated_deactivated_and_unloaded(hosted: 
         await hosted.host.activate("shop", 1)
 
 
+async def test_what_an_instance_held_goes_with_it_cycles_and_all(hosted: Hosted) -> None:
+    """Or the one that is started in its place, in this process, would have the memory of both."""
+    await hosted.host.load(hosted.artifact(), settings())
+    kinds = [each for each in gc.get_objects() if type(each).__name__ == "Shop"]
+    (shop,) = [each for each in kinds if type(each).__module__.startswith("hosted_")]
+    shop.itself = shop
+    held = weakref.ref(shop)
+    del shop, kinds
+    await hosted.host.unload("shop", 1)
+    assert held() is None
+
+
 async def test_config_and_services_are_injected(hosted: Hosted) -> None:
     await hosted.active("shop", size=9)
     assert await hosted.call("shop/size") == 9
@@ -280,6 +296,18 @@ async def test_domain_errors_travel_as_themselves_and_undeclared_ones_do_not(hos
     hosted.caller.answer = RemoteFault(code="domain:other", detail="secret")
     with pytest.raises(CallFailed):
         await hosted.call("shop/ask", "a")
+
+
+async def test_what_start_begins_is_bound_by_no_deadline_of_the_call_that_activated_it(hosted: Hosted) -> None:
+    """A task that a slice begins there lives for as long as the slice: with the activation's deadline every call of it
+    would fail from half a minute after the start on."""
+    begins = "    async def start(self) -> None:\n        await self.far.ask('early')\n\n    async def stop"
+    artifact = hosted.artifact(SOURCE.replace("    async def stop", begins))
+    await hosted.host.load(artifact, InstanceSettings(slice="shop", number=1, version="1.0.0", config={}))
+    current.set(CallContext.root(asyncio.get_running_loop().time() + 5))
+    await hosted.host.activate("shop", 1)
+    assert hosted.caller.calls == [("far/ask", ["early"])]
+    assert hosted.caller.contexts == [None]
 
 
 @pytest.mark.parametrize("error", [NotStarted("full"), ConnectionLost("gone")])

@@ -29,7 +29,7 @@ from runtime.invocation.errors import (
 from runtime.invocation.incoming import IncomingCall
 from runtime.invocation.outcome import Outcome
 from runtime.invocation.router import RETRY_AFTER_MS, Router
-from runtime.invocation.table import InstanceRow, RoutingTable
+from runtime.invocation.table import InstanceRow, RestingRow, RoutingTable
 from runtime.sdk.contract import MethodContract, SliceContract
 
 Answer = CallFault | bytes
@@ -328,6 +328,33 @@ async def test_a_table_that_replaces_another_keeps_what_is_known_of_instances() 
     row = before.row
     await router.apply(RoutingTable(revision=2, node="n1", instances=(row,)))
     assert router._by_slice["tea"][0].in_flight == 3
+
+
+@pytest.mark.anyio
+async def test_a_call_to_a_slice_that_rests_waits_for_the_instance_that_it_brings() -> None:
+    """That it waits is what control hears of; a refusal would make every first caller try again."""
+    channel = ScriptedChannel(b"done")
+    router = await routed(channel)
+    row = router._by_slice["tea"][0].row
+    await router.apply(RoutingTable(revision=2, node="n1", resting=(RestingRow("tea", "1"),)))
+    asked = asyncio.ensure_future(call(router))
+    await asyncio.sleep(0)
+    assert router.waiting.counts() == {"tea": 1}
+    await router.apply(RoutingTable(revision=3, node="n1", instances=(row,), resting=(RestingRow("tea", "1"),)))
+    router._by_slice["tea"][0].channel = channel
+    assert await asked == b"done"
+    assert not router.is_resting("tea/brew")
+
+
+@pytest.mark.anyio
+async def test_a_call_to_a_slice_that_rests_is_refused_within_its_deadline_and_may_be_made_again() -> None:
+    router = await routed(ScriptedChannel(b"done"))
+    await router.apply(RoutingTable(revision=2, node="n1", resting=(RestingRow("tea", "1"),)))
+    with pytest.raises(NoInstance) as refused:
+        await router.call("tea/brew", b"", deadline_s=0.05)
+    assert (refused.value.retryable, refused.value.retry_after_ms) == (True, 1_000)
+    with pytest.raises(NoInstance, match="is active"):  # one that is deployed nowhere wakes nobody
+        await router.call("coffee/brew", b"", deadline_s=0.05)
 
 
 def backend(node: str, *, local: bool = False, in_flight: int = 0, latency_s: float = 0.001) -> Backend:

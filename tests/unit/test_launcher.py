@@ -8,6 +8,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from types import ModuleType
 
@@ -63,7 +64,7 @@ def test_a_disk_that_fills_up_at_last_is_one_line(
     assert launcher.main(["forge"]) == 1
     said = capsys.readouterr().err
     assert said.count("\n") == 1
-    assert "the disk is full; free about 1.5 GB" in said
+    assert "the disk is full; free about 1.7 GB" in said
 
 
 def test_completion_does_not_install(
@@ -81,8 +82,12 @@ def test_completion_does_not_install(
     [
         ("ttm train --traces DIR", "[train]"),
         ("ttm backtest --leave-one-out", "[train]"),
+        ("eval scaling --traces DIR --unseen --models DIR", "[train]"),
+        ("eval scaling --traces DIR --unseen", ""),
         ("ttm backtest", ""),
         ("check", "[dev]"),
+        ("test control", "[dev]"),
+        ("test training", "[dev,train]"),
     ],
 )
 def test_a_command_brings_the_extra_that_it_needs(
@@ -122,6 +127,10 @@ def test_a_stamp_of_more_extras_satisfies_less(
     assert launcher.stamp_matches("abc", "")
     assert launcher.stamp_matches("abc", "[dev]")
     assert not launcher.stamp_matches("other", "")
+    assert not launcher.stamp_matches("abc", "[train]")
+    launcher.stamp().write_text("abc [dev,train]\n")
+    assert launcher.stamp_matches("abc", "[dev]")
+    assert launcher.stamp_matches("abc", "[train]")
     launcher.stamp().write_text("abc -\n")
     assert not launcher.stamp_matches("abc", "[dev]")
 
@@ -132,3 +141,21 @@ def test_an_unknown_command_names_the_nearest_one() -> None:
     )
     assert done.returncode == 2
     assert "did you mean forge" in done.stderr
+
+
+def test_bytecode_is_made_where_python_was_told_not_to_keep_it(
+    launcher: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / launcher.PACKAGES[0]
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    monkeypatch.setattr(launcher, "ROOT", tmp_path)
+    monkeypatch.setattr(launcher, "PYTHON", Path(sys.executable))
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    launcher.compile_packages()
+    assert list(package.glob("__pycache__/__init__.*.pyc"))
+
+
+def test_bytecode_is_made_of_all_that_is_installed(launcher: ModuleType) -> None:
+    installed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert list(launcher.PACKAGES) == installed["packages"]

@@ -11,7 +11,7 @@ from controllers.gate.joining import StoreAuditLog
 from controllers.nodes.journal import NodeJournal, read_decisions
 from controllers.nodes.loop import NodeLoop
 from controllers.nodes.making import NodeMaking
-from controllers.nodes.port import ProvidedNode, ProviderFault
+from controllers.nodes.port import NodeRole, ProvidedNode, ProviderFault
 from controllers.nodes.records import request_of, trouble_of
 from runtime.consensus.store import Delete
 from runtime.deployment.records import Records
@@ -34,13 +34,15 @@ class HandProvider:
     def __init__(self) -> None:
         self.asked: list[str] = []
         self.made: set[str] = set()
+        self.roles: dict[str, NodeRole] = {}
         self.broken = ""
 
-    async def provide(self, node: str) -> ProvidedNode:
+    async def provide(self, node: str, role: NodeRole) -> ProvidedNode:
         self.asked.append(node)
         if self.broken:
             raise ProviderFault(self.broken)
         self.made.add(node)
+        self.roles[node] = role
         return ProvidedNode(node=node, state="starting")
 
     async def release(self, node: str) -> None:
@@ -64,7 +66,7 @@ class NodesOnHand:
             records=Records(hand.state),
             slices=self,
             dispatcher=hand.link,
-            journal=NodeJournal(store=hand.store, audit=StoreAuditLog(hand.store), log=hand.log),
+            journal=NodeJournal(store=hand.store, audit=StoreAuditLog(hand.store), new_id=self.identify, log=hand.log),
             making=NodeMaking(
                 store=hand.store,
                 state=hand.state,
@@ -73,9 +75,12 @@ class NodesOnHand:
                 log=hand.log,
             ),
             clock=hand.clock,
-            new_id=lambda: f"decision{next(self.numbers):04}",
+            new_id=self.identify,
             log=hand.log,
         )
+
+    def identify(self) -> str:
+        return f"decision{next(self.numbers):04}"
 
     def standings(self) -> dict[str, object]:
         return {}
@@ -109,6 +114,10 @@ class NodesOnHand:
         found = request_of(self.hand.state, node)
         return found.state if found is not None else ""
 
+    def wish(self, node: str) -> str:
+        found = Records(self.hand.state).store_member_wish(node)
+        return found.want if found is not None else ""
+
     def proposals(self) -> list[str]:
         return [keys.parts(item.key)[0] for item in self.hand.state.items(keys.PROPOSALS_OPEN)]
 
@@ -120,6 +129,8 @@ async def test_a_node_is_proposed_once_and_made_when_people_agree() -> None:
     await at.seconds(3)
     (proposal,) = at.proposals()
     assert not at.provider.asked
+    (decided,) = [each.id async for each in read_decisions(at.hand.store) if each.gate.proposal == proposal]
+    assert at.hand.proposal(proposal).evidence == (f"decision:{decided}",)
     at.loop = at.leader()
     await at.seconds(3)
     assert at.proposals() == [proposal]
@@ -130,6 +141,30 @@ async def test_a_node_is_proposed_once_and_made_when_people_agree() -> None:
     await at.join("auto-1")
     await at.seconds(2)
     assert at.state_of("auto-1") == "joined"
+
+
+async def test_a_change_of_nodes_is_looked_at_after_five_fifteen_and_sixty_minutes_whoever_leads() -> None:
+    """Else nobody could tell whether a node that costs money made room."""
+    at = NodesOnHand()
+    await at.begin(act=True, **PROVIDER)
+    await at.seconds(1)
+    await at.join("auto-1")
+    for minutes, passed in ((5, 5), (15, 10), (60, 45)):
+        at.loop = at.leader()
+        await at.loop._journal.open()
+        at.hand.pass_time(60_000 * passed - 4_000)
+        await at.seconds(1)
+        (record,) = [each async for each in read_decisions(at.hand.store) if each.decision.add]
+        assert minutes not in {each.after_min for each in record.outcomes}
+        at.hand.pass_time(2_000)
+        await at.seconds(1)
+    (record,) = [each async for each in read_decisions(at.hand.store) if each.decision.add]
+    assert [each.after_min for each in record.outcomes] == [5, 15, 60]
+    assert {(each.nodes, each.provided, each.missing) for each in record.outcomes} == {(4, 1, 0)}
+    await at.hand.chain_all()
+    chained = [each.record for each in [link async for link in at.hand.audit.links()]]
+    told = [each["detail"]["after_min"] for each in chained if each["kind"] == "decision_outcome"]
+    assert told == [5, 15, 60]
 
 
 async def test_what_people_turned_down_is_not_asked_again_at_once() -> None:
@@ -206,6 +241,20 @@ async def test_a_node_that_is_not_needed_goes_back_once_it_has_ended() -> None:
     assert not at.state_of("auto-1")
     assert Records(at.hand.state).node("auto-1") is None
     assert all(Records(at.hand.state).node(name) for name in ("n1", "n2", "n3"))
+
+
+async def test_a_core_node_is_made_as_one_and_its_vote_goes_with_it() -> None:
+    """Else the store would count for ever on a machine that was given back."""
+    at = NodesOnHand()
+    await at.begin(**PROVIDER)
+    await at.submit("node.provision", nodes=1, role="core")
+    await at.seconds(1)
+    assert at.provider.roles == {"auto-1": "core"}
+    await at.join("auto-1")
+    await at.seconds(1)
+    assert (at.state_of("auto-1"), at.wish("auto-1")) == ("joined", "")
+    await at.submit("node.retire", node="auto-1")
+    assert at.wish("auto-1") == "none"
 
 
 async def test_names_are_never_used_twice() -> None:

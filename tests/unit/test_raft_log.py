@@ -101,6 +101,13 @@ class AgainstAList(RuleBasedStateMachine):
         self.disk.crash()
         self.opens_again()
 
+    @rule(body=st.binary(max_size=600))
+    def is_killed_with_something_unsynced(self, body: bytes) -> None:
+        """The system still holds what the process wrote, so the next process finds it, and must make it last."""
+        self.writer.holds = True
+        self.adds(body, 9)
+        self.opens_again()
+
     @rule()
     def opens_again(self) -> None:
         self.log, self.writer = open_log(self.disk)
@@ -201,6 +208,40 @@ def test_nothing_counts_as_durable_before_its_sync() -> None:
     batch, done = writer.held.pop()
     done(batch.position, 0.0, None)
     assert log.durable_index == 2
+
+
+@pytest.mark.parametrize("segment_bytes", [100, 100_000], ids=["in a new segment", "amid a segment"])
+def test_what_a_killed_process_had_not_synced_is_on_disk_before_the_next_one_counts_it(segment_bytes: int) -> None:
+    """Else a member acknowledges what the next power loss takes. A process that dies leaves to the system what it
+    wrote; power that is lost leaves nothing."""
+    for chance in range(8):
+        disk = SimulatedDisk(random.Random(chance))
+        log, writer = open_log(disk, segment_bytes=segment_bytes)
+        log.add(b"base", 1, 1)
+        log.flush()
+        writer.holds = True
+        log.add(b"x" * 2_000, 2, 1)
+        log.flush()
+        assert log.durable_index == 1
+        counted = open_log(disk, segment_bytes=segment_bytes)[0].durable_index
+        disk.crash()
+        assert open_log(disk, segment_bytes=segment_bytes)[0].last_index == counted == 2
+
+
+def test_a_segment_is_on_disk_before_the_next_one_begins_whoever_wrote_it() -> None:
+    """Else the member refuses to start: only the newest segment may end in a torn batch."""
+    for chance in range(8):
+        disk = SimulatedDisk(random.Random(chance))
+        log, writer = open_log(disk)
+        writer.holds = True
+        log.add(b"x" * 2_000, 1, 1)
+        log.flush()
+        again, _ = open_log(disk)
+        again.add(b"y", 2, 1)
+        again.flush()
+        assert len(disk.names()) == 2
+        disk.crash()
+        assert open_log(disk)[0].last_index == 2
 
 
 def test_a_real_file_keeps_room_of_zeros_and_gives_back_what_was_appended(tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ def _check_layers(
         assert around.since_change_s is None or around.since_change_s >= policy.cool_down_in_s
         assert found.wanted >= seen.current - max(1, math.floor(seen.current * policy.shrink_share))
         assert found.wanted >= min(seen.current, seen.held)
-        assert around.budget is None or seen.current - found.wanted <= around.budget
+        assert around.budget is None or seen.serving - found.wanted <= max(0, around.budget)
         assert all(found.wanted >= min(each.wanted, seen.most) for each in found.layers)
         assert all(found.wanted >= min(each.keep, seen.most) for each in found.layers)
     if more:
@@ -177,12 +177,20 @@ def test_the_reasoning_layer_chooses_and_a_number_of_its_own_needs_approval(
 
 FEWER = [layer(Layer.TREE, 2)]
 MORE = [layer(Layer.TREE, 100)]
+FORESEEN = [*FEWER, msgspec.structs.replace(layer(Layer.FORECAST, 2), enough=6)]
 
 
 @pytest.mark.parametrize(
     ("policy", "layers", "around", "members", "wanted", "because"),
     [
         ({}, FEWER, {}, {"held": 7}, 7, Because.HELD),
+        ({}, FORESEEN, {}, {"held": 7, "held_lately": 2}, 6, Because.HELD),
+        ({}, FORESEEN, {}, {"held": 7, "held_lately": 7}, 7, Because.HELD),
+        ({}, FORESEEN, {}, {"held": 5, "held_lately": 2}, 5, Because.HELD),
+        ({}, FORESEEN, {}, {"held": 7}, 7, Because.HELD),
+        ({}, FEWER, {}, {"held": 7, "held_lately": 2}, 7, Because.HELD),
+        ({"dead_band": 0.3}, FEWER, {}, {"held": 8}, 10, Because.DEAD_BAND),
+        ({"dead_band": 0.3}, FEWER, {}, {"held": 7}, 7, Because.HELD),
         ({"shrink_share": 0.2}, FEWER, {}, {}, 8, Because.STEP),
         ({}, FEWER, {}, {}, 5, Because.STEP),
         ({}, FEWER, {"budget": 3}, {}, 7, Because.BUDGET),
@@ -191,6 +199,8 @@ MORE = [layer(Layer.TREE, 100)]
         ({}, FEWER, {"incident": "fire"}, {}, 10, Because.INCIDENT),
         ({}, FEWER, {"overridden": "out"}, {}, 10, Because.OVERRIDDEN),
         ({}, FEWER, {"turns": 6}, {}, 10, Because.FLAPPING),
+        ({"shrink_share": 1.0}, FEWER, {"turns": 6}, {"serving": 4, "starting": 6}, 4, Because.FLAPPING),
+        ({"shrink_share": 1.0}, FEWER, {"budget": 1}, {"serving": 4, "starting": 6}, 3, Because.BUDGET),
         ({}, MORE, {"turns": 60}, {}, 100, Because.RULES),
         ({"cool_down_in_s": 60}, FEWER, {"since_change_s": 59.0}, {}, 10, Because.COOL_DOWN),
         ({"cool_down_in_s": 60}, FEWER, {"since_change_s": 60.0}, {}, 5, Because.STEP),
@@ -278,6 +288,14 @@ def test_the_last_instance_goes_only_where_bounds_allow_and_nobody_called_for_lo
     least: int, idle_s: float, waiting: float, wanted: int
 ) -> None:
     found = decide(POLICY, TREE, seen(0.0, serving=1, least=least, idle_s=idle_s, waiting=waiting))
+    assert found.wanted == wanted
+
+
+@pytest.mark.parametrize(("calls_a_minute", "wanted"), [(0.3, 0), (1.0, 1)])
+def test_less_than_one_call_ahead_keeps_no_instance(calls_a_minute: float, wanted: int) -> None:
+    """The median of a load that hardly is lies a little above nothing: it would keep the last instance for ever."""
+    ahead = Forecast(soon=(calls_a_minute / 60,) * 8, later=(calls_a_minute / 60,) * 8)
+    found = decide(POLICY, TREE, seen(0.0, serving=1, least=0, idle_s=9_999.0, forecast=ahead))
     assert found.wanted == wanted
 
 

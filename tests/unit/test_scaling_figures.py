@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from controllers.scaling.figures import PUBLISHED, ScalingFigures, burn_rate
+from controllers.scaling.figures import PUBLISHED, ScalingFigures, burn_rate, slowness
 from controllers.scaling.loop import ScalingLoop
 from controllers.scaling.model import QUANTILES, Forecast
 from runtime.consensus.store import Revision
+from runtime.deployment.records import Records
 from runtime.operations.dispatch import Applied, Refused, Submission
 from runtime.operations.plan import Json
-from runtime.state import keys
-from runtime.telemetry.alerts import AlertWatch
+from runtime.telemetry.alerts import kept
+from runtime.telemetry.alerts.builtin import THRESHOLD
+from runtime.telemetry.alerts.metrics import SELDOM_S
+from runtime.telemetry.alerts.watch import AlertWatch
 from runtime.telemetry.windows import Window
 from tests.unit.gate_parts import GateOnHand, person
 from tests.unit.scaling_parts import scaling_on_hand
+from tests.unit.test_scaling_loop import live
 
 pytestmark = pytest.mark.anyio
 
@@ -49,15 +53,39 @@ async def test_an_alert_begins_when_the_forecast_needs_more_than_the_instances_c
     submission = Submission(operation="alert.set-threshold", request=request, actor=person("anna"))
     assert isinstance(await hand.gate.submit(submission), Applied)
     figures = ScalingFigures(known=loop, window=lambda _slice: None)
-    watch = AlertWatch(store=hand.store, state=hand.state, figures=figures, clock=hand.clock)
+    watch = AlertWatch(
+        store=hand.store, state=hand.state, records=Records(hand.state), figures=figures, clock=hand.clock
+    )
     lasts = []
     for rate in (150.0, None, 250.0, 100.0):
         ahead.rate = rate
-        for _ in range(2):
+        for _ in range(SELDOM_S + 1):
             hand.pass_time(1_000)
             await watch.look(hand.fence() or Revision(0))
-        lasts.append(hand.state.get(keys.alert("orders", "forecast_p95_vs_capacity")) is not None)
+        of_mine = [each.alert for each in kept.alerts(hand.state) if each.alert.labels["alertname"] == THRESHOLD]
+        lasts.append(any(each.lasts for each in of_mine))
     assert lasts == [False, False, True, False]
+
+
+async def test_an_alert_begins_when_a_slice_is_not_scaled_for_want_of_figures() -> None:
+    """Silence is not calm: whoever is responsible must hear of it, and not only whoever reads events."""
+    async with live() as orders:
+        figures = ScalingFigures(known=orders.loop, window=lambda _slice: None)
+        watch = AlertWatch(
+            store=orders.hand.store,
+            state=orders.hand.state,
+            records=Records(orders.hand.state),
+            figures=figures,
+            clock=orders.hand.clock,
+        )
+        begun = []
+        for calls, seconds in ((300, 40), (None, 80), (300, 20)):
+            for _ in range(seconds):
+                await orders.seconds(1, calls)
+                await watch.look(orders.hand.fence() or Revision(0))
+            known = [each.alert for each in kept.alerts(orders.hand.state)]
+            begun.append(any(each.labels["alertname"] == "ScalingHeld" and each.lasts for each in known))
+        assert begun == [False, True, False]
 
 
 async def test_a_metric_that_nobody_publishes_is_refused() -> None:
@@ -65,10 +93,13 @@ async def test_a_metric_that_nobody_publishes_is_refused() -> None:
     request = {"slice": "orders", "metric": "slo_burn_9m", "bound": 1}
     found = await hand.gate.submit(Submission(operation="alert.set-threshold", request=request, actor=person("anna")))
     assert isinstance(found, Refused)
-    assert "slo_burn_9m" in found.detail
+    assert "slo_burn_5m" in found.detail
 
 
-@pytest.mark.parametrize(("metric", "bad_s"), [("slo_burn_5m", 300), ("slo_burn_30m", 1_800), ("slo_burn_1h", 3_600)])
+@pytest.mark.parametrize(
+    ("metric", "bad_s"),
+    [("slo_burn_5m", 300), ("slo_burn_30m", 1_800), ("slo_burn_1h", 3_600), ("slo_burn_2h", 7_000)],
+)
 def test_a_burn_rate_is_the_share_of_errors_over_what_the_objective_allows(metric: str, bad_s: int) -> None:
     """Each over its own time: an hour's tells of what lasts, five minutes' of what is over already."""
     window = Window()
@@ -79,9 +110,17 @@ def test_a_burn_rate_is_the_share_of_errors_over_what_the_objective_allows(metri
     assert burn_rate(Window(), metric, 0.999) is None
 
 
+def test_slowness_is_the_95th_percentile_over_its_objective() -> None:
+    window = Window()
+    assert slowness(window, 500.0) is None
+    for second in range(30):
+        window.put(second, {"p95_ms": 100.0 if second < 20 else 1_000.0})
+    assert slowness(window, 500.0) == 2.0
+
+
 async def test_every_published_figure_can_be_asked_for_and_of_an_unknown_slice_there_is_none() -> None:
     _, loop, _ = await two_instances()
     figures = ScalingFigures(known=loop, window=lambda _slice: Window())
     for metric in PUBLISHED:
-        assert figures.figure("orders", metric) in (None, 0.0)
-        assert figures.figure("nothing", metric) is None
+        assert figures.figure("slice:orders", metric) in (None, 0.0)
+        assert figures.figure("slice:nothing", metric) is None

@@ -13,7 +13,7 @@ from controllers.journal.decisions import KEPT_PER_SLICE, read_records
 from controllers.scaling.decide import decide
 from controllers.scaling.loop import ScalingLoop
 from controllers.scaling.model import Because, Choice, Opinion
-from controllers.scaling.records import DecisionRecord
+from controllers.scaling.records import DecisionRecord, Oddity
 from controllers.scaling.tree import default_tree
 from runtime.consensus.store import Delete
 from runtime.names import NodeId, SliceName, Version
@@ -111,6 +111,11 @@ class Live:
         return [each async for each in read_records(self.hand.store)]
 
 
+def told(calls: int, busy_us: int) -> dict[str, VersionFigures]:
+    """Of one second, of two instances with ten places each."""
+    return {"1": VersionFigures(calls=calls, instances=2, slots=20, busy_us=busy_us)}
+
+
 def assignment(of: SliceTarget, number: int) -> InstanceAssignment:
     return InstanceAssignment(
         slice=of.settings.slice,
@@ -176,6 +181,19 @@ async def test_missing_figures_hold_everything_and_are_told_until_they_are_back(
         assert orders.hand.state.get(keys.scaling_trouble("orders")) is None
 
 
+async def test_a_slice_that_nobody_calls_is_told_from_one_whose_figures_are_missing() -> None:
+    """Else a quiet slice would look like a fault of telemetry, and a fault like a quiet slice."""
+    async with live() as orders:
+        await orders.submit("controller.configure", slice="orders", unset=["rate_per_instance"])
+        found = []
+        for calls, busy_us, seconds in ((0, 0, 30), (100, 0, 3), (100, 9_000_000, 30), (None, 0, 30), (0, 0, 3)):
+            await orders.seconds(seconds, calls, versions=told(calls or 0, busy_us))
+            judged = orders.loop.look("orders")
+            assert judged is not None
+            found.append(judged.decision.because[0])
+        assert found == [Because.NO_TRAFFIC, Because.LEARNING, Because.RULES, Because.NO_METRICS, Because.RULES]
+
+
 async def test_figures_of_a_part_of_the_nodes_take_nothing_away() -> None:
     """Else a leader that is cut off from a busy node would scale in under full load."""
     async with live() as orders:
@@ -190,8 +208,24 @@ async def test_absurd_figures_are_not_believed(calls: int) -> None:
     async with live() as orders:
         await orders.seconds(40, 300, busy_us=300 * 100_000)
         await orders.seconds(2, calls)
+        odd = orders.hand.state.get(keys.SCALING_ODDITY)
+        assert odd is not None, "too short to hold anything, and told all the same"
+        assert decode(odd.value, Oddity).why.startswith(f"{calls} calls in 1 s ")
         await orders.seconds(40, 300, busy_us=300 * 100_000)
         assert orders.hand.wanted() == 6
+        assert orders.hand.state.get(keys.SCALING_ODDITY) == odd, "once"
+
+
+async def test_a_counter_that_goes_back_is_not_taken_for_a_load_that_ended() -> None:
+    async with live() as orders:
+        await orders.seconds(40, 300)
+        await orders.seconds(3, 0, went_back=True)
+        odd = orders.hand.state.get(keys.SCALING_ODDITY)
+        assert odd is not None
+        assert "fewer calls" in decode(odd.value, Oddity).why
+        judged = orders.loop.look("orders")
+        assert judged is not None
+        assert judged.seen.rate == pytest.approx(300.0)
 
 
 async def test_while_a_deployment_is_under_way_nothing_goes() -> None:
@@ -256,6 +290,17 @@ async def test_a_slice_without_calls_goes_to_none_where_it_may_and_comes_back() 
         assert orders.hand.wanted() == 1
 
 
+async def test_a_slice_that_was_hardly_called_goes_to_none_though_nothing_was_learnt_of_it() -> None:
+    async with live(wanted=2, least=0, available=0) as orders:
+        await orders.configure(idle_s=20)
+        await orders.submit("controller.configure", slice="orders", unset=["rate_per_instance"])
+        await orders.seconds(2, 1)
+        await orders.seconds(19, 0)
+        assert orders.hand.wanted() == 2
+        await orders.seconds(HOLD_S + 5, 0)
+        assert orders.hand.wanted() == 0
+
+
 async def test_a_slice_at_none_comes_back_when_gateways_refuse_its_calls_whatever_was_learnt() -> None:
     """Its figures are those of gateways alone, and a new leader knows nothing of what it carries."""
     async with live(wanted=0, least=0, available=0) as orders:
@@ -318,6 +363,38 @@ async def test_a_record_decides_again_as_it_did() -> None:
             assert msgspec.json.decode(msgspec.json.encode(record), type=DecisionRecord) == record
 
 
+@pytest.mark.parametrize("learnt", [True, False])
+async def test_an_operators_rule_acts_through_the_gate_and_the_record_says_which(learnt: bool) -> None:
+    """Also before it is known what an instance carries."""
+    rules = """
+    tree = false
+    [[rules]]
+    name = "calls wait"
+    when = [{ signal = "waiting", above = 3 }]
+    stable_for_s = 5
+    step = 2
+    cool_down_s = 30
+    """
+    async with live(wanted=2) as orders:
+        assert isinstance(await orders.submit("controller.set-rules", slice="orders", source=rules), Applied)
+        if not learnt:
+            await orders.submit("controller.configure", slice="orders", unset=["rate_per_instance"])
+        await orders.seconds(4, 10, waiting=4)
+        assert orders.hand.wanted() == 2
+        await orders.seconds(2, 10, waiting=4)
+        assert orders.hand.wanted() == 4
+        await orders.seconds(25, 10, waiting=4)
+        assert orders.hand.wanted() == 4, "it has just been changed"
+        await orders.seconds(10, 10, waiting=4)
+        assert orders.hand.wanted() == 6
+        await orders.seconds(HOLD_S + 10, 10)
+        assert orders.hand.wanted() == 6, "no rule takes any away, and the tree is not asked"
+        record = next(each for each in await orders.records() if each.kind == "change")
+        assert (record.decision.because, record.decision.path) == ((Because.OWN_RULE,), ("calls wait",))
+        again = decide(record.config, default_tree(), record.seen, record.around, opinion=record.opinion, explain=True)
+        assert again == record.decision
+
+
 async def test_what_came_of_a_decision_is_added_to_it_after_5_15_and_60_minutes() -> None:
     async with live() as orders:
         await orders.seconds(40, 300)
@@ -360,4 +437,6 @@ async def test_the_reasoning_layers_own_number_waits_for_an_approval() -> None:
         memory.asked_at_s = orders.hand.clock.monotonic_s()
         await orders.seconds(1, 300)
         assert orders.hand.wanted() == 6
-        assert len(orders.hand.state.items(keys.PROPOSALS_OPEN)) == 1
+        (waiting,) = orders.hand.state.items(keys.PROPOSALS_OPEN)
+        last = max((each for each in await orders.records()), key=lambda each: each.id)
+        assert orders.hand.proposal(keys.parts(waiting.key)[0]).evidence == (f"decision:{last.id}",)

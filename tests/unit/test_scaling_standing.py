@@ -5,14 +5,20 @@ from __future__ import annotations
 from typing import Literal
 
 from controllers.gate.circumstances import RecentChange
+from controllers.scaling.judging import Needs
 from controllers.scaling.standing import CONTROLLER, since_change_s, turns_of
 
 NOW_MS = 1_700_000_000_000
 
 
-def changed(at_unix_ms: int, direction: Literal["out", "in"]) -> RecentChange:
+def changed(at_unix_ms: int, direction: Literal["out", "in"], *, took_back: bool = False) -> RecentChange:
     return RecentChange(
-        at_unix_ms=at_unix_ms, actor=CONTROLLER, by_agent=False, operation="slice.scale", direction=direction
+        at_unix_ms=at_unix_ms,
+        actor=CONTROLLER,
+        by_agent=False,
+        operation="slice.scale",
+        direction=direction,
+        took_back=took_back,
     )
 
 
@@ -29,3 +35,21 @@ def test_turns_are_those_of_the_last_five_minutes_whichever_way_the_clock_went()
     assert turns_of(changes, NOW_MS) == 2
     assert turns_of(changes, NOW_MS - 3_600_000) == 0
     assert turns_of(changes, NOW_MS + 3_600_000) == 0
+
+
+def test_a_start_that_is_taken_back_is_no_turn_but_a_change() -> None:
+    """Nothing that served has stopped: counted, spare starts would keep everything that a peak left behind."""
+    changes = [changed(NOW_MS - 3_000, "out"), changed(NOW_MS - 2_000, "in", took_back=True), changed(NOW_MS, "out")]
+    assert turns_of(changes, NOW_MS) == 0
+    assert since_change_s(changes[:2], NOW_MS) == 2
+
+
+def test_a_new_leader_releases_nothing_until_its_memory_is_full() -> None:
+    """Else a forecast could take away within a second what the leader before it knew to be needed."""
+    needs = Needs()
+    for need in (9, 3):
+        needs.note(need, 4)
+    assert (needs.held(4, 7), needs.lately(1, 4)) == (9, None)
+    for need in (2, 1):
+        needs.note(need, 4)
+    assert (needs.held(4, 7), needs.lately(2, 4)) == (9, 2)

@@ -12,7 +12,8 @@ from joserfc.jwk import ECKey, KeySet, OctKey, RSAKey
 from agent_api.control_api.app import ControlApi
 from agent_api.control_api.ports import ApiSettings
 from runtime.operations.actor import Role
-from runtime.security.oidc import AGAIN_S, KeysUnavailable, OidcSettings, TokenReader, fetch_keys, holder_of
+from runtime.security.oidc import AGAIN_S, KeysUnavailable, OidcSettings, TokenReader, holder_of
+from runtime.security.oidc_provider import IdentityProvider
 from runtime.security.principals import PrincipalRecord
 from tests.unit.api_parts import api_on_hand
 from tests.unit.gate_parts import START_UNIX_MS, HandClock
@@ -147,8 +148,9 @@ async def test_without_any_keys_it_says_so(reader: TokenReader, provider: Provid
 
 
 async def test_keys_over_plain_http_come_from_this_machine_alone() -> None:
+    provider = IdentityProvider(SETTINGS, secret=lambda: None, clock=HandClock())
     with pytest.raises(OSError, match="HTTPS"):
-        await fetch_keys("http://id.example/keys")
+        await provider.keys("http://id.example/keys")
 
 
 async def test_the_api_takes_tokens_of_principals_that_it_knows(provider: Provider, tmp_path: Any) -> None:

@@ -115,6 +115,17 @@ async def test_a_threshold_is_set_changed_and_cleared() -> None:
     assert "orders" in unknown.detail
 
 
+@pytest.mark.parametrize(
+    ("metric", "hint"), [("p99", "; did you mean p99_ms"), ("slo_burn", "slo_burn_5m"), ("queue", "; it takes errors_")]
+)
+async def test_a_threshold_of_an_unknown_metric_is_refused_with_the_nearest(metric: str, hint: str) -> None:
+    """Else an alert that can never begin would look like a quiet slice."""
+    hand = await on_hand()
+    refused = await ask(hand, "alert.set-threshold", slice="orders", metric=metric, bound=1)
+    assert isinstance(refused, Refused)
+    assert (refused.code, hint in refused.detail) == ("request_invalid", True)
+
+
 async def test_a_setting_of_one_slice_is_set_undone_and_unset() -> None:
     hand = await on_hand()
     key = keys.config("slice:orders", "slow_request_ms")

@@ -67,6 +67,18 @@ def test_pruning_takes_the_oldest_and_spares_what_is_written_now(tmp_path: Path)
     assert [path.name for path in tmp_path.iterdir()] == ["a.00000004.jsonl"]
 
 
+def test_lines_of_one_instance_and_of_all_of_a_slice_are_found(tmp_path: Path) -> None:
+    said = [
+        {"at_ms": at, "instance": name} for at, name in enumerate(("orders/1", "orders/2", "orders-old/1", "", "x"))
+    ]
+    (tmp_path / "w.00000001.jsonl").write_text("".join(f"{json.dumps(each)}\n" for each in said))
+    found = {
+        name: [each["at_ms"] for each in lines.find(tmp_path, lines.query_of({"instance": name}))]
+        for name in ("orders/1", "orders", "orders-old", "order", "")
+    }
+    assert found == {"orders/1": [0], "orders": [1, 0], "orders-old": [2], "order": [], "": [4, 3, 2, 1, 0]}
+
+
 def test_a_process_that_was_long_silent_is_heard_again(tmp_path: Path) -> None:
     """Its segment is pruned for its age; what it writes then must not go to a file that nobody can find."""
     writer = SegmentWriter(tmp_path, "store")

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.telemetry.figures import SliceFigures, decode_figures, encode, together
+from runtime.telemetry.figures import SliceFigures, StoreVitals, decode_figures, encode, together
 from runtime.telemetry.meter import ABSENT_S_MAX, NodeMeter
 from runtime.telemetry.picture import STALE_S, ClusterPicture
 from runtime.telemetry.recorder import Recorder
 from runtime.telemetry.report import HostedLoad, MethodReport, ProcessReport
-from runtime.telemetry.windows import WINDOW_S
+from runtime.telemetry.windows import NODE_SERIES, WINDOW_S
 
 
 def report(process: str = "w-1", *, boot: str = "a", calls: int = 0, cpu_s: float = 0.0) -> ProcessReport:
@@ -72,6 +72,8 @@ def test_a_counter_that_goes_back_makes_no_figure() -> None:
     calls_of(meter, 1, report(calls=50))
     second = meter.take((report(calls=20, cpu_s=-5.0),), {"tea": 1}, 2)
     assert (second.slices["tea"].calls, second.cpu_share) == (0, 0.0)
+    assert second.slices["tea"].went_back, "no call was seen, which is not that there was none"
+    assert together([second.slices["tea"], SliceFigures(calls=3)]).went_back
     assert calls_of(meter, 3, report(calls=25)) == 5
 
 
@@ -118,6 +120,67 @@ def test_calls_that_gateways_refused_are_their_slices_even_where_no_instance_is(
     found = meter.take((ProcessReport(process="gateway", boot="a", pid=1, methods=(refused,)),), {}, 1).slices["tea"]
     assert (found.refused, found.rejected, found.calls) == (3, 0, 0)
     assert together([found, found]).refused == 6
+
+
+def front_with(*, errors: int, lost: int) -> ProcessReport:
+    method = MethodReport("tea", "1", "pour", 0, errors, 0, 0, {}, lost)
+    return ProcessReport(process="gateway", boot="a", pid=1, methods=(method,))
+
+
+def worker_with(*, ok: int, errors: int) -> ProcessReport:
+    method = MethodReport("tea", "1", "pour", ok, errors, 0, 0, {})
+    return ProcessReport(process="w-1", boot="b", pid=2, methods=(method,))
+
+
+@pytest.mark.parametrize(("errors", "told"), [(0, (10, 4)), (3, (10, 4)), (6, (12, 6))])
+def test_calls_without_a_reply_count_as_errors_though_a_process_that_hangs_counts_none(
+    errors: int, told: tuple[int, int]
+) -> None:
+    """Some are counted where they run, too, once they end there: none counts twice."""
+    meter, picture = NodeMeter("n1"), ClusterPicture()
+    meter.take((front_with(errors=0, lost=0), worker_with(ok=0, errors=0)), {"tea": 1}, 99)
+    picture.take(meter.take((front_with(errors=4, lost=4), worker_with(ok=6, errors=errors)), {"tea": 1}, 100), 100)
+    picture.close_second(100)
+    window = picture.window("tea")
+    assert window is not None
+    second = window.fine(1)
+    assert (second["calls"][0], second["errors"][0]) == told
+
+
+def test_a_slice_s_figures_are_told_node_by_node_for_a_minute() -> None:
+    picture = ClusterPicture()
+    for at_s in (100, 101):
+        for node, calls in (("n1", 1), ("n2", 5)):
+            taken(picture, node, at_s, at_s, calls=calls * at_s)
+        picture.close_second(at_s)
+    nodes = picture.by_node("tea")
+    assert sorted(nodes) == ["n1", "n2"]
+    assert (len(nodes["n2"]["calls"]), nodes["n2"]["p95_ms"][-1]) == (60, pytest.approx(0.671, abs=0.001))
+    assert nodes["n2"]["calls"][-1] == 5 * nodes["n1"]["calls"][-1]
+    assert picture.by_node("milk") == {}
+    picture.close_second(162)
+    assert picture.by_node("tea") == {}
+
+
+def test_processes_that_answer_nothing_are_their_node_s_figure() -> None:
+    picture = ClusterPicture()
+    picture.take(msgspec.structs.replace(decode_figures(figures_of("n1", 100)), silent=("gateway",)), 100)
+    taken(picture, "n2", 100, 100)
+    picture.close_second(100)
+    assert [picture.figure(f"node:{node}", "silent_processes") for node in ("n1", "n2")] == [1.0, 0.0]
+    nodes = picture.summary(100)["nodes"]
+    assert [each["silent"] for each in nodes] == [["gateway"], []]  # type: ignore[attr-defined,index]
+
+
+def test_of_a_node_that_counts_as_down_nothing_counts_but_how_its_store_is() -> None:
+    picture = ClusterPicture()
+    hangs = msgspec.structs.replace(decode_figures(figures_of("n2", 100)), store=StoreVitals(silent=True))
+    picture.take_store(hangs, 100)
+    picture.close_second(100)
+    assert picture.figure("store:n2", "silent") == 1.0
+    assert (picture.nodes(100), picture.window("tea")) == ((), None)
+    picture.close_second(101 + STALE_S)
+    assert picture.figure("store:n2", "silent") is None, "it is long ago"
 
 
 def test_nodes_of_different_releases_read_each_others_figures() -> None:
@@ -170,6 +233,26 @@ def test_the_picture_merges_nodes_and_leaves_out_the_silent() -> None:
     assert window.fine(1)["calls"] == [2.0]
     assert window.fine(1)["instances"] == [4.0]
     assert picture.window("coffee") is None
+
+
+def test_each_node_has_a_window_of_its_own_for_as_long_as_it_shows_anything() -> None:
+    """So that people see what a node did before its slices became slow."""
+    picture = ClusterPicture()
+    for at_s in range(100, 130):
+        if at_s < 120:
+            taken(picture, "n2", at_s, at_s)
+        taken(picture, "n1", at_s, at_s)
+        picture.close_second(at_s)
+    window = picture.node_window("n1")
+    assert window is not None
+    assert {name: len(values) for name, values in window.fine().items()} == dict.fromkeys(NODE_SERIES, 600)
+    assert window.fine(30)["memory_mib"] == [pytest.approx(picture.nodes(129)[0].rss_bytes / 2**20)] * 30
+    assert not any(map(math.isnan, window.coarse(2)["cpu_cores"]))
+    assert picture.node_window("n3") is None
+    taken(picture, "n1", 130 + WINDOW_S, 130 + WINDOW_S)
+    picture.close_second(130 + WINDOW_S)
+    assert picture.node_window("n2") is None, "it told nothing for two hours"
+    assert picture.node_window("n1") is not None
 
 
 def test_a_node_whose_clock_is_wrong_is_seen_and_forgotten_like_any_other() -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from runtime.consensus.errors import Compacted
 from runtime.consensus.memory import MemoryStore
-from runtime.consensus.store import Delete, Put, Revision, WatchBatch
+from runtime.consensus.store import NOW, Delete, Put, RangeResult, Revision, WatchBatch
 from runtime.invocation.context import CallContext, current
 from runtime.names import BlueprintId, NodeId, Sha256, SliceName, Version
 from runtime.state import keys
@@ -38,7 +38,7 @@ from runtime.telemetry.log import Secret, open_log
 from runtime.telemetry.recorder import Recorder
 from runtime.telemetry.segments import SegmentWriter
 from runtime.telemetry.spans import SpanWriter
-from runtime.telemetry.windows import COARSE_S, SERIES, WINDOW_S, Window, merged
+from runtime.telemetry.windows import COARSE_S, SERIES, WINDOW_S, Ring, Window, merged
 
 durations = st.lists(st.integers(0, 10**9), min_size=1, max_size=200)
 
@@ -243,6 +243,29 @@ async def test_a_log_that_begins_later_has_the_same_facts() -> None:
     assert late.is_complete_after(early.after("", 10)[0].id)
 
 
+class BeginsEmpty(MemoryStore):
+    """Answers its first question as a store that has just started and not applied its log yet."""
+
+    _asked = False
+
+    async def range(
+        self, prefix: str, *, after: str = "", limit: int = 1, at_revision: Revision = NOW, stale_ok: bool = False
+    ) -> RangeResult:
+        if not self._asked:
+            self._asked = True
+            return RangeResult(items=(), revision=Revision(0), more=False)
+        return await super().range(prefix, after=after, limit=limit, at_revision=at_revision, stale_ok=stale_ok)
+
+
+@pytest.mark.anyio
+async def test_a_log_that_begins_before_its_store_has_caught_up_misses_nothing() -> None:
+    """Control and store of a node start together; what the store applied meanwhile was never told."""
+    store, log = BeginsEmpty(), FactLog()
+    await scale(store, 1, 2, 3)
+    await fill(log, store)
+    assert [fact.data["wanted"] for fact in log.after("1.0", 10)] == [1, 2, 3]
+
+
 @pytest.mark.anyio
 async def test_a_log_that_was_away_goes_on_where_it_stopped() -> None:
     store, log = MemoryStore(), FactLog()
@@ -274,9 +297,35 @@ async def test_what_the_store_forgot_is_said_to_be_missing() -> None:
 
 
 TOLD_OF = (
-    *("node/", "slice-target/tea/", "instance/n/s/", "endpoint/a/b/", "proposal/", "alert/s/", "config/cluster/"),
-    *("principal/", "api-key/", "freeze/", "incident/", "store-backup/"),
+    *(
+        "node/",
+        "slice-target/tea/",
+        "instance/n/s/",
+        "endpoint/a/b/",
+        "proposal/",
+        "alert/",
+        "alert-silence/",
+        "alert-told/",
+        "alert-trouble/",
+        "config/cluster/",
+    ),
+    *("principal/", "api-key/", "freeze/", "incident/", "store-backup/", "run/", "run-step/r/"),
 )
+
+
+@given(st.lists(st.integers(0, 60), max_size=60), st.integers(0, 12), st.integers(-5, 70))
+def test_a_ring_gives_each_step_that_it_has_and_no_other(steps: list[int], count: int, until: int) -> None:
+    ring, newest = Ring(1, 10), -1
+    kept: dict[int, float] = {}
+    for step in steps:
+        ring.put(step, float(step))
+        newest = max(newest, step)
+        kept[step] = float(step)
+    for end in (newest, until):
+        wanted = range(end - min(count, 10) + 1, end + 1)
+        known = {step: value for step, value in kept.items() if newest - 10 < step <= newest}
+        found = ring.newest(count, until=end)
+        assert [None if value != value else value for value in found] == [known.get(step) for step in wanted]  # noqa: PLR0124
 
 
 @given(st.binary(max_size=60), st.sampled_from(TOLD_OF))

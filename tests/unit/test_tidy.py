@@ -127,11 +127,17 @@ def test_links_between_documents_lead_somewhere() -> None:
     assert not broken
 
 
-def test_decision_records_are_numbered_without_gap_and_listed_in_the_map() -> None:
+def test_decision_records_have_numbers_of_their_own_and_are_listed_in_the_map() -> None:
     records = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
     assert [int(record.name[:4]) for record in records] == list(range(1, len(records) + 1))
     listing = (ROOT / "docs" / "decisions" / "README.md").read_text()
     assert not [record.name for record in records if record.name not in listing]
+
+
+def test_no_merge_was_left_half_done() -> None:
+    mark = re.compile(r"^(<{7}|>{7}) ", re.MULTILINE)
+    files = tracked(".py", ".md", ".toml", ".txt", ".sh", ".js", ".json", "aether")
+    assert [str(path.relative_to(ROOT)) for path in files if mark.search(path.read_text())] == []
 
 
 def test_nothing_names_a_machine_or_a_download_address() -> None:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent_api.cli.controller import HEADER, TableUnwritable, rows_of, table_in
+from agent_api.cli.main import main
 from controllers.context.errors import HistoryAway
 from controllers.context.history import MinuteHistory
 from controllers.context.minute import COLUMNS, FEATURES, SliceMinute
@@ -19,6 +20,7 @@ from controllers.context.queries import TrainingDataPage, TrainingDataRequest, T
 from controllers.context.training_data import TrainingData
 from runtime.operations.queries.page import CursorInvalid, cursor_of
 from runtime.sdk.testing import CollectedLog
+from tests.unit.api_stub import Reply, StubApi
 
 pytestmark = pytest.mark.anyio
 
@@ -131,3 +133,12 @@ def test_a_reader_that_has_enough_is_no_failure_of_the_table() -> None:
     """`| head` ends the pipe: the command ends as any that writes to one does."""
     with pytest.raises(BrokenPipeError), table_in(None):
         raise BrokenPipeError
+
+
+def test_who_asks_for_a_slice_that_nobody_knows_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A name that is misspelt must not become an empty table that training then stumbles over."""
+    page = {"items": [], "next": "", "revision": 1, "stale": False}
+    with StubApi(Reply(page)).serving() as api:
+        words = ["controller", "training-data", str(tmp_path / "x.csv"), "--slice", "order", "--api", api.address]
+        assert main(words) == 1
+    assert "no minute of 'order' is known" in capsys.readouterr().err

@@ -1,20 +1,26 @@
-"""Training itself, where the extra `train` is installed: it runs, repeats, and what it makes can be used."""
+"""Training itself: it runs, repeats, and what it makes can be used. `./aether test training` brings PyTorch along."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from controllers.ttm.card import read_model
 from controllers.ttm.corpus import Series
-from controllers.ttm.errors import TrainingDataUnusable
 from controllers.ttm.forecaster import forecaster_of
 from controllers.ttm.history import Histories
 from controllers.ttm.schema import ALIGNED, HISTORY
+from controllers.ttm.training.export import export
+from controllers.ttm.training.making import make
+from controllers.ttm.training.mixer import Mixer, loads_of
+from controllers.ttm.training.recipe import QUICK
 from controllers.ttm.validation import validate
-
-torch = pytest.importorskip("torch", reason="needs the extra `train`: `.venv/bin/pip install -e .[train]`")
+from evals.forecasts import left_out
+from evals.scaling.traces import Trace
 
 SEASON = 288
 
@@ -28,7 +34,6 @@ def wave(days: int = 3) -> Series:
 
 @pytest.mark.slow
 def test_the_same_seed_makes_the_same_model_and_it_forecasts_what_it_was_taught() -> None:
-    from controllers.ttm.training.making import QUICK, make
 
     losses: list[float] = []
     recipe = replace(QUICK, steps=12)
@@ -43,9 +48,6 @@ def test_the_same_seed_makes_the_same_model_and_it_forecasts_what_it_was_taught(
 
 @pytest.mark.slow
 def test_the_graph_says_what_the_model_in_training_says() -> None:
-    from controllers.ttm.training.export import export
-    from controllers.ttm.training.making import QUICK, make
-    from controllers.ttm.training.mixer import Mixer, loads_of
 
     torch.manual_seed(3)
     mixer = Mixer().eval()
@@ -63,9 +65,18 @@ def test_the_graph_says_what_the_model_in_training_says() -> None:
     assert np.allclose(found.quantiles, loads_of(quantiles, normalisation).numpy(), rtol=1e-3, atol=1e-2)
 
 
-def test_traces_that_are_too_short_are_refused() -> None:
-    from controllers.ttm.training.making import QUICK, make
-
-    for traces in ([], [wave(days=2)]):
-        with pytest.raises(TrainingDataUnusable):
-            make(traces, QUICK, command="", told=lambda *_: None)
+@pytest.mark.slow
+def test_models_that_never_saw_an_origin_are_made_where_they_are_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(left_out, "STEPS", 1)
+    traces = [
+        Trace(name=name, origin=name, load=np.nan_to_num(wave().load, nan=100.0), season=SEASON)
+        for name in ("one", "other")
+    ]
+    said: list[str] = []
+    for _ in range(2):
+        left_out.make_missing(traces, tmp_path, told=lambda origin, *_: said.append(origin))
+    assert {*said} == {"one", "other"}
+    assert len(said) == 2
+    assert read_model(tmp_path / "one")[1].lineage.traces.keys() == {"other"}

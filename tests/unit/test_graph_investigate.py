@@ -1,0 +1,153 @@
+"""An investigation: rules first, then suppositions that are probed, and a conclusion that can be checked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from llm_layer.chat.events import Concluded, Diagnosed, Done, Event, Text
+from llm_layer.desk import Plain
+from llm_layer.graphs.conclusion import of_rules
+from llm_layer.graphs.investigate import CALLS_MAX, score
+from llm_layer.providers.messages import Ask, Reply
+from runtime.operations.queries.slices import SliceRow
+from tests.unit.scripted_model import Scripted, World, calls, of, says, stopped, turned
+from tests.unit.test_diagnosis import TOPOLOGY, explained, metric, status, version
+
+EXPLAIN = of("question", "slice.explain", slice="orders")
+ROWS = msgspec.convert([version(slice=name) for name in ("orders", "payment", "ledger")], tuple[SliceRow, ...])
+SUPPOSED = {"root": "slice:ledger", "mechanism": "dependency_slow", "expects": "ledger is slow"}
+OTHER = {"root": "node:n2", "mechanism": "node_busy", "expects": "n2 lags"}
+
+
+def world(**answers: Any) -> World:
+    """Orders are slow, as the ledger is that payment stands on."""
+    parts = {
+        "slice.explain": explained(),
+        "cluster.status": msgspec.structs.replace(status(), slices=ROWS),
+        "topology.show": TOPOLOGY,
+        "metric.show": metric(p95=900.0),
+        **answers,
+    }
+    plain: dict[str, Plain] = {name: msgspec.to_builtins(each) for name, each in parts.items()}
+    others = {"phrase.list": {"items": []}, "proposal.list": {"proposals": []}, "log.list": {"logs": [], "silent": []}}
+    others |= {"run.list": {"items": []}, "alert.list": {"items": []}}
+    return World({**others, "playbook.list": {"items": []}, **plain})
+
+
+def concluded(events: list[Event]) -> Concluded:
+    return next(each for each in events if isinstance(each, Concluded))
+
+
+def conclusion(**members: Any) -> Reply:
+    text = "p95 of `orders` is 900 ms, usually 40."
+    usual = {"roots": ["slice:ledger"], "mechanism": "dependency_slow", "confidence": 0.8, "gaps": ["no traces"]}
+    return says(**{**usual, "claims": [{"text": text, "evidence": ["E9"]}], **members})
+
+
+def by_question(*, supposed: list[Plain], probed: Reply, concluding: list[Reply]) -> Scripted:
+    """Probes ask at once, in no order: what is replied goes by what is asked."""
+
+    def reply(ask: Ask) -> Reply:
+        task = ask.system[1].text
+        if "hypotheses that" in task:
+            return says(hypotheses=supposed)
+        if "this one hypothesis" in task:
+            looked = any(part for each in ask.messages[1:] for part in each.parts)
+            return probed if looked else calls(("metric_show", {"slice": "ledger"}))
+        return concluding.pop(0)
+
+    return Scripted([reply] * 30)
+
+
+UNCLEAR = says(verdict="unclear", claims=[])
+SUPPORTS = says(verdict="supports", claims=[{"text": "p95 of `orders` is 900 ms.", "evidence": ["E9"]}])
+
+
+def test_rules_look_first_and_a_checked_conclusion_comes_last() -> None:
+    script = by_question(supposed=[SUPPOSED, OTHER], probed=SUPPORTS, concluding=[conclusion()])
+    events = turned("why are orders slow?", world(), script, EXPLAIN)
+    kinds = [type(each) for each in events]
+    assert kinds.index(Diagnosed) < kinds.index(Concluded)
+    found = concluded(events)
+    assert (found.roots, found.mechanism, found.by, found.gaps) == (
+        ("slice:ledger",),
+        "dependency_slow",
+        "model",
+        ("no traces",),
+    )
+    assert isinstance(events[-1], Done)
+    assert events[-1].answered_by == "model"
+
+
+def test_what_probes_found_reaches_the_conclusion_with_a_score() -> None:
+    script = by_question(supposed=[SUPPOSED, OTHER], probed=SUPPORTS, concluding=[conclusion()])
+    turned("why are orders slow?", world(), script, EXPLAIN)
+    told = script.asked[-1].messages[0].parts[0].text  # type: ignore[union-attr]  # facts, as the graph gives them
+    facts = msgspec.json.decode(told)
+    assert facts["score"]["slice:ledger"] == {"supports": 1, "contradicts": 0, "unclear": 0}
+    assert len(facts["probed"]) == 2
+
+
+def test_probes_together_look_no_more_than_twelve_times() -> None:
+    def greedy(ask: Ask) -> Reply:
+        task = ask.system[1].text
+        if "hypotheses that" in task:
+            return says(hypotheses=[{**SUPPOSED, "root": f"slice:s{at}"} for at in range(4)])
+        if "this one hypothesis" in task:
+            return UNCLEAR if ask.calling == "never" else calls(*[("metric_show", {"slice": "orders"})] * 2)
+        return conclusion()
+
+    script = Scripted([greedy] * 60)
+    turned("why are orders slow?", world(), script, EXPLAIN)
+    probing = [each for each in script.asked if "this one hypothesis" in each.system[1].text]
+    looked = [part for each in probing if each.calling == "never" for m in each.messages for part in m.parts]
+    results = [each for each in looked if type(each).__name__ == "ToolResult" and "no_more_calls" not in each.content]  # type: ignore[union-attr]  # of results alone
+    assert 0 < len(results) <= CALLS_MAX
+
+
+def test_a_conclusion_that_cannot_be_verified_twice_is_that_of_rules() -> None:
+    wrong = [conclusion(claims=[{"text": "p95 is 123 ms.", "evidence": ["E9"]}]), conclusion(roots=["slice:cart"])]
+    script = by_question(supposed=[SUPPOSED], probed=UNCLEAR, concluding=list(wrong))
+    events = turned("why are orders slow?", world(), script, EXPLAIN)
+    found = concluded(events)
+    assert found.by == "rules"
+    assert found.roots == ("slice:ledger",)
+    assert "could not be verified" in " ".join(found.gaps)
+    assert "123" not in " ".join(each.text for each in events if isinstance(each, Text))
+
+
+def test_a_model_that_goes_away_leaves_what_rules_found() -> None:
+    events = turned("why are orders slow?", world(), Scripted([]), EXPLAIN)
+    assert concluded(events).by == "rules"
+    assert [each for each in events if isinstance(each, Diagnosed)]
+    script = by_question(supposed=[SUPPOSED], probed=UNCLEAR, concluding=[stopped("refused")])
+    assert concluded(turned("why are orders slow?", world(), script, EXPLAIN)).by == "rules"
+
+
+def test_a_probe_whose_claims_are_false_is_a_gap() -> None:
+    lies = says(verdict="supports", claims=[{"text": "`ledger` answers in 77 ms.", "evidence": ["E9"]}])
+    script = by_question(supposed=[SUPPOSED], probed=lies, concluding=[conclusion()])
+    found = concluded(turned("why are orders slow?", world(), script, EXPLAIN))
+    assert "its claims could not be verified" in found.gaps
+
+
+def test_a_slice_that_there_is_not_is_refused() -> None:
+    missing = world()
+    del missing.answers["slice.explain"]
+    events = turned("why are orders slow?", missing, Scripted([]), EXPLAIN)
+    assert [each.code for each in events if hasattr(each, "code")] == ["not_found"]
+
+
+def test_where_nothing_is_wrong_rules_conclude_that() -> None:
+    events = turned("why are orders slow?", world(**{"metric.show": metric()}), Scripted([]), EXPLAIN)
+    diagnosis = next(each for each in events if isinstance(each, Diagnosed)).diagnosis
+    assert of_rules(diagnosis).mechanism == "none"
+    assert concluded(events).roots == ()
+
+
+def test_a_score_counts_by_root() -> None:
+    rows: list[Plain] = [{"hypothesis": SUPPOSED, "verdict": "supports"}, {"hypothesis": OTHER, "verdict": "unclear"},
+                         {"hypothesis": SUPPOSED, "verdict": "contradicts"}]  # fmt: skip
+    assert score(rows)["slice:ledger"] == {"supports": 1, "contradicts": 1, "unclear": 0}
