@@ -90,13 +90,14 @@ def _progress(minutes: float) -> Callable[[Campaign], None]:
 
 
 def _planted(arguments: argparse.Namespace) -> int:
+    from evals.planting import UnknownPlant
     from evals.simulation.campaign import find_planted
-    from evals.simulation.planted import PLANTS, UnknownPlant
+    from evals.simulation.planted import PLANTS
 
     names = tuple(arguments.planted) or tuple(PLANTS)
     for name in names:
         if name not in PLANTS:
-            raise UnknownPlant(name)
+            raise UnknownPlant(name, PLANTS)
     rows = []
     for found in find_planted(first_seed=arguments.seed or 1, names=names, jobs=arguments.jobs):
         rows.append(dataclasses.asdict(found))

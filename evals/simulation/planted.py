@@ -1,16 +1,12 @@
-"""Bugs to plant, one for each protection of the store: the simulation must find every one of them, or proves little.
-
-A bug replaces a function of the product for the length of a run; nothing in the product knows of it.
-"""
+"""Bugs to plant, one for each protection of the store: the simulation must find every one of them, or proves little."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
-from typing import Any, Final, NamedTuple
+from typing import Final
 
 import crc32c
 
+from evals.planting import Plant
 from evals.simulation import bugs
 from runtime.consensus.history import History
 from runtime.consensus.leases import Leases
@@ -25,25 +21,6 @@ from runtime.consensus.raft.reads import ReadRounds
 from runtime.consensus.raft.replica import Replica
 from runtime.consensus.raft.replication import Replication
 from runtime.consensus.sessions import Sessions
-from runtime.errors import RuntimeFault
-
-
-class UnknownPlant(RuntimeFault):
-    code = "unknown_plant"
-    remedy = "Name one of them with --plant."
-
-    def __init__(self, name: str) -> None:
-        super().__init__(f"there is no bug {name!r} to plant; there are {', '.join(PLANTS)}")
-
-
-class Plant(NamedTuple):
-    """`where` is a class or module, `name` the function of it that `bug` stands in for."""
-
-    protection: str
-    where: Any
-    name: str
-    bug: Callable[..., object] | property
-
 
 PLANTS: Final = {
     "cut-without-conflict": Plant("truncation only on conflict", Replication, "_take_over", bugs.cut_without_conflict),
@@ -87,20 +64,3 @@ PLANTS: Final = {
     "count-time-before": Plant("a lease never ends early", Leases, "pass_time", bugs.count_time_before),
     "watch-with-gaps": Plant("a watch has no gap", History, "since", bugs.watch_with_gaps),
 }
-
-
-@contextlib.contextmanager
-def planted(name: str) -> Iterator[None]:
-    """With that bug in the product; "" plants none. Raises UnknownPlant."""
-    if not name:
-        yield
-        return
-    if name not in PLANTS:
-        raise UnknownPlant(name)
-    plant = PLANTS[name]
-    before = vars(plant.where)[plant.name]
-    setattr(plant.where, plant.name, plant.bug)
-    try:
-        yield
-    finally:
-        setattr(plant.where, plant.name, before)

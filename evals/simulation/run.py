@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from evals.linearizability.checker import CLOCK_ERROR, check
+from evals.planting import planted
 from evals.simulation.clients import LEASE_TTL_MS, Account, Client, Watcher
 from evals.simulation.faults import Faults
 from evals.simulation.invariants import Invariants, Violation
 from evals.simulation.loop import run as run_simulated
-from evals.simulation.planted import planted
+from evals.simulation.planted import PLANTS
 from evals.simulation.tasks import end, first_of, start
 from evals.simulation.world import World
 from runtime.consensus.raft.core import syncobj
@@ -61,7 +62,7 @@ def simulate(seed: int, *, size: int = 0, rounds: int = ROUNDS, plant: str = "",
     """
     nodes = size or (3, 3, 5)[seed % 3]
     outcome = Outcome(seed=seed, size=nodes)
-    with _own_globals(), planted(plant):
+    with _own_globals(), planted(PLANTS, plant):
         run_simulated(_run(outcome, rounds, fault))
     return outcome
 

@@ -10,8 +10,9 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from dataclasses import dataclass, field
 from itertools import count, islice
 
+from evals.planting import planted
 from evals.workflow.dying import FATES
-from evals.workflow.planted import PLANTS, planted
+from evals.workflow.planted import PLANTS
 from evals.workflow.story import Told, told
 
 
@@ -121,9 +122,9 @@ class Found:
 
 
 def stories_needed(plant: str, first_seed: int = 1, *, stories_max: int = 400) -> Found:
-    """Samples of one seed after the other, with the mistake, until it shows. Raises UnknownMistake."""
+    """Samples of one seed after the other, with the mistake, until it shows. Raises UnknownPlant."""
     number = 0
-    with planted(plant):
+    with planted(PLANTS, plant):
         for seed in count(first_seed):
             for story in islice(sample_of(seed), 40):
                 number += 1

@@ -1,19 +1,14 @@
-"""Mistakes to plant, one for each protection of runs: the stories must find every one of them, or they prove little.
-
-A mistake replaces a function of the product for the length of a story; nothing in the product knows of it.
-"""
+"""Mistakes to plant, one for each protection of runs: the stories must find every one of them, or they prove little."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from controllers.gate import answers
+from evals.planting import Plant
 from evals.workflow import three_steps
 from runtime.consensus.store import TxnResult
-from runtime.errors import RuntimeFault
 from runtime.workflow import decide, effects, lock_desk, outcomes
 from runtime.workflow.case import Case
 from runtime.workflow.decide import Attempt, Move
@@ -21,23 +16,6 @@ from runtime.workflow.driver import Driver
 from runtime.workflow.flow import Done, NotDone, StepContext
 from runtime.workflow.pen import Pen
 from runtime.workflow.records import StepRecord
-
-
-class UnknownMistake(RuntimeFault):
-    code = "unknown_plant"
-    remedy = "Name one of them with --plant."
-
-    def __init__(self, name: str) -> None:
-        super().__init__(f"there is no mistake {name!r} to plant; there are {', '.join(PLANTS)}")
-
-
-class Plant(NamedTuple):
-    """`where` is a class or module, `name` the function of it that `bug` stands in for."""
-
-    protection: str
-    where: Any
-    name: str
-    bug: Callable[..., object]
 
 
 async def _compares_nothing(self: Pen, case: Case, _held: object, also: Any, reread: Any) -> TxnResult:
@@ -117,20 +95,3 @@ PLANTS: Final = {
     "no-audit": Plant("ends and parks are told with what makes them so", Case, "note", _silent_end),
     "no-takeover": Plant("attempts belong to leaders", outcomes, "taken_over", _no_takeover),
 }
-
-
-@contextlib.contextmanager
-def planted(name: str) -> Iterator[None]:
-    """With that mistake in the product; "" plants none. Raises UnknownMistake."""
-    if not name:
-        yield
-        return
-    if name not in PLANTS:
-        raise UnknownMistake(name)
-    plant = PLANTS[name]
-    before = vars(plant.where)[plant.name]
-    setattr(plant.where, plant.name, plant.bug)
-    try:
-        yield
-    finally:
-        setattr(plant.where, plant.name, before)

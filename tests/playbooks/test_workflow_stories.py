@@ -7,8 +7,9 @@ from itertools import islice
 
 import pytest
 
+from evals.planting import UnknownPlant, planted
 from evals.workflow.campaign import sample_of, stories_needed
-from evals.workflow.planted import PLANTS, UnknownMistake, planted
+from evals.workflow.planted import PLANTS
 from evals.workflow.story import told
 
 SEED = int(os.environ.get("AETHER_TEST_SEED", "1"))
@@ -41,8 +42,8 @@ def test_a_story_is_the_same_each_time_it_is_told() -> None:
 def test_a_mistake_is_gone_after_its_story() -> None:
     before = [vars(plant.where)[plant.name] for plant in PLANTS.values()]
     for name in PLANTS:
-        with planted(name):
+        with planted(PLANTS, name):
             pass
     assert [vars(plant.where)[plant.name] for plant in PLANTS.values()] == before
-    with pytest.raises(UnknownMistake, match="run-again"), planted("none"):
+    with pytest.raises(UnknownPlant, match="run-again"), planted(PLANTS, "none"):
         pass

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from evals.planting import UnknownPlant, planted
 from evals.simulation.campaign import seeds_needed
-from evals.simulation.planted import PLANTS, UnknownPlant, planted
+from evals.simulation.planted import PLANTS
 from evals.simulation.run import simulate
 
 SEARCHED = {  # bug → the fault to look for it with, as found within ten seeds; with all faults: docs/reliability.md
@@ -42,7 +43,7 @@ def test_a_planted_bug_is_found(seed: int) -> None:
 def test_a_bug_is_gone_after_its_run() -> None:
     before = [vars(plant.where)[plant.name] for plant in PLANTS.values()]
     for name in PLANTS:
-        with planted(name):
+        with planted(PLANTS, name):
             pass
     assert [vars(plant.where)[plant.name] for plant in PLANTS.values()] == before
 
