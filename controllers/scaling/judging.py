@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
@@ -24,6 +22,7 @@ from controllers.scaling.model import (
     Surroundings,
     at_quantile,
 )
+from controllers.scaling.needs import Needs
 from controllers.scaling.outlook import Outlook
 from controllers.scaling.room import room_on
 from controllers.scaling.rule_watch import RuleWatch
@@ -70,30 +69,6 @@ class Advisers:
     tree: RuleTree
     outlook: Outlook
     boosted: Boosted | None = None
-
-
-class Needs:
-    """What a slice needed in the last seconds. A new leader has seen too little to take anything away: until its
-    memory is full, as many are held as there are."""
-
-    def __init__(self) -> None:
-        self._needs: deque[int] = deque()
-
-    def held(self, hold_s: int, current: int) -> int:
-        if len(self._needs) < hold_s:
-            return max(current, *self._needs) if self._needs else current
-        return max(self._needs, default=0)
-
-    def lately(self, seconds: int, hold_s: int) -> int | None:
-        """The highest of the newest so many; None until the memory is full."""
-        if len(self._needs) < hold_s:
-            return None
-        return max(itertools.islice(reversed(self._needs), seconds), default=0)
-
-    def note(self, need: int, hold_s: int) -> None:
-        self._needs.append(need)
-        while len(self._needs) > hold_s:
-            self._needs.popleft()
 
 
 @dataclass(slots=True)
