@@ -79,8 +79,9 @@ def _no_freeze(patch: pytest.MonkeyPatch) -> None:
 def _taint_forgotten(patch: pytest.MonkeyPatch) -> None:
     judge = GateDesk.judge
 
-    def forgetful(self: GateDesk, state: Any, call: Any, actor: Any, *, tainted: bool, applying: str = "") -> Any:
-        return judge(self, state, call, actor, tainted=False, applying=applying)
+    def forgetful(self: GateDesk, *asked: Any, tainted: bool, **more: Any) -> Any:
+        del tainted
+        return judge(self, *asked, tainted=False, **more)
 
     patch.setattr(GateDesk, "judge", forgetful)
 

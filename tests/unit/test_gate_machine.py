@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 from collections.abc import Iterable
@@ -27,6 +28,8 @@ SEARCH = settings(
     derandomize=True,  # what is found is found each time
 )
 
+FEW = settings(SEARCH, max_examples=3)
+
 
 def sampled(names: Iterable[str], number: int) -> list[str]:
     known = sorted(names)
@@ -39,6 +42,14 @@ def test_no_history_of_a_gate_breaks_a_promise() -> None:
     """The oracle in tests/unit/gate_world.py looks at every transaction; tests/unit/gate_planted.py shows what that
     finds."""
     run_state_machine_as_test(GateMachine, settings=DEFAULT)
+
+
+@pytest.mark.parametrize("protection", sorted(PLANTED))
+def test_a_mistake_fits_the_gate_as_it_is(protection: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it breaks, it is a promise: one that stands in for a function of another shape breaks the machine."""
+    PLANTED[protection](monkeypatch)
+    with contextlib.suppress(AssertionError, AuditBroken):
+        run_state_machine_as_test(GateMachine, settings=FEW)
 
 
 @pytest.mark.slow
