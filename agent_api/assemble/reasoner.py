@@ -26,7 +26,7 @@ from agent_api.catalogue import make_catalogue
 from agent_api.control_api.turns import ASK, PLAN, PROPOSE, REVIEW, TURN, Asked, Names, Replied, Said, Shelved, Wanted
 from controllers.conversations.remedies import RunOf
 from controllers.scaling.reasoning import Question
-from llm_layer.chat.events import Done
+from llm_layer.chat.events import Done, Event
 from llm_layer.chat.talk import Talk
 from llm_layer.chat.turn import Turns
 from llm_layer.desk import Because, DeskRefused, Plain
@@ -54,6 +54,10 @@ if TYPE_CHECKING:
 
 ASK_S: Final = 15.0
 CHECKPOINTS_KEPT: Final = 2  # of a thread: the newest is gone on from, and the one before while that is written
+
+
+Lent = Callable[[Connection], contextlib.AbstractAsyncContextManager[Models]]
+"""What may be asked in one turn, by its connection."""
 
 
 class ConnectedDesk:
@@ -112,8 +116,7 @@ def _keeper(connection: Connection) -> BaseCheckpointSaver[int]:
 class Answering:
     """What the socket offers."""
 
-    def __init__(self, turns: Turns, models: Callable[[Connection], Models], shelf: RecordingShelf, log: Log) -> None:
-        """models: for one turn, by its connection."""
+    def __init__(self, turns: Turns, models: Lent, shelf: RecordingShelf, log: Log) -> None:
         self._turns = turns
         self._models = models
         self._shelf = shelf
@@ -122,19 +125,21 @@ class Answering:
     async def turn(self, call: IncomingCall) -> AsyncIterator[bytes]:
         assert call.connection is not None
         said, desk = msgspec.json.decode(call.payload, type=Said), ConnectedDesk(call.connection)
-        begun, models = _begun(said), self._models(call.connection)
-        talk = self._talk(said, call.connection, models, self._shelf.begin(begun) if models.present else None)
-        if said.decided is not None:
-            events = self._turns.go_on(said.decided.proposal, said.decided.ended, desk, talk)
-        else:
-            events = self._turns.answer(said.text, desk, talk)
-        async for event in events:
-            if talk.tape is not None:
-                talk.tape.note_event(event)
-                if isinstance(event, Done):
-                    await self._keep(begun, talk.tape)  # behind it nobody listens, and the stream is closed
-            yield msgspec.json.encode(event)
+        begun = _begun(said)
+        async with self._models(call.connection) as models:
+            talk = self._talk(said, call.connection, models, self._shelf.begin(begun) if models.present else None)
+            async for event in self._events(said, desk, talk):
+                if talk.tape is not None:
+                    talk.tape.note_event(event)
+                    if isinstance(event, Done):
+                        await self._keep(begun, talk.tape)  # behind it nobody listens, and the stream is closed
+                yield msgspec.json.encode(event)
         self._log.info("turn_answered", characters=len(said.text))
+
+    def _events(self, said: Said, desk: ConnectedDesk, talk: Talk) -> AsyncIterator[Event]:
+        if said.decided is not None:
+            return self._turns.go_on(said.decided.proposal, said.decided.ended, desk, talk)
+        return self._turns.answer(said.text, desk, talk)
 
     async def _keep(self, begun: Begun, tape: Tape) -> None:
         """An answer is none the worse for not being recorded."""
@@ -157,12 +162,12 @@ class Answering:
     async def review(self, call: IncomingCall) -> bytes:
         """An opinion on scaling, or none."""
         assert call.connection is not None
-        models = self._models(call.connection)
         opinion = None
-        if models.present:
-            from llm_layer.graphs.scale_review import review
+        async with self._models(call.connection) as models:
+            if models.present:
+                from llm_layer.graphs.scale_review import review
 
-            opinion = await review(models, msgspec.msgpack.decode(call.payload, type=Question))
+                opinion = await review(models, msgspec.msgpack.decode(call.payload, type=Question))
         return msgspec.msgpack.encode(opinion)
 
 

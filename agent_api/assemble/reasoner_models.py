@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Final
 
 import msgspec
@@ -65,16 +66,18 @@ class ModelRoom:
         self._settings = NodeSettings()
         self._told: tuple[ProviderStanding, ...] | None = None
 
-    def models(self, connection: Connection) -> Models:
+    @asynccontextmanager
+    async def models(self, connection: Connection) -> AsyncIterator[Models]:
         """For one turn."""
         self._follow()
-        return Models(
-            self._fleet.providers,
-            breakers=self._fleet.breakers,
-            ledger=_TellingLedger(ConnectedLedger(connection), self._tell),
-            prices=Prices(self._settings.model_prices),
-            limits=limits_of(self._settings),
-        )
+        async with self._fleet.lent() as providers:
+            yield Models(
+                providers,
+                breakers=self._fleet.breakers,
+                ledger=_TellingLedger(ConnectedLedger(connection), self._tell),
+                prices=Prices(self._settings.model_prices),
+                limits=limits_of(self._settings),
+            )
 
     @property
     def recordings(self) -> int:

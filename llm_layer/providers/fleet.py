@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+import anyio
 import msgspec
 
 from controllers.model_budget.records import ProviderStanding
@@ -28,6 +31,7 @@ MAKES: Final[dict[str, Callable[[Configured], Provider]]] = {
     "openai": OpenAiResponses,
     "compatible": OpenAiChat,
 }
+CLOSE_S: Final = 2.0  # a maker's client that cannot end its connections by then is let go as it is
 NO_KEY: Final = Secret("none")  # servers of one's own seldom want one, and the client wants something
 
 
@@ -47,7 +51,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Fleet:
-    """Kept up with the settings: a provider whose own have not changed stays as it is, with its connections."""
+    """Kept up with the settings: a provider whose own have not changed stays as it is, with its connections. One that
+    was replaced is closed when the last turn that has it ends."""
 
     def __init__(self, *, keys: Path, environment: Mapping[str, str], clock: Clock) -> None:
         self._keys = keys
@@ -56,6 +61,9 @@ class Fleet:
         self._made: dict[str, tuple[Configured, Provider]] = {}
         self._absent: dict[str, str] = {}
         self._order: tuple[str, ...] = ()
+        self._held: Counter[Provider] = Counter()
+        """By how many turns."""
+        self._replaced: list[Provider] = []
         self.breakers = Breakers(clock)
 
     def follow(self, wanted: Sequence[Wanted], limits: Limits) -> None:
@@ -76,7 +84,28 @@ class Fleet:
             else:
                 made[name] = (configured, MAKES[name](configured))
                 self.breakers.forget(name)
+        kept = {id(provider) for _, provider in made.values()}
+        self._replaced += [provider for _, provider in self._made.values() if id(provider) not in kept]
         self._made = made
+
+    @asynccontextmanager
+    async def lent(self) -> AsyncIterator[tuple[Provider, ...]]:
+        """Those of now, for one turn, which has them to its end whatever is set meanwhile."""
+        lent = self.providers
+        self._held.update(lent)
+        try:
+            yield lent
+        finally:
+            self._held.subtract(lent)
+            await self._close_replaced()
+
+    async def _close_replaced(self) -> None:
+        unused = [each for each in self._replaced if not self._held[each]]
+        self._replaced = [each for each in self._replaced if self._held[each]]
+        for each in unused:
+            del self._held[each]
+            with anyio.move_on_after(CLOSE_S, shield=True):
+                await each.close()
 
     @property
     def providers(self) -> tuple[Provider, ...]:

@@ -43,3 +43,7 @@ class Provider(Protocol):
     async def whole(self, ask: Ask) -> Reply:
         """As `stream`, without streaming: a tool call comes whole or not at all. Raises ProviderFault."""
         ...
+
+    async def close(self) -> None:
+        """Ends its connections; nobody asks it any more."""
+        ...

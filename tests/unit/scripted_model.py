@@ -51,6 +51,9 @@ class Scripted:
     async def whole(self, ask: Ask) -> Reply:
         return await self.stream(ask, Unheard())
 
+    async def close(self) -> None:
+        pass
+
     def told(self, at: int = -1) -> str:
         """What the tools told the model before that question."""
         results = [p for m in self.asked[at].messages for p in m.parts if isinstance(p, ToolResult)]

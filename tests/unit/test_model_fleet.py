@@ -9,7 +9,8 @@ from msgspec.structs import replace
 
 from agent_api.assemble.reasoner_models import limits_of, wanted_by
 from llm_layer.providers.breaker import FAILURES_MAX
-from llm_layer.providers.fleet import Fleet
+from llm_layer.providers.configured import Configured
+from llm_layer.providers.fleet import MAKES, Fleet
 from llm_layer.providers.keys import KeyAbsent, read_key
 from runtime.config.settings import NodeSettings, SettingInvalid, checked, from_text
 from tests.unit.gate_parts import HandClock
@@ -126,6 +127,40 @@ def test_a_provider_stays_as_long_as_nothing_of_it_changes_and_begins_anew_with_
     follow(made, wanted)
     assert made.providers != (first,)
     assert made.standing()[0].state == "ready"
+
+
+class Closing:
+    """A provider of which is seen whether its connections were ended."""
+
+    def __init__(self, configured: Configured) -> None:
+        self.name = configured.name
+        self.closed = 0
+
+    async def close(self) -> None:
+        self.closed += 1
+
+
+@pytest.mark.anyio
+async def test_one_that_is_replaced_is_closed_once_no_turn_has_it_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each left open would keep its connections for as long as the process lives; closed at once, it would break off
+    the answers that are under way."""
+    monkeypatch.setitem(MAKES, "anthropic", Closing)  # type: ignore[arg-type]  # as much of one as is looked at
+    wanted, path = NodeSettings(model_providers=("anthropic",)), put(tmp_path, "anthropic", CANARY)
+    made = fleet(tmp_path)
+    follow(made, wanted)
+    async with made.lent() as (first,):
+        path.write_text("another-key")
+        follow(made, wanted)
+        async with made.lent() as (second,):
+            assert second is not first
+        assert (first.closed, second.closed) == (0, 0)
+    assert (first.closed, second.closed) == (1, 0)
+    follow(made, NodeSettings())  # none is wanted any more
+    async with made.lent() as none:
+        assert none == ()
+    assert (first.closed, second.closed) == (1, 1)
 
 
 def test_prices_and_providers_are_checked_when_they_are_set() -> None:

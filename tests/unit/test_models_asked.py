@@ -64,6 +64,9 @@ class Speaking:
             raise said
         return self._reply(ask, said)
 
+    async def close(self) -> None:
+        pass
+
     def _next(self, way: str, ask: Ask) -> str | ProviderFault:
         self.asked.append((way, ask.tier))
         return self.tries.pop(0) if len(self.tries) > 1 else self.tries[0]

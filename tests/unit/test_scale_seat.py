@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,12 @@ def seat(socket: Path, *, configured: bool = False, started: Opened = unwanted) 
 
 def reviewing(models: Callable[[Connection], Models]) -> Answering:
     """What answers in the reasoner. A review has no turns, keeps no recording and writes no line."""
-    return Answering(turns=None, models=models, shelf=None, log=None)  # type: ignore[arg-type]
+
+    @asynccontextmanager
+    async def lent(connection: Connection) -> AsyncIterator[Models]:
+        yield models(connection)
+
+    return Answering(turns=None, models=lent, shelf=None, log=None)  # type: ignore[arg-type]
 
 
 async def considered(tmp_path: Path, models: Models) -> Opinion | None:
