@@ -110,7 +110,7 @@ def _change(mechanism: str, roots: list[str], asked: str) -> Called | None:
 def _chat(seen: Seen) -> Line:
     slices = [each for each in reading.names(seen, "slice") if re.search(rf"\b{re.escape(each)}\b", seen.said)]
     if not seen.results:
-        number = re.search(r"\b\d{1,3}\b", seen.said)
+        number = re.search(r"\b\d{1,6}\b", seen.said)
         if slices and _MEND.search(seen.said):
             return Line(calls=(call("investigate", slice=slices[0]),))
         if slices and number and not _ASKS.search(seen.said):

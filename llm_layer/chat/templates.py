@@ -7,6 +7,7 @@ from typing import Final, cast
 
 import msgspec
 
+from controllers.model_budget.queries import ModelBudgetShown, WindowShown
 from llm_layer.chat.events import Event, Plot, Table, Text
 from llm_layer.desk import Plain
 from llm_layer.diagnosis.figures import figures_of
@@ -17,13 +18,31 @@ from runtime.operations.queries.slices import MetricShown, SliceShown
 ROWS_MAX: Final = 20
 CELL_CHARS_MAX: Final = 120
 PLOT_POINTS: Final = 60
+MICROS: Final = 1_000_000  # of a dollar
 ROWS_CALLED: Final[Mapping[str, str]] = {  # where the answer calls them "items"
+    "alert.list": "alerts",
+    "alert.receivers": "receivers of alerts",
+    "alert.routes": "routes of alerts",
+    "alert.rules": "rules of alerts",
+    "alert.silences": "silences",
     "audit.list": "records of the audit",
     "config.list": "settings",
     "controller.decisions": "decisions on scaling",
     "controller.forecast": "forecasts",
     "controller.status": "slices that are scaled",
+    "conversation.list": "conversations",
+    "freeze.list": "freezes",
+    "incident.list": "incidents",
+    "key.list": "keys",
+    "lock.list": "locks",
     "operation.list": "operations",
+    "phrase.list": "phrases",
+    "principal.list": "principals",
+    "proposal.diff": "differences",
+    "proposal.list": "proposals",
+    "run.list": "runs",
+    "snapshot.list": "snapshots",
+    "store.member-list": "members of the store",
     "ttm.models": "models",
 }
 _ABOUT: Final = frozenset({"revision", "stale", "next"})
@@ -168,10 +187,42 @@ def _policy(answer: Plain, evidence: tuple[str, ...]) -> Iterator[Event]:
     yield Text(text=str(answer.get("policy", answer.get("rules", ""))), evidence=evidence)
 
 
+def _models(answer: Plain, evidence: tuple[str, ...]) -> Iterator[Event]:
+    if not answer.get("wanted"):
+        yield Text(text="No language model is configured: rules answer.", evidence=evidence)
+        return
+    rows = cast(list[Plain], answer.get("providers", []))
+    names = ", ".join(cast(list[str], answer["wanted"]))
+    untold = "" if rows else "; none has been asked yet"
+    yield Text(text=f"Asked in this order: {names}{untold}.", evidence=evidence)
+    if rows:
+        yield _table("model.status", rows, evidence)
+
+
+def _budget(answer: Plain, evidence: tuple[str, ...]) -> Iterator[Event]:
+    """In dollars; a minute's is in tokens."""
+    shown = msgspec.convert(answer, ModelBudgetShown)
+    spent = sum(each.micros for each in shown.today) / MICROS
+    cheap = "; the cheap models answer, as most of it is spent" if shown.cheap else ""
+    yield Text(text=f"Language models have cost {spent:.2f} USD today{cheap}.", evidence=evidence)
+    yield Table(
+        columns=("window", "limit", "spent", "reserved", "unit"),
+        rows=tuple(_window(each) for each in shown.windows),
+        evidence=evidence,
+    )
+
+
+def _window(shown: WindowShown) -> tuple[object, ...]:
+    by, unit = (1, "tokens") if shown.window == "minute" else (MICROS, "USD")
+    return (shown.window, *(round(each / by, 4) for each in (shown.limit, shown.spent, shown.reserved)), unit)
+
+
 _OWN: Final[Mapping[str, Callable[[Plain, tuple[str, ...]], Iterator[Event]]]] = {
     "cluster.status": _status,
     "slice.show": _slice,
     "metric.show": _metrics,
     "policy.show": _policy,
     "controller.rules": _policy,
+    "model.status": _models,
+    "model.budget": _budget,
 }

@@ -182,7 +182,22 @@ async def answered(state: Chatting, runtime: Runtime[Run]) -> Plain:
     cards = _asked_for(state, run)
     for card in cards:
         run.tell(card)
-    return _ended(state, run, " ".join(each.text for each in answer.claims), "card" if cards else "answer")
+    kind = "card" if cards else await _left_open(state, run)
+    return _ended(state, run, " ".join(each.text for each in answer.claims), kind)
+
+
+async def _left_open(state: Chatting, run: Run) -> str:
+    """Who plainly asked for a change that cannot be filled in, as a number is beyond what there may be, is told by
+    rules what is missing, and not in a model's words alone."""
+    routing = state["routing"]
+    first = routing.first if routing is not None else None
+    if routing is None or first is None:
+        return "answer"
+    if routing.kind != "choices" or not first.changes or first.share < SURE_SHARE:
+        return "answer"
+    async for _, event in run.rules.carry_out(routing, run.desk, run.book, alone=False):
+        run.tell(event)
+    return "choices"
 
 
 def _asked_for(state: Chatting, run: Run) -> list[Card]:

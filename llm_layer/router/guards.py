@@ -23,6 +23,7 @@ OPPOSITE: Final = {
     "alert.set-threshold": "alert.clear-threshold",
     "config.set": "config.unset",
     "run.pause": "run.resume",
+    "alert.ack": "alert.unack",
 }
 _UNDOING: Final = frozenset(OPPOSITE.values())
 _BACK: Final = re.compile(

@@ -50,6 +50,20 @@ ANSWERS: dict[str, Plain] = {
     "trace.list": {"traces": [], "silent": []},
     "instance.list": {"instances": []},
     "controller.status": {"items": [], "leader": "n1"},
+    "alert.routes": {"items": []},
+    "model.status": {"wanted": [], "providers": [], "told_by": "", "told_unix_ms": 0},
+    "model.budget": {
+        "windows": [
+            {"window": "minute", "limit": 60_000, "spent": 1_200, "reserved": 0, "resets_in_s": 9},
+            {"window": "day", "limit": 20_000_000, "spent": 1_500_000, "reserved": 250_000, "resets_in_s": 99},
+        ],
+        "cheap": False,
+        "for_all": 0.75,
+        "under_way": 1,
+        "lapsed": 0,
+        "recent": [],
+        "today": [{"model": "m", "micros": 1_500_000}],
+    },
     "slice.explain": {
         "slice": "orders",
         "sentences": [],
@@ -245,6 +259,23 @@ def test_what_people_taught_is_fitted_once() -> None:
 
     anyio.run(run)
     assert fitted == [(), (("diet for SLICE", "slice.scale"),)]
+
+
+def test_what_models_cost_is_told_in_dollars_and_a_minute_in_tokens() -> None:
+    events = turned("/model budget")
+    assert next(each for each in events if isinstance(each, Text)).text == "Language models have cost 1.50 USD today."
+    table = next(each for each in events if isinstance(each, Table))
+    assert table.rows == (("minute", 60_000, 1_200, 0, "tokens"), ("day", 20.0, 1.5, 0.25, "USD"))
+
+
+def test_that_no_model_is_configured_is_told() -> None:
+    (text,) = [each.text for each in turned("/model status") if isinstance(each, Text)]
+    assert text == "No language model is configured: rules answer."
+
+
+def test_an_empty_list_is_called_by_its_name() -> None:
+    (text,) = [each.text for each in turned("/alert routes") if isinstance(each, Text)]
+    assert text == "There are no routes of alerts."
 
 
 def test_no_secret_of_a_log_is_told() -> None:

@@ -91,6 +91,23 @@ def test_a_change_it_fills_in_is_a_card_for_the_person() -> None:
     assert done(events).kind == "card"
 
 
+@pytest.mark.parametrize(("share", "kind"), [(0.9, "choices"), (0.4, "answer")])
+def test_a_change_plainly_asked_for_that_cannot_be_filled_in_is_left_to_exact_choices(share: float, kind: str) -> None:
+    """A number beyond what there may be: words alone would leave open whether anything was changed."""
+    events = turned(
+        "scale orders to 5000",
+        world(),
+        Scripted([claims(("That is more than there may be.", []))]),
+        of("choices", "slice.scale", share=share, slice="orders"),
+    )
+    assert "more than there may be" in words(events)
+    assert [each.options[0].operation for each in events if isinstance(each, Choices)] == ["slice.scale"] * (
+        kind == "choices"
+    )
+    assert (done(events).kind, done(events).answered_by) == (kind, "model")
+    assert not [each for each in events if isinstance(each, Card)]
+
+
 def test_a_plot_is_shown_by_its_id() -> None:
     script = Scripted([calls(("metric_show", {"slice": "orders"})), claims(("See the plot.", []), plots=["P1"])])
     plot = next(each for each in turned("draw orders", world(), script) if isinstance(each, Plot))
