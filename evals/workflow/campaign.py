@@ -121,7 +121,7 @@ class Found:
     violation: str
 
 
-def stories_needed(plant: str, first_seed: int = 1, *, stories_max: int = 400) -> Found:
+def stories_needed(plant: str, first_seed: int = 1, *, stories_max: int = 2_000) -> Found:
     """Samples of one seed after the other, with the mistake, until it shows. Raises UnknownPlant."""
     number = 0
     with planted(PLANTS, plant):
