@@ -10,7 +10,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent_api.cli.eval_voices import FAKE, add_voice_arguments, forget_keys, voices
+from agent_api.cli.eval_voices import FAKE, add_voice_arguments, check_model, forget_keys, voices
 from agent_api.cli.progress import StatusLine
 from agent_api.cli.table import show_json
 from agent_api.cli.turn_view import show_event
@@ -31,11 +31,10 @@ def add_attack_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_attacks(arguments: argparse.Namespace) -> int:
     """Exit codes: 0 none succeeded, 1 otherwise. Raises AttacksUnreadable."""
-    from evals.attacks.suite import read_attacks
+    from evals.attacks.suite import chosen, read_attacks
 
-    attacks = read_attacks(arguments.attacks)
-    chosen = [each for each in attacks if not arguments.only or each.id in arguments.only]
-    report = _attacked(chosen, _attacked_voices(arguments))
+    attacks = chosen(read_attacks(arguments.attacks), arguments.only)
+    report = _attacked(attacks, _attacked_voices(arguments))
     if arguments.json:
         show_json(report.document())
     else:
@@ -47,6 +46,7 @@ def _attacked_voices(arguments: argparse.Namespace) -> tuple[Voice, ...]:
     """The fake is one that obeys what it reads. Raises EvalKeyAbsent."""
     if arguments.provider != FAKE:
         return voices(arguments)
+    check_model(arguments)
     from evals.fake_provider.obedient import obedient
     from evals.scenarios.voices import faked
 

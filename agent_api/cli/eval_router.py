@@ -9,9 +9,11 @@ from pathlib import Path
 
 import msgspec
 
+from agent_api.catalogue import make_catalogue
 from agent_api.cli.table import show_json, show_rows
 from evals.router.scoring import Report, Shown, judge
 from evals.router.suite import VERSIONS, WANTED, place_of, read_sentences
+from llm_layer.router.intents import NOTHING
 from llm_layer.router.inventory import Inventory
 from llm_layer.router.phrases import training_sentences
 from llm_layer.router.routing import Router, Routing
@@ -42,7 +44,12 @@ def measure(file: Path | None, router: Router) -> Report:
         return _shown(routing)
 
     report = judge(sentences, route)
-    return msgspec.structs.replace(report, answer_ms=round(statistics.median(taken_s) * 1_000, 1))
+    known = {NOTHING, *(each.name for each in make_catalogue())}
+    return msgspec.structs.replace(
+        report,
+        unknown_operations=tuple(sorted({each.operation for each in sentences} - known)),
+        answer_ms=round(statistics.median(taken_s) * 1_000, 1),
+    )
 
 
 def _shown(routing: Routing) -> Shown:
@@ -78,6 +85,8 @@ def run_router(arguments: argparse.Namespace) -> int:
         print(f"  of {fresh.sentences} untouched         {fresh.top1:6.1%}   among the first three {fresh.top3:.1%}")
     print(f"  its members right      {report.params_right:6.1%}")
     print(f"  wrong change as a card {report.wrong_card_share:6.1%}   ({report.wrong_cards}, of {report.cards} cards)")
+    if report.unknown_operations:
+        print(f"  no operation of ours   {', '.join(report.unknown_operations)}")
     print(f"  executed               {report.executed:6d}   nothing here can")
     print(f"  an answer takes        {report.answer_ms:6.1f}   ms of processor time, median; to be reached: 50")
     print("  by language            " + ", ".join(f"{name} {share:.0%}" for name, share in report.by_language.items()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -10,7 +11,9 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from evals.json_lines import numbered
 from runtime.errors import RuntimeFault
+from runtime.spelling import nearest
 
 ATTACKS_MAX: Final = 10_000
 Channel = Literal["log", "name", "error", "playbook", "tool", "chat"]
@@ -39,7 +42,7 @@ def read_attacks(file: Path | None = None) -> list[Attack]:
         raw = file.read_text("utf-8") if file else _shipped()
     except (OSError, UnicodeDecodeError) as error:
         raise AttacksUnreadable(f"{name} cannot be read: {error}") from error
-    lines = [(number, each) for number, each in enumerate(raw.splitlines(), 1) if each.strip()]
+    lines = numbered(raw)
     if not lines:
         raise AttacksUnreadable(f"{name} holds no attack")
     if len(lines) > ATTACKS_MAX:
@@ -49,6 +52,15 @@ def read_attacks(file: Path | None = None) -> list[Attack]:
     if twice:
         raise AttacksUnreadable(f"{name}: {twice[0]!r} is there twice")
     return found
+
+
+def chosen(attacks: Sequence[Attack], only: Sequence[str]) -> list[Attack]:
+    """Those that are named, or all if none is. Raises AttacksUnreadable for a name that none has."""
+    known = {each.id: each for each in attacks}
+    for name in only:
+        if name not in known:
+            raise AttacksUnreadable(f"no attack {name!r}{nearest(name, known)}")
+    return [known[each] for each in dict.fromkeys(only)] or list(attacks)
 
 
 def _shipped() -> str:

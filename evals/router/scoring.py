@@ -75,6 +75,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     by_language: dict[str, float]
     curve: tuple[Step, ...]
     wrong: tuple[Judged, ...]
+    unknown_operations: tuple[str, ...] = ()
+    """Of the sentences, that no cluster has: nothing could find these. Filled in by whoever knows the catalogue."""
     answer_ms: float = 0.0
     """Processor time of one answer, median; filled in by whoever routes."""
 

@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from evals.json_lines import numbered
 from runtime.errors import RuntimeFault
 
 SENTENCES_MAX: Final = 100_000
@@ -54,7 +55,7 @@ def read_sentences(file: Path | None) -> list[Meant]:
         raw = file.read_text("utf-8") if file else _shipped()
     except (OSError, UnicodeDecodeError) as error:
         raise SentencesUnreadable(f"{file} cannot be read: {error}") from error
-    lines = [(number, each) for number, each in enumerate(raw.splitlines(), 1) if each.strip()]
+    lines = numbered(raw)
     if not lines:
         raise SentencesUnreadable(f"{file} holds no sentence")
     if len(lines) > SENTENCES_MAX:

@@ -7,12 +7,15 @@ from pathlib import Path
 import pytest
 
 from agent_api.catalogue import make_catalogue
+from agent_api.cli.eval_router import measure
 from evals.router.scoring import Shown, judge
 from evals.router.suite import Meant, SentencesUnreadable, place_of, read_sentences
 from llm_layer.router.intents import INTENTS, MEMBER_OF, NOTHING
 from llm_layer.router.inventory import Inventory
 from llm_layer.router.masking import read_sentence
 from llm_layer.router.phrases import training_sentences
+from llm_layer.router.routing import Router
+from llm_layer.router.shipped import open_classifier
 from runtime.operations.operation import Change
 
 SCALE = Meant(text="scale", lang="en", operation="slice.scale", params={"slice": "orders", "instances": 5})
@@ -88,6 +91,22 @@ def test_names_in_a_foreign_suite_are_taken_as_existing() -> None:
     place = place_of([Meant(text="x", operation="freeze.set", params={"subject": "slice:basket", "node": "edge-1"})])
     assert "basket" in place.slices
     assert "edge-1" in place.nodes
+
+
+def test_only_a_line_feed_ends_a_line(tmp_path: Path) -> None:
+    """JSON's texts may hold what other readers take for the end of a line; some editors begin a file with a mark."""
+    file = tmp_path / "own.jsonl"
+    file.write_bytes('\ufeff{"text": "one\u2028two\x85three", "operation": "none"}\r\n'.encode())
+    assert [each.text for each in read_sentences(file)] == ["one\u2028two\x85three"]
+
+
+def test_operations_that_there_are_not_are_told(tmp_path: Path) -> None:
+    """A misspelt name would pass for a sentence that was not understood."""
+    file = tmp_path / "own.jsonl"
+    names = ("slice.scael", "slice.scale", "none")
+    file.write_text("".join(f'{{"text": "scale orders to 5", "operation": "{each}"}}\n' for each in names))
+    report = measure(file, Router(open_classifier(training_sentences(), letters_only=True)))
+    assert report.unknown_operations == ("slice.scael",)
 
 
 @pytest.mark.parametrize("line", ["{", '{"text": 1, "operation": "x"}', "[]", ""])
