@@ -181,8 +181,9 @@ def _claims(conclusion: Conclusion) -> Answer:
 
 
 def _unknown_roots(conclusion: Conclusion, run: Run) -> list[str]:
-    known = run.toolbox.names
-    return [f"there is no {each}" for each in conclusion.roots if each.partition(":")[2] not in known]
+    """A name of another kind is none: `node:orders` would send people to a machine that there is not."""
+    subjects = [each.partition(":") for each in conclusion.roots]
+    return [f"there is no {kind} {name!r}" for kind, _, name in subjects if name not in run.toolbox.named(kind)]
 
 
 def _with_gaps(conclusion: Conclusion, probed: Sequence[Plain]) -> Conclusion:

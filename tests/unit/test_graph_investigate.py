@@ -107,6 +107,13 @@ def test_probes_together_look_no_more_than_twelve_times() -> None:
     assert 0 < len(results) <= CALLS_MAX
 
 
+def test_a_root_is_a_name_of_its_own_kind() -> None:
+    """A slice that is called a node sends people to a machine that there is not."""
+    script = by_question(supposed=[SUPPOSED], probed=UNCLEAR, concluding=[conclusion(roots=["node:ledger"])] * 2)
+    found = concluded(turned("why are orders slow?", world(), script, EXPLAIN))
+    assert (found.by, found.roots) == ("rules", ("slice:ledger",))
+
+
 def test_a_conclusion_that_cannot_be_verified_twice_is_that_of_rules() -> None:
     wrong = [conclusion(claims=[{"text": "p95 is 123 ms.", "evidence": ["E9"]}]), conclusion(roots=["slice:cart"])]
     script = by_question(supposed=[SUPPOSED], probed=UNCLEAR, concluding=list(wrong))
