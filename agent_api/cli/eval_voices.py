@@ -6,6 +6,7 @@ import argparse
 import os
 from typing import TYPE_CHECKING, Final
 
+from agent_api.cli.parser import dollars
 from runtime.errors import RuntimeFault
 
 if TYPE_CHECKING:
@@ -15,6 +16,13 @@ EMBEDDED: Final = "embedded"
 FAKE: Final = "fake"
 PROVIDERS: Final = (EMBEDDED, FAKE, "anthropic", "openai")
 USD: Final = 5.0
+
+
+class EvalModelUnasked(RuntimeFault):
+    """A model is named, and none is asked."""
+
+    code = "eval_model_unasked"
+    remedy = "Say which maker's it is, with --provider anthropic or openai, or leave --model out."
 
 
 class EvalKeyAbsent(RuntimeFault):
@@ -39,16 +47,17 @@ def add_voice_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--model", default="", metavar="NAME", help="the maker's model; default: that of the settings")
     parser.add_argument(
-        "--usd", type=float, default=USD, metavar="N", help=f"what a maker's model may cost (default {USD:g})"
+        "--usd", type=dollars, default=USD, metavar="N", help=f"what a maker's model may cost (default {USD:g})"
     )
 
 
 def voices(arguments: argparse.Namespace) -> tuple[Voice, ...]:
-    """Each plays everything. Raises EvalKeyAbsent."""
+    """Each plays everything. Raises EvalKeyAbsent, EvalModelUnasked."""
     from evals.fake_provider.careful import careful
     from evals.scenarios.voices import EMBEDDED as RULES
     from evals.scenarios.voices import faked
 
+    check_model(arguments)
     match arguments.provider:
         case "embedded":
             return (RULES,)
@@ -56,6 +65,12 @@ def voices(arguments: argparse.Namespace) -> tuple[Voice, ...]:
             forget_keys()
             return faked(careful)
     return (_of_maker(arguments),)
+
+
+def check_model(arguments: argparse.Namespace) -> None:
+    """Raises EvalModelUnasked: a report of rules or of a fake under a model's name would be a false one."""
+    if arguments.model and arguments.provider in (EMBEDDED, FAKE):
+        raise EvalModelUnasked(f"--model {arguments.model} is of no account with --provider {arguments.provider}")
 
 
 def _of_maker(arguments: argparse.Namespace) -> Voice:

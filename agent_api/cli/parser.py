@@ -48,6 +48,17 @@ def whole_number(least: int) -> Callable[[str], int]:
     return checked
 
 
+def dollars(text: str) -> float:
+    """For argparse: an amount that may be spent."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = math.nan
+    if not 0 <= found < math.inf:  # also what is no number at all
+        raise argparse.ArgumentTypeError(f"{text!r} is no amount of dollars")
+    return found
+
+
 def file_to_write(text: str) -> Path:
     """For argparse: what takes minutes to make must not be lost because it cannot be written."""
     path = Path(text)

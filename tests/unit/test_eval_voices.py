@@ -7,7 +7,7 @@ import argparse
 import msgspec
 import pytest
 
-from agent_api.cli.eval_voices import PROVIDERS, EvalKeyAbsent, add_voice_arguments, voices
+from agent_api.cli.eval_voices import PROVIDERS, EvalKeyAbsent, EvalModelUnasked, add_voice_arguments, voices
 from evals.scenarios.grading import Outcome
 from evals.scenarios.report import Report, page
 from runtime.config.settings import NodeSettings
@@ -43,6 +43,18 @@ def test_a_maker_s_model_wants_a_key_and_says_where(provider: str, monkeypatch: 
     monkeypatch.setenv(variable, "sk-1")
     (only,) = voices(asked("--provider", provider, "--model", "some-1", "--usd", "2"))
     assert (only.name, only.model, only.usd, only.script) == (provider, "some-1", 2.0, None)
+
+
+@pytest.mark.parametrize("provider", ["embedded", "fake"])
+def test_a_model_that_nobody_asks_is_not_named_in_a_report(provider: str) -> None:
+    with pytest.raises(EvalModelUnasked, match="some-1"):
+        voices(asked("--provider", provider, "--model", "some-1"))
+
+
+@pytest.mark.parametrize("amount", ["-1", "nan", "inf", "five"])
+def test_what_a_run_may_cost_is_an_amount(amount: str) -> None:
+    with pytest.raises(SystemExit):
+        asked("--usd", amount)
 
 
 def test_no_setting_can_name_the_fake() -> None:
