@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from llm_layer.router.counts import says_from_now, why_no_count
 from llm_layer.router.intents import INTENTS
 from llm_layer.router.inventory import Inventory
 from llm_layer.router.masking import Sentence
@@ -64,6 +65,7 @@ _UP: Final = re.compile(
 _DOWN: Final = re.compile(
     r"\b(down|reduce|shrink|lower|decrease|runter|reduziere|reduis|baja|riduci|fewer|verlaag|omlaag|baixa|reduz)\b"
 )
+_INSTANCES: Final = re.compile(r"\b(scale|skalier\w*|escala\w*|instan\w+|replica\w*)\b")
 _POLITE: Final = re.compile(
     r"^(can|could|would|will) (you|we|i)\b|^(kannst|konntest|konnen|wurdest) (du|sie|wir)\b"
     r"|^(peux|pourrais)-tu\b"
@@ -89,7 +91,7 @@ def why_no_card(operation: str, sentence: Sentence, params: dict[str, object], i
         return f"it may mean the opposite, {OPPOSITE[operation]}"
     if operation in _UNDOING and not back:
         return "nothing in it says that something shall end"
-    return _against_direction(operation, low, params, inventory)
+    return why_no_count(operation, sentence) or _against_direction(operation, sentence, params, inventory)
 
 
 def _says_stop(operation: str, low: str) -> bool:
@@ -99,11 +101,15 @@ def _says_stop(operation: str, low: str) -> bool:
     )
 
 
-def _against_direction(operation: str, low: str, params: dict[str, object], inventory: Inventory) -> str:
+def _against_direction(operation: str, sentence: Sentence, params: dict[str, object], inventory: Inventory) -> str:
     """Scaling "down to 9" where 3 are wanted now is a slip of somebody's."""
+    low, now, then = sentence.folded, inventory.wanted.get(str(params.get("slice"))), params.get("instances")
+    if operation == "slice.set-bounds" and says_from_now(sentence, now):
+        return f"it may mean slice.scale, as {now} are wanted now"
+    if operation == "slice.set-routing-weights" and _INSTANCES.search(low):
+        return "it may mean slice.scale"
     if operation != "slice.scale":
         return ""
-    now, then = inventory.wanted.get(str(params.get("slice"))), params.get("instances")
     if now is None or not isinstance(then, int):
         return ""
     if _UP.search(low) and not _DOWN.search(low) and then < now:

@@ -32,7 +32,7 @@ _OF_MUCH: Final = re.compile(r"\b(?:augmente\w*|reduis|baisse|diminue\w*) SLICE 
                              r"|\b(?:aumenta|riduci|diminuisci) SLICE di (\d+)\b")  # fmt: skip
 _NONE_LEFT: Final = re.compile(r"\b(zero|null|cero|stop all instances)\b")
 _DURATION: Final = re.compile(
-    r"\b(\d+|an?|one|eine?n?|une?|un[oa]?)\s+(s|sec\w*|sek\w*|min\w*|h|hours?|stunden?|heures?|horas?|or[ae])\b"
+    r"(?<![\w.,-])(\d+(?:\.\d+)?|an?|one|eine?n?|une?|un[oa]?)\s+(s|sec\w*|sek\w*|min\w*|h|hours?|stunden?|heures?|horas?|or[ae])\b"
 )
 _SECONDS: Final = {"se": 1, "s": 1, "mi": 60, "st": 3_600, "h": 3_600, "he": 3_600, "ho": 3_600, "or": 3_600}
 _LEVELS: Final = {
@@ -207,8 +207,8 @@ def _seconds(sentence: Sentence) -> int | None:
     found = _DURATION.search(sentence.plain)
     if found is None:
         return None
-    count = int(found[1]) if found[1].isdigit() else 1
-    return count * _SECONDS[found[2][:2]]
+    count = float(found[1]) if found[1][0].isdigit() else 1
+    return round(count * _SECONDS[found[2][:2]])
 
 
 def _for_s(sentence: Sentence, _inventory: Inventory) -> Value | None:
