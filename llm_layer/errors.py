@@ -15,4 +15,4 @@ class SlashInvalid(LlmFault):
     """A slash command that is none, or lacks something; the sentence says how it is written."""
 
     code = "slash_invalid"
-    remedy = "Type / for the commands that there are."
+    remedy = "/operation list tells them all; aether chat completes them behind a slash."

@@ -84,7 +84,7 @@ def submission(method: str, path: str, body: Members, options: ChangeOptions, *,
     return HttpRequest(
         method=method,
         path=_with_words(path, _option_words(options)),
-        body=msgspec.json.encode(body) if body else b"",
+        body=encoded(body) if body else b"",
         headers=headers,
         timeout_s=CHANGE_TIMEOUT_S + wait_s,
         repeatable=True,
@@ -96,7 +96,7 @@ def query_request(operation: AnyQuery, members: Members) -> HttpRequest:
     path, rest = _path(operation, members)
     if operation.route.method != "GET":
         headers = {"content-type": JSON}
-        body = msgspec.json.encode(rest)
+        body = encoded(rest)
         return HttpRequest(method=operation.route.method, path=path, body=body, headers=headers, repeatable=True)
     words = [(name, text) for name, value in rest.items() for text in _texts(value)]
     return HttpRequest(method="GET", path=_with_words(path, words), repeatable=True)
@@ -108,11 +108,19 @@ def turn_request(text: str, conversation: str = "") -> HttpRequest:
     return HttpRequest(
         method="POST",
         path="/v1/chat",
-        body=msgspec.json.encode(said),
+        body=encoded(said),
         headers={"content-type": JSON, "accept": "text/event-stream"},
         timeout_s=TURN_TIMEOUT_S,
         repeatable=True,
     )
+
+
+def encoded(body: Members) -> bytes:
+    """Raises RequestInvalid for text that came from bytes which were none, as a shell may pass them on."""
+    try:
+        return msgspec.json.encode(body)
+    except UnicodeEncodeError as error:
+        raise RequestInvalid("a text in it is none: it holds bytes that are no UTF-8") from error
 
 
 def new_key() -> str:

@@ -185,6 +185,8 @@ def test_options_and_members_are_told_apart(either: Either) -> None:
         (lambda client: client.slice.scale(slice="orders", instanecs=5), "instances"),
         (lambda client: client.slice.scale(slice="orders", instances="five"), "int"),
         (lambda client: client.slice.scale(slice="", instances=5), "slice"),
+        (lambda client: client.incident.open(subject="cluster", why="\udcff"), "UTF-8"),
+        (lambda client: list(client.say("scale orders to \udcff")), "UTF-8"),
     ],
 )
 def test_a_wrong_request_is_refused_before_it_is_sent(call: Callable[[Client], object], hint: str) -> None:
