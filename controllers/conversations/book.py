@@ -104,7 +104,7 @@ class ConversationBook:
         chosen = identity or self._new_id()
         self.answering.add(chosen)
         try:
-            return await self._written(said(text, self._secrecy), identity, chosen, actor)
+            return await self._written(said(text, self._secrecy.takes), identity, chosen, actor)
         except BaseException:
             self.answering.discard(chosen)
             raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol, cast
 
 import msgspec
@@ -19,7 +19,13 @@ HIDDEN: Final = "***"
 PASSING: Final = frozenset({"written", "anew"})
 """Told while an answer is being written; what comes of it is told again, whole."""
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")  # each would take six bytes in JSON
-_SLASH: Final = re.compile(r"/\s*([a-z-]+)[ .]([a-z-]+)(?=\s|$)")
+_SLASH: Final = re.compile(r"\s*/\s*([a-z-]+)[\s.]+([a-z-]+)(?=\s|$)")
+_QUOTING: Final = re.compile(r"[\"'\\]")
+"""Marks that whoever reads a /command takes for none of its letters, wherever they stand."""
+
+
+Takes = Callable[[str, str], bool]
+"""Whether a member of an operation may be a secret: its name, and the words of a command behind it."""
 
 
 class Secrecy(Protocol):
@@ -75,13 +81,14 @@ class Heard:
         return event.type
 
 
-def said(text: str, secrecy: Secrecy) -> str:
+def said(text: str, takes: Takes) -> str:
     """As it is kept. A /command whose operation takes secrets is told without its members."""
     text = redacted(_CONTROL.sub(" ", text[:SAID_CHARS_MAX]))
-    command = _SLASH.match(text)
-    if command is None or not secrecy.takes(f"{command[1]}.{command[2]}", text[command.end() :]):
+    plain = _QUOTING.sub("", text)
+    command = _SLASH.match(plain)
+    if command is None or not takes(f"{command[1]}.{command[2]}", plain[command.end() :]):
         return text
-    return f"{command[0].strip()} {HIDDEN}"
+    return f"/{command[1]} {command[2]} {HIDDEN}"
 
 
 def title_of(text: str) -> str:
@@ -116,7 +123,7 @@ def _told_event(event: Event, secrecy: Secrecy) -> Event:
 def _told_commands(value: object, secrecy: Secrecy) -> object:
     """Choices and cards say the /commands that they stand for."""
     if isinstance(value, str):
-        return said(value, secrecy) if value.startswith("/") else value
+        return said(value, secrecy.takes) if value.lstrip().startswith("/") else value
     if isinstance(value, dict):
         return {name: _told_commands(each, secrecy) for name, each in value.items()}
     if isinstance(value, list):

@@ -13,6 +13,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
 
+from controllers.conversations.telling import said as kept_words
 from llm_layer.chat.asked import was_asked
 from llm_layer.chat.events import Card, Concluded, Plot, Text
 from llm_layer.chat.rules import EXPLAIN
@@ -266,9 +267,10 @@ def _why(fault: LlmFault) -> str:
 
 
 def _ended(state: Chatting, run: Run, words: str, kind: str) -> Plain:
+    """What is kept goes to a model with the turns after it: of a command that takes secrets, its name alone."""
     run.tell_looked()
     run.kind = kind
-    row = (state["text"], redacted(words)[:ANSWER_CHARS_KEPT], run.book.tainted)
+    row = (kept_words(state["text"], run.toolbox.takes_secrets), redacted(words)[:ANSWER_CHARS_KEPT], run.book.tainted)
     return {"history": [row]}
 
 

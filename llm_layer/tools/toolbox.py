@@ -18,8 +18,9 @@ from llm_layer.tools.quoting import error_of, has_foreign_text, quoted
 from llm_layer.tools.schema import schema_of
 from llm_layer.tools.shaping import Drawn, Shaped, page, shaped
 from llm_layer.tools.visible import CHANGES, NAMED, READS, VISIBLE_MAX, operation_name, tool_name
-from runtime.operations.catalogue import Catalogue
+from runtime.operations.catalogue import Catalogue, OperationUnknown
 from runtime.operations.operation import AnyOperation, Query
+from runtime.operations.secrecy import takes_secrets
 from runtime.spelling import near_names
 
 NEAR: Final = 3
@@ -97,6 +98,13 @@ class Toolbox:
         """That look like names and are those of operations and tools."""
         names = [each.name for each in self._catalogue]
         return frozenset((*names, *map(tool_name, names), FIND, MORE))
+
+    def takes_secrets(self, operation: str, words: str) -> bool:
+        """Whether what was said to it, in these words of a command, may hold one."""
+        try:
+            return takes_secrets(self._catalogue.find(operation), words)
+        except OperationUnknown:
+            return False
 
     def offer(self, own: OwnTool) -> None:
         self._own[own.name] = own

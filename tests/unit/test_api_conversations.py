@@ -145,7 +145,15 @@ async def test_secrets_are_in_no_record_of_what_was_said_or_answered() -> None:
         "command": "/blueprint apply source=\"config = 'hunter2hunter2'\"",
         "submit": {"body": {"source": "hunter2hunter2"}},
     }
-    for text in ("set the password=hunter2hunter2", "/blueprint apply source=hunter2hunter2"):
+    for text in (
+        "set the password=hunter2hunter2",
+        "/blueprint apply source=hunter2hunter2",
+        " /blueprint  apply\tsource=hunter2hunter2",
+        "\n/'blueprint' \"apply\" hunter2hunter2",
+        '/blue"print" ap\\ply hunter2hunter2',
+        '/"blueprint apply" hunter2hunter2',
+        "/blueprint.apply hunter2hunter2",
+    ):
         async with api_on_hand() as hand:
             hand.reasoner.told = [card, {"type": "text", "text": "token: hunter2hunter2"}, {"type": "done"}]
             conversation = await begun(hand, "anna", text)

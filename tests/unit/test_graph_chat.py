@@ -247,6 +247,16 @@ def test_after_text_of_others_a_change_is_shown_only_as_the_person_named_it(
     assert (NOT_ASKED in words(events)) is not shown
 
 
+def test_a_command_that_takes_secrets_is_no_part_of_what_a_later_question_tells() -> None:
+    """Neither in the checkpoint, nor to the model of the next turn."""
+    saver = InMemorySaver()
+    turned("/blueprint  'apply' source=hunter2hunter2", world(), Scripted([]), keeper=lambda: saver)
+    script = Scripted([STATUS_CALL, RIGHT])
+    turned("and now", world(), script, keeper=lambda: saver)
+    told = repr(script.asked[0].messages)
+    assert ("hunter2" in told, "/blueprint apply ***" in told) == (False, True)
+
+
 def test_a_conversation_goes_on_with_what_was_said() -> None:
     saver = InMemorySaver()
     turned("what of my key sk-abcdefghijklmnop1234", world(), Scripted([STATUS_CALL, RIGHT]), keeper=lambda: saver)
