@@ -33,6 +33,15 @@ KEY = "Zq3v9XkLm2Np8RtY"  # of no service
         f"eyJhbGciOiJIUzI1NiJ9.{SECRET}.{KEY}",
         f"-----BEGIN RSA PRIVATE KEY-----\n{SECRET}\n{KEY}\n-----END RSA PRIVATE KEY-----",
         f"-----BEGIN PRIVATE KEY-----\n{SECRET}",
+        f"STRIPE_KEY=x9{SECRET}",
+        f"signing-key: '{SECRET}/2x=='",
+        f"Authorization: Token {SECRET}",
+        f"authorization={SECRET}",
+        f'password="two words {SECRET}"',
+        r"body {\"db_password\": \"" + SECRET + r"\"}",
+        f"AIza{SECRET}{KEY}{KEY}",
+        f"sk_live_{SECRET}{KEY}",
+        f"hf_{SECRET}{KEY}",
     ],
 )
 def test_no_secret_is_told(text: str) -> None:
@@ -51,6 +60,10 @@ def test_no_secret_is_told(text: str) -> None:
         "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
         "slice-target/orders/1.0.0",
         "no key 1234 at /v1/keys",
+        "sort_key: created_at_of_the_order",
+        "idempotency_key=5f3e1c9a2b7d4e6f8a0b",
+        "authorization: required for operators",
+        "the key=orders/42 moved",
     ],
 )
 def test_what_is_no_secret_stays(text: str) -> None:
@@ -67,6 +80,15 @@ def test_members_are_told_by_their_names() -> None:
     assert redacted_tree(given) == {
         "db": {"password": "[redacted:secret]", "user": "app", "api_key": ""},
         "rows": ["token=[redacted:secret]", 5, None, True],
+    }
+
+
+def test_a_random_member_of_a_key_is_told_by_its_kind_and_a_name_stays() -> None:
+    given = {"STRIPE_KEY": f"x{SECRET}9", "Authorization": f"Token {SECRET}", "sort_key": "created_at_of_orders"}
+    assert redacted_tree(given) == {
+        "STRIPE_KEY": "[redacted:key]",
+        "Authorization": "[redacted:secret]",
+        "sort_key": "created_at_of_orders",
     }
 
 
@@ -95,7 +117,8 @@ def test_a_desk_tells_neither_answers_nor_plans_with_secrets() -> None:
     assert found.count("[redacted:secret]") == 2
 
 
-@pytest.mark.parametrize("text", ["token" * 40_000, "a.b.c-" * 30_000, "http://a:" * 20_000])
+@pytest.mark.parametrize("text", ["token" * 40_000, "a.b.c-" * 30_000, "http://a:" * 20_000, "_key=a" * 30_000,
+                                  "authorization: " * 15_000, "password='x y\n" * 15_000])  # fmt: skip
 def test_no_text_keeps_it_busy(text: str) -> None:
     """Patterns that try again from each place of a text would take hours for these: a log line could stop the API."""
     assert redacted(text) == text
