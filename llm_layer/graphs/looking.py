@@ -87,7 +87,7 @@ class Looking(Generic[T]):
                 case "refused":
                     raise HandedOver("refused", "the model declined to answer")
                 case "length":
-                    self._repair("It was cut off: answer in half as many words.", "length")
+                    self._cut_off(reply)
                 case "overflow":
                     self._shorten()
         raise HandedOver("malformed", "the model went on and on without an answer")
@@ -116,6 +116,15 @@ class Looking(Generic[T]):
 
     def _specs(self) -> list[tuple[str, str, dict[str, object]]]:
         return self._run.toolbox.specs(self._operations, self._own) if self._operations else []
+
+    def _cut_off(self, reply: Reply) -> None:
+        """Calls that were whole before the limit stand in the message: providers refuse one without its result."""
+        self._count_repair("length", "answers that were cut off")
+        content = msgspec.json.encode(error_of("cut_off", "the message was cut off: call again")).decode()
+        called = [each.id for each in reply.calls] + [each.id for each in reply.refused]
+        results = [ToolResult(id=each, content=content, failed=True) for each in called]
+        words = Said(text="It was cut off: answer in half as many words.")
+        self._messages.append(Message(role="user", parts=(*results, words)))
 
     async def _carry_out(self, reply: Reply) -> None:
         results = [each.result() for each in reply.refused]

@@ -6,13 +6,14 @@ import anyio
 import msgspec
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
+from msgspec.structs import replace
 
 from controllers.model_budget.records import Denied
 from llm_layer.chat.events import Card, Choices, Concluded, Done, Event, Failed, Looked, Plot, Text
 from llm_layer.graphs.chat import NOT_ASKED
 from llm_layer.providers.asking import Models
 from llm_layer.providers.errors import BudgetEmpty, ProviderFault
-from llm_layer.providers.messages import Ask, Reply, Said
+from llm_layer.providers.messages import Ask, Reply, Said, ToolCall, ToolResult
 from llm_layer.router.routing import Routing
 from tests.unit.scripted_model import UNSURE, Scripted, World, calls, claims, of, refused_calls, says, stopped, turned
 from tests.unit.test_chat_turn import ANSWERS
@@ -163,6 +164,16 @@ def test_what_cannot_be_read_is_mended_twice_and_no_more(line: Reply) -> None:
     script = Scripted([STATUS_CALL, line, line, line, RIGHT])
     events = turned("hm", world(), script)
     assert (done(events).kind, len(script.asked)) == ("rules_after_model", 4)
+
+
+def test_calls_of_an_answer_that_was_cut_off_have_their_results() -> None:
+    """Providers refuse a conversation in which a call has none, and the turn would end at that."""
+    script = Scripted([STATUS_CALL, replace(STATUS_CALL, stop="length"), RIGHT])
+    assert done(turned("hm", world(), script)).answered_by == "model"
+    call, result, _ = (part for message in script.asked[-1].messages[-2:] for part in message.parts)
+    assert isinstance(call, ToolCall)
+    assert isinstance(result, ToolResult)
+    assert (result.id, result.failed, "cut_off" in result.content) == (call.id, True, True)
 
 
 def test_what_cannot_be_verified_is_told_to_the_model_once() -> None:
