@@ -82,7 +82,6 @@ class Models:
                 detail = f"left alone for {breaker.open_for_s:.0f} s more, as it failed {breaker.failures} times"
                 tried.append(Tried(provider=provider.name, trouble="open", detail=detail))
                 return None
-            await told.begin()
             try:
                 return await self._paid(provider, ask, told, breaker, whole=whole)
             except ProviderFault as fault:
@@ -98,6 +97,7 @@ class Models:
         """One try. What it takes at most is reserved before, and settled after, also where the turn is given up."""
         wish = self._wish(provider, ask)
         try:
+            await told.begin()
             granted = await self._reserved(wish)
         except BaseException:
             breaker.unknown()

@@ -32,7 +32,9 @@ MAKES: Final[dict[str, Callable[[Configured], Provider]]] = {
     "compatible": OpenAiChat,
 }
 CLOSE_S: Final = 2.0  # a maker's client that cannot end its connections by then is let go as it is
-NO_KEY: Final = Secret("none")  # servers of one's own seldom want one, and the client wants something
+NO_KEY: Final = Secret("no-key-is-set")
+"""Servers of one's own seldom want one, and the client wants something. No word, as keys are taken out of what a server
+says."""
 
 
 class ProviderAbsent(LlmFault):

@@ -7,8 +7,11 @@ looks like a secret.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, Final, TypeVar
 
 from llm_layer.providers.errors import ProviderFault, Trouble
@@ -113,9 +116,20 @@ def without_secrets(text: str, key: str) -> str:
 
 
 def _retry_after_s(error: Any) -> float | None:
-    """In seconds; none of the providers that we know writes it as a date."""
+    """In seconds; proxies write it as a date too. Who asks for more than can be waited for is not taken for silent."""
+    told = error.response.headers.get("retry-after", "")
     try:
-        after_s = float(error.response.headers.get("retry-after", ""))
+        after_s = float(told)
     except ValueError:
-        return None
-    return after_s if 0 <= after_s <= RETRY_AFTER_S_MAX else None
+        after_s = _until_s(told)
+    return min(after_s, RETRY_AFTER_S_MAX) if after_s >= 0 else None
+
+
+def _until_s(date: str) -> float:
+    """NaN for what is no date."""
+    try:
+        at = parsedate_to_datetime(date)
+    except ValueError:
+        return math.nan
+    now = datetime.now(UTC)
+    return max(0.0, ((at if at.tzinfo else at.replace(tzinfo=UTC)) - now).total_seconds())

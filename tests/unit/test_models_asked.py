@@ -159,6 +159,25 @@ async def test_a_provider_that_fails_is_asked_twice_more_with_growing_pauses() -
     assert pauses.all == [0.5, 1.0]
 
 
+async def test_a_listener_who_is_gone_before_a_probing_try_leaves_the_provider_to_be_asked() -> None:
+    """The one question that finds out for all has to say how it went, whatever happens before it is sent."""
+
+    class Gone(Listening):
+        async def anew(self) -> None:
+            raise ConnectionResetError
+
+    clock, second = HandClock(), Speaking("second", FAILING)
+    asked = Models([Speaking("first", DENIED, begins="Because"), second], breakers=Breakers(clock), pause=Pauses())
+    for _ in range(2):
+        with pytest.raises(ModelsExhausted):
+            await asked.ask(ASK)
+    clock.now_s += OPEN_S
+    with pytest.raises(ConnectionResetError):
+        await asked.ask(ASK, Gone())
+    second.tries = ["well again"]
+    assert (await asked.ask(ASK)).text == "well again"
+
+
 @pytest.mark.parametrize(("after_s", "pauses"), [(7.0, [7.0]), (0.1, [0.5]), (21.0, [])])
 async def test_retry_after_is_honoured_or_the_next_provider_asked(after_s: float, pauses: list[float]) -> None:
     waited, limited = Pauses(), ProviderFault("limited", "HTTP 429", retry_after_s=after_s)
