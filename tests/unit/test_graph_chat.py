@@ -261,7 +261,7 @@ def test_after_text_of_others_a_change_is_shown_only_as_the_person_named_it(
 def test_a_command_that_takes_secrets_is_no_part_of_what_a_later_question_tells() -> None:
     """Neither in the checkpoint, nor to the model of the next turn."""
     saver = InMemorySaver()
-    turned("/blueprint  'apply' source=hunter2hunter2", world(), Scripted([]), keeper=lambda: saver)
+    turned("/blueprint  'apply' shop source=hunter2hunter2", world(), Scripted([]), keeper=lambda: saver)
     script = Scripted([STATUS_CALL, RIGHT])
     turned("and now", world(), script, keeper=lambda: saver)
     told = repr(script.asked[0].messages)
