@@ -37,6 +37,7 @@ CALLS_MAX: Final = 8
 SURE_SHARE: Final = 0.6
 """From it on a question is answered, and a change shown, as rules understand it; a wrong one is seen before it
 matters."""
+UNSAID_SHARE: Final = 0.25  # what lacks a name has a third of its share: "restart it"
 ANSWER_CHARS_KEPT: Final = 1_500  # of each turn, for the turns after it
 TOOLS: Final = (*LOOKING, "playbook.list", "slice.scale", "slice.restart")
 COULD_NOT: Final = "I could not verify what the model answered, so I do not tell it. By rules:"
@@ -188,13 +189,14 @@ async def answered(state: Chatting, runtime: Runtime[Run]) -> Plain:
 
 
 async def _left_open(state: Chatting, run: Run) -> str:
-    """Who plainly asked for a change that cannot be filled in, as a number is beyond what there may be, is told by
-    rules what is missing, and not in a model's words alone."""
+    """Who asked for a change that cannot be filled in, as a number is beyond what there may be or a name is not said,
+    is told by rules what is missing, and not in a model's words alone."""
     routing = state["routing"]
     first = routing.first if routing is not None else None
     if routing is None or first is None:
         return "answer"
-    if routing.kind != "choices" or not first.changes or first.share < SURE_SHARE:
+    bar = UNSAID_SHARE if routing.unsaid else SURE_SHARE
+    if routing.kind != "choices" or not first.changes or first.share < bar:
         return "answer"
     async for _, event in run.rules.carry_out(routing, run.desk, run.book, alone=False):
         run.tell(event)

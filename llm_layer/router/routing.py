@@ -51,6 +51,8 @@ class Routing:
     kind: Kind
     choices: tuple[Choice, ...]
     why: str = ""
+    unsaid: tuple[str, ...] = ()
+    """Members that the likeliest needs and the sentence does not say."""
     teachable: str = ""
     """The sentence without its names, where a person may say what it means and be understood the next time."""
     ranked: tuple[str, ...] = ()
@@ -106,7 +108,8 @@ def _decided(sentence: Sentence, ranked: Sequence[Choice], inventory: Inventory)
     if first.missing:
         offers = tuple(_completed(first, sentence, inventory))
         words = f"it does not say which {' and '.join(first.missing)}"
-        return Routing(kind="choices", choices=(offers or _offered(ranked))[:CHOICES], why=words)
+        choices = (offers or _offered(ranked))[:CHOICES]
+        return Routing(kind="choices", choices=choices, why=words, unsaid=first.missing)
     if not first.changes:
         sure = first.share >= ANSWER_SHARE_MIN
         return Routing(kind="question" if sure else "choices", choices=_offered(ranked), why="" if sure else _UNSURE)

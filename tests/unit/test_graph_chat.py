@@ -92,14 +92,25 @@ def test_a_change_it_fills_in_is_a_card_for_the_person() -> None:
     assert done(events).kind == "card"
 
 
-@pytest.mark.parametrize(("share", "kind"), [(0.9, "choices"), (0.4, "answer")])
-def test_a_change_plainly_asked_for_that_cannot_be_filled_in_is_left_to_exact_choices(share: float, kind: str) -> None:
-    """A number beyond what there may be: words alone would leave open whether anything was changed."""
+@pytest.mark.parametrize(
+    ("share", "unsaid", "kind"),
+    [
+        (0.9, ("instances",), "choices"),
+        (0.35, ("slice",), "choices"),
+        (0.1, ("slice",), "answer"),
+        (0.9, (), "choices"),
+        (0.4, (), "answer"),
+    ],
+)
+def test_a_change_asked_for_that_cannot_be_filled_in_is_left_to_exact_choices(
+    share: float, unsaid: tuple[str, ...], kind: str
+) -> None:
+    """A number beyond what there may be, a name not said: words alone would leave open whether anything was changed."""
     events = turned(
         "scale orders to 5000",
         world(),
         Scripted([claims(("That is more than there may be.", []))]),
-        of("choices", "slice.scale", share=share, slice="orders"),
+        replace(of("choices", "slice.scale", share=share, slice="orders"), unsaid=unsaid),
     )
     assert "more than there may be" in words(events)
     assert [each.options[0].operation for each in events if isinstance(each, Choices)] == ["slice.scale"] * (
