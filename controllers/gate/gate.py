@@ -268,7 +268,7 @@ class Gate:
             tainted=submission.tainted,
             gate_class=judged.verdict.gate_class,
             needs=judged.verdict.asks,
-            rule=judged.verdict.reasons[:1_000],
+            rule=_why_it_waits(submission, judged)[:1_000],
             effect=judged.effect(),
             diff=cut,
             diff_is_whole=cut == rows,
@@ -361,3 +361,11 @@ def _short(call: Call) -> Call:
 
 def _by_policy(verdict: Verdict) -> Refusal:
     return Refusal(code="refused_by_policy", detail=verdict.reasons, remedy=verdict.remedy, retryable=verdict.retryable)
+
+
+def _why_it_waits(submission: Submission, judged: Judged) -> str:
+    """What people read who decide: a rule that lets the change pass is no reason for asking them."""
+    reasons = judged.verdict.reasons
+    if judged.verdict.decision == "propose":
+        return reasons
+    return f"{submission.actor.id} asked for it and wants others to agree ({reasons}: it could have been done at once)"

@@ -17,6 +17,7 @@ EXPECTED_REFUSALS = (
     "status of 401",
     "status of 404",
     "status of 409",
+    "status of 412",
     "status of 403",
     "status of 400",
     "status of 422",
@@ -56,6 +57,15 @@ class Person:
 
     def is_live(self) -> None:
         expect(self.page.locator("[data-link]")).to_have_attribute("data-link", "live", timeout=15_000)
+
+    def window(self, path: str) -> Page:
+        """One more of the same browser: whoever is signed in here is so there."""
+        page = self._context.new_page()
+        page.set_default_timeout(8_000)
+        page.on("console", self._heard)
+        page.on("pageerror", lambda error: self.troubles.append(str(error)))
+        page.goto(f"http://{self.address}/console/{path}")
+        return page
 
     def module(self, name: str, expression: str) -> Any:
         """What an expression over a module of the page says, as `m.facts.value.length`."""

@@ -162,6 +162,46 @@ def test_a_scale_from_the_slices_page_says_first_what_it_does(meet: Meets, clust
     expect(count).to_contain_text("2 of 2", timeout=20_000)
 
 
+def test_nothing_is_sent_but_what_was_planned(meet: Meets, cluster: Cluster) -> None:
+    """Neither another number under the plan of the first, nor what somebody else made meaningless meanwhile."""
+    page = meet("anna", "slices/analytics").page
+    count, plan = page.get_by_role("spinbutton", name="Instances"), page.get_by_role("form", name="Scale")
+    scale = page.get_by_role("button", name="Scale", exact=True)
+    for no_count in ("", "2.5", "-3"):
+        count.fill(no_count)
+        expect(scale).to_be_disabled()
+    count.fill("3")
+    scale.click()
+    expect(plan).to_contain_text("2 -> 3 instances")
+    count.fill("4")
+    expect(plan).to_have_count(0)
+    scale.click()
+    expect(plan).to_contain_text("2 -> 4 instances")
+    cluster.ask("admin", "PUT", "/v1/slices/analytics/scale", {"instances": 3})
+    plan.get_by_label("Reason").fill("from two to four")
+    plan.get_by_role("button", name="Do it").click()
+    expect(page.get_by_role("alert").filter(has_text="changed at revision")).to_be_visible()
+    assert cluster.wanted("analytics") == 3
+    cluster.ask("admin", "PUT", "/v1/slices/analytics/scale", {"instances": 2})
+
+
+@pytest.mark.parametrize("address", ["%E0%A4", "%zz", "nonsense"])
+def test_an_address_that_leads_nowhere_says_so(meet: Meets, address: str) -> None:
+    person = meet("vic", "overview")
+    person.open(address)
+    expect(person.page.get_by_role("heading", level=1)).to_have_text("There is no such page")
+
+
+def test_on_a_phone_the_pages_name_is_in_view_and_its_top_first(meet: Meets) -> None:
+    person = meet("vic", "playbooks", phone=True)
+    page = person.page
+    page.locator("main table a[data-row]").last.click()
+    expect(page.get_by_role("heading", level=1)).to_be_in_viewport()
+    for name in ("audit", "runs", "overview"):
+        person.go(name)
+        expect(page.locator("nav.pages a[aria-current]")).to_be_in_viewport(ratio=1)
+
+
 def test_each_method_of_a_slice_has_its_figures(meet: Meets) -> None:
     person = meet("vic", "slices/shortener")
     page = person.page

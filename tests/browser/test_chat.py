@@ -6,12 +6,14 @@ import json
 import re
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.cluster import CANARY, Cluster, hostile_alert
 from tests.browser.conftest import Meets
 
 pytestmark = pytest.mark.slow
+
+DONE = {"type": "done", "answered_by": "rules", "kind": "answer", "asked": 0, "taken_ms": 1}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -158,6 +160,43 @@ def test_a_conversation_is_gone_on_with_by_its_address_and_by_nobody_else(meet: 
     page.get_by_label("Reason").fill("tidy")
     page.get_by_role("button", name="Do it").click()
     expect(page.get_by_role("complementary").locator(f"a[href='/console/{own}']")).to_have_count(0)
+
+
+def test_an_answer_goes_to_its_own_conversation_and_goes_with_whoever_asked(meet: Meets, cluster: Cluster) -> None:
+    """Another one may be opened before it is whole, and another person may sign in on the same page."""
+    person = meet("anna", "chat")
+    page = person.page
+    say(page, "/slice list")
+    expect(page.get_by_role("region", name="Answer")).to_contain_text("shortener")
+    first = page.url.partition("/console/")[2]
+    person.go("chat")
+    expect(page.locator(".turn")).to_have_count(0)
+    answers: list[Route] = []
+
+    def keep(route: Route) -> None:
+        answers.append(route)
+
+    page.route("**/v1/chat", keep)
+    page.get_by_label("Say something").fill("/node list")
+    page.keyboard.press("Enter")
+    expect(page.locator(".turn")).to_have_attribute("data-state", "begun")
+    person.go(first)
+    expect(page.locator(".turn")).to_contain_text("/slice list")
+    events = ({"type": "begun", "conversation": "late", "turn": 1}, {"type": "text", "text": "too late"}, DONE)
+    body = "".join(f"data: {json.dumps(each)}\n\n" for each in events)
+    with page.expect_response("**/v1/chat"):
+        answers[0].fulfill(body=body, content_type="text/event-stream")
+    page.unroute("**/v1/chat")
+    say(page, "/slice list")
+    expect(page).to_have_url(re.compile(first))
+    expect(page.locator(".turns")).not_to_contain_text("too late")
+
+    page.get_by_role("button", name="Sign out").click()
+    page.get_by_label("API key").fill(cluster.keys["ben"])
+    page.get_by_role("button", name="Sign in").click()
+    person.is_live()
+    expect(page.get_by_role("alert").first).to_contain_text("you have no conversation")
+    expect(page.locator(".turn")).to_have_count(0)
 
 
 def test_what_may_be_meant_is_offered_and_chosen(meet: Meets) -> None:

@@ -64,6 +64,14 @@ async def test_a_model_proposes_and_one_approver_lets_it_happen(gate: GateOnHand
     assert (await gate.settle(identity)).state is ProposalState.APPLIED
 
 
+async def test_what_waits_though_it_need_not_says_who_wants_that(gate: GateOnHand) -> None:
+    """A card whose reason is "low risk for a person" leaves people to wonder why they are asked."""
+    outcome = await gate.scale(6, ANNA, propose=True)
+    assert isinstance(outcome, Proposed)
+    assert outcome.rule.startswith("anna asked for it and wants others to agree (low risk for a person")
+    assert gate.proposal(await proposed(gate, 5)).rule.startswith("low risk for an agent")
+
+
 async def test_the_person_a_model_acts_for_does_not_count(gate: GateOnHand) -> None:
     identity = await proposed(gate)
     with pytest.raises(VoteRefused, match="acts for"):

@@ -5,7 +5,7 @@ import { signal } from "@preact/signals";
 export const skew = signal(0);
 const SKEW_HEEDED_MS = 2_000; // the Date header has whole seconds
 
-/** @type {{csrf: string, onSignedOut: () => void}} */
+/** @type {{csrf: string, onSignedOut: (problem: Problem) => void}} */
 export const credentials = { csrf: "", onSignedOut() {} };
 
 /** @template T @typedef {{data: T, etag: string, problem: null} | {data: null, etag: string, problem: Problem | null}} Reply */
@@ -39,7 +39,7 @@ async function exchanged(path, given) {
     if (reply.status === 304) return { data: null, etag, problem: null };
     const data = reply.status === 204 ? {} : await reply.json();
     if (reply.ok) return { data, etag, problem: null };
-    if (reply.status === 401) credentials.onSignedOut();
+    if (reply.status === 401) credentials.onSignedOut(data);
     return { data: null, etag: "", problem: data };
   } catch (error) {
     if (given.signal?.aborted) return { data: null, etag: "", problem: null };

@@ -1,22 +1,34 @@
 // The conversation that is shown: what was said, and what was answered, event by event as it comes.
-import { signal } from "@preact/signals";
+import { effect, signal } from "@preact/signals";
 import { ask, credentials } from "./api.js";
 import { taken } from "./sse.js";
+import { session } from "./store.js";
 
-/** @typedef {{number: number, text: string, at: number, state: "begun" | "ended" | "broken", events: TurnEvent[]}} Turn */
+/** `said` is of those that were said on this page, which is told their answer word by word. */
+/** @typedef {{number: number, text: string, at: number, state: "begun" | "ended" | "broken", events: TurnEvent[], said?: symbol}} Turn */
 
-export const talk = signal(/** @type {{id: string, turns: Turn[], made: CardMade[], problem: Problem | null}} */ ({ id: "", turns: [], made: [], problem: null }));
+/** @param {string} id @returns {{id: string, turns: Turn[], made: CardMade[], problem: Problem | null}} */
+const blank = (id) => ({ id, turns: [], made: [], problem: null });
+
+export const talk = signal(blank(""));
+
+effect(() => {
+  if (!session.value) talk.value = blank(""); // whoever signs in next has conversations of their own
+});
 
 /** @param {Partial<typeof talk.value>} members */
 const set = (members) => (talk.value = { ...talk.peek(), ...members });
 
-/** @param {(turn: Turn) => Turn} change of the last one */
-const setLast = (change) => set({ turns: talk.peek().turns.map((turn, at, all) => (at === all.length - 1 ? change(turn) : turn)) });
+/** @param {symbol} said @param {(turn: Turn) => Turn} change where it is still shown: another conversation may have been opened */
+const change = (said, change) => set({ turns: talk.peek().turns.map((turn) => (turn.said === said ? change(turn) : turn)) });
+
+/** @param {symbol} said */
+const isShown = (said) => talk.peek().turns.some((turn) => turn.said === said);
 
 /** @param {string} id of a stored one, or "" to begin anew */
 export async function open(id) {
   if (id === talk.peek().id) return;
-  talk.value = { id, turns: [], made: [], problem: null };
+  talk.value = blank(id);
   if (id !== "") await load(id);
 }
 
@@ -42,32 +54,37 @@ async function load(id) {
  */
 export async function say(text, onBegun) {
   const { id, turns } = talk.peek();
-  set({ problem: null, turns: [...turns, { number: turns.length + 1, text, at: Date.now(), state: "begun", events: [] }] });
+  const said = Symbol(text);
+  set({ problem: null, turns: [...turns, { number: turns.length + 1, text, at: Date.now(), state: "begun", events: [], said }] });
   try {
     const headers = { accept: "text/event-stream", "content-type": "application/json", "x-csrf-token": credentials.csrf };
     const reply = await fetch("/v1/chat", { method: "POST", headers, body: JSON.stringify(id ? { text, conversation: id } : { text }) });
-    if (!reply.ok || reply.body === null) fail(await reply.json());
-    else await hear(reply.body, onBegun);
+    if (!reply.ok || reply.body === null) fail(said, await reply.json());
+    else await hear(said, reply.body, onBegun);
   } catch {
-    fail({ status: 0, code: "unreachable", detail: "the answer broke off", remedy: "What was said is kept: open the conversation again.", retryable: true, instance: "" });
+    fail(said, { status: 0, code: "unreachable", detail: "the answer broke off", remedy: "What was said is kept: open the conversation again.", retryable: true, instance: "" });
   }
 }
 
-/** @param {Problem} problem */
-const fail = (problem) => (setLast((turn) => ({ ...turn, state: "broken" })), set({ problem }));
+/** @param {symbol} said @param {Problem} problem */
+function fail(said, problem) {
+  if (!isShown(said)) return;
+  change(said, (turn) => ({ ...turn, state: "broken" }));
+  set({ problem });
+}
 
-/** @param {ReadableStream<Uint8Array>} body @param {(id: string) => void} onBegun */
-async function hear(body, onBegun) {
+/** @param {symbol} said @param {ReadableStream<Uint8Array>} body @param {(id: string) => void} onBegun */
+async function hear(said, body, onBegun) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   for (let buffer = ""; ; ) {
     const { value, done } = await reader.read();
-    if (done) return void setLast((turn) => ({ ...turn, at: Date.now(), state: turn.events.at(-1)?.type === "done" ? "ended" : "broken" }));
+    if (done) return void change(said, (turn) => ({ ...turn, at: Date.now(), state: turn.events.at(-1)?.type === "done" ? "ended" : "broken" }));
     const { messages, rest } = taken(buffer + value);
     buffer = rest;
     for (const message of messages) {
       const event = /** @type {TurnEvent} */ (JSON.parse(message.data));
-      if (event.type === "begun" && talk.peek().id === "") set({ id: event.conversation }), onBegun(event.conversation);
-      setLast((turn) => ({ ...turn, events: [...turn.events, event] }));
+      if (event.type === "begun" && talk.peek().id === "" && isShown(said)) set({ id: event.conversation }), onBegun(event.conversation);
+      change(said, (turn) => ({ ...turn, events: [...turn.events, event] }));
     }
   }
 }

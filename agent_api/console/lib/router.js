@@ -8,14 +8,25 @@ export const place = signal(read());
 
 /** @returns {Place} */
 function read() {
-  const parts = location.pathname.slice(ROOT.length).split("/").filter(Boolean).map(decodeURIComponent);
+  const parts = location.pathname.slice(ROOT.length).split("/").filter(Boolean).map(plain);
   return { parts, words: new URLSearchParams(location.search) };
+}
+
+/** @param {string} part of an address @returns {string} as it is where its escapes stand for nothing: anybody may type one */
+function plain(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
 }
 
 /** @param {string} target @param {{replace?: boolean}} given */
 export function go(target, { replace = false } = {}) {
+  const before = location.pathname;
   history[replace ? "replaceState" : "pushState"](null, "", target);
   place.value = read();
+  if (!replace && location.pathname !== before) scrollTo(0, 0); // another page begins at its top
 }
 
 /** @param {...string} parts @returns {string} the address of a page */

@@ -10,10 +10,13 @@ export const FACTS_MAX = 500;
 const TOLD_BEFORE = 100; // events that happened before the page was opened and are shown, however long ago
 const FIRST_TOLD = 2; // revision 1 begins every history: who asks for what came before it is told to begin anew
 const GAP_MS = 150; // at least so long between two questions for the same answer
+const RESUME_MS = 1_000;
 const BEHIND_MS = 300; // the stream told of a revision that the answer does not know yet: asked again then
 
 /** Who is signed in: undefined while that is not known, null for nobody. */
 export const session = signal(/** @type {Session | null | undefined} */ (undefined));
+/** Why somebody who was signed in is so no more, where they did not end it themselves. */
+export const ended = signal(/** @type {Problem | null} */ (null));
 export const facts = signal(/** @type {Fact[]} */ ([])); // newest first
 export const link = signal({
   state: /** @type {import("./stream.js").LinkState} */ ("connecting"),
@@ -171,7 +174,13 @@ async function begin() {
     facts.value = [...known].reverse();
     link.value = { ...link.peek(), lastId: from };
   });
+  go(from);
+}
+
+/** @param {string} from */
+function go(from) {
   stop();
+  if (document.hidden) return; // until it is seen again
   stop = follow({
     from,
     onMessage: take,
@@ -186,34 +195,57 @@ async function begin() {
   });
 }
 
-function signedOut() {
+// Browsers open some six connections to one address: pages that nobody sees must not hold them, or one more waits without end.
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) stop();
+  else if (session.peek() && link.peek().lastId) go(link.peek().lastId);
+});
+
+/** @param {null | undefined} known null where nobody is signed in, undefined where that is to be found out */
+function forget(known) {
   stop();
-  localStorage.removeItem(BEGUN);
   kept.clear();
   batch(() => {
-    session.value = null;
+    session.value = known;
     facts.value = [];
+    link.value = { ...link.peek(), lastId: "" };
   });
 }
 
-credentials.onSignedOut = signedOut;
+function signedOut() {
+  localStorage.removeItem(BEGUN);
+  forget(null);
+}
+
+credentials.onSignedOut = (problem) => {
+  if (session.peek()) ended.value = problem;
+  signedOut();
+};
+
+// Windows of one browser share the session: where another ended or began one, this one must not go on under an old name.
+addEventListener("storage", (event) => {
+  if (event.key !== BEGUN) return;
+  forget(event.newValue === null ? null : undefined);
+  if (event.newValue !== null) void resume();
+});
 
 /** @param {Session} found */
 function signedIn(found) {
   credentials.csrf = found.csrf;
-  localStorage.setItem(BEGUN, "yes");
+  ended.value = null;
   session.value = found;
   void begin();
 }
 
-const BEGUN = "aether-session"; // that there may be a session: the cookie itself is out of scripts' reach
+const BEGUN = "aether-session"; // when one was begun, if one was: the cookie itself is out of scripts' reach
+const noteBegun = () => localStorage.setItem(BEGUN, String(Date.now()));
 
 const SIGNED_IN = "#signed-in"; // the server's word behind the page that somebody comes back to from the provider
 
 /** Finds out whether a session stands from before, or was begun on the way back from the identity provider. */
 export async function resume() {
   if (location.hash === SIGNED_IN) {
-    localStorage.setItem(BEGUN, "yes");
+    noteBegun();
     history.replaceState(null, "", location.pathname + location.search);
   }
   if (localStorage.getItem(BEGUN) === null) {
@@ -222,7 +254,7 @@ export async function resume() {
   }
   const reply = await ask("/v1/session");
   if (reply.data !== null) signedIn(/** @type {Session} */ (reply.data));
-  else if (reply.problem?.status === 0) setTimeout(resume, 1_000);
+  else if (reply.problem?.status !== 401) setTimeout(resume, RESUME_MS); // the node, or what it asks, is not there yet
 }
 
 /**
@@ -232,6 +264,7 @@ export async function resume() {
 export async function signIn(secret) {
   const reply = await send("POST", "/v1/session", undefined, { authorization: `Bearer ${secret}` });
   if (reply.problem !== null || reply.data === null) return reply.problem;
+  noteBegun();
   signedIn(/** @type {Session} */ (reply.data));
   return null;
 }

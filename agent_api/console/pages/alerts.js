@@ -26,7 +26,7 @@ function ThisAlert({ fingerprint }) {
   const answer = useAnswer(`/v1/alerts/${encodeURIComponent(fingerprint)}`);
   const shown = /** @type {AlertShown | null} */ (answer.data);
   return html`<${PageHead} title=${shown?.alert.name ?? "Alert"} lead=${html`<a href=${at("alerts")}>All alerts</a>`} />
-    <${Loaded} answer=${answer} what="such alert">${shown && html`<section class="panel alert"><${OneAlert} row=${shown.alert} />
+    <${Loaded} answer=${answer} what="this alert">${shown && html`<section class="panel alert"><${OneAlert} row=${shown.alert} />
       ${shown.told.length > 0 && html`<p class="muted">Told to ${shown.told.join(", ")}.</p>`}</section>`}<//>`;
 }
 

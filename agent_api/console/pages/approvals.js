@@ -1,4 +1,5 @@
 // What waits for a decision, riskiest and oldest first, and the one that is looked at; or what was decided.
+import { useRef } from "preact/hooks";
 import { html } from "../lib/html.js";
 import { STATES, classOf, history, queue, risk } from "../lib/proposals.js";
 import { at, place } from "../lib/router.js";
@@ -13,14 +14,15 @@ export function Approvals() {
   const chosen = place.value.parts[1] ?? "";
   const past = place.value.words.get("show") === "history";
   const listed = past ? history(rows) : queue(rows);
-  const id = chosen || (past ? "" : listed[0]?.id) || "";
+  const looked = useLooked(past ? [] : listed);
+  const id = chosen || looked;
   return html`<${PageHead} title="Approvals" lead=${lead(queue(rows).length)}>
       <${Tabs} label="Which proposals" items=${[
         { name: `Waiting (${queue(rows).length})`, href: at("approvals"), here: !past },
         { name: "History", href: `${at("approvals")}?show=history`, here: past },
       ]} /><//>
     <${Loaded} answer=${answer} what="proposals">
-      ${listed.length === 0 && !chosen
+      ${listed.length === 0 && !id
         ? html`<${Nothing} past=${past} />`
         : html`<div class="split" data-open=${chosen !== ""}>
             <ul class="list" aria-label=${past ? "Ended proposals" : "Waiting proposals"}>
@@ -31,6 +33,18 @@ export function Approvals() {
               ${id ? html`<${ProposalCard} key=${id} id=${id} rows=${rows} />` : html`<p class="muted pad">Choose a proposal to see all of it.</p>`}</div>
           </div>`}
     <//>`;
+}
+
+/**
+ * Which is looked at where the address names none: the first, until one goes elsewhere. Whoever decides it sees what becomes
+ * of it, and none that comes meanwhile takes its place under their hands.
+ * @param {ProposalRow[]} listed @returns {string} its id
+ */
+function useLooked(listed) {
+  const looked = useRef({ place: place.value, id: "" });
+  if (looked.current.place !== place.value) looked.current = { place: place.value, id: "" };
+  looked.current.id ||= listed[0]?.id ?? "";
+  return looked.current.id;
 }
 
 /** @param {number} count */

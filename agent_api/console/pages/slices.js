@@ -59,11 +59,14 @@ function OneSlice({ name }) {
 
 /** @param {{row: SliceRow, several: boolean}} props */
 function Scale({ row, several }) {
-  const wanted = useSignal(row.wanted);
-  const body = several ? { instances: wanted.value, version: row.version } : { instances: wanted.value };
+  const typed = useSignal(/** @type {string | null} */ (null));
+  const given = typed.value ?? String(row.wanted);
+  const isCount = /^\d+$/.test(given); // an empty field is no wish for none
+  const instances = Number(given);
+  const body = several ? { instances, version: row.version } : { instances };
   return html`<div class="scale"><p>${row.version}: <${Serving} row=${row} /> serve; bounds ${row.min} to ${row.max}; share of calls ${row.weight}.</p>
-    <label>Instances <input type="number" min="0" max="1000" value=${wanted.value} onInput=${(/** @type {any} */ e) => (wanted.value = Number(e.target.value))} /></label>
-    <${Act} label="Scale" subject=${`slice:${row.slice}`} disabled=${wanted.value === row.wanted} change=${{ method: "PUT", path: `/v1/slices/${encodeURIComponent(row.slice)}/scale`, body }} /></div>`;
+    <label>Instances <input type="number" min="0" max="1000" step="1" value=${given} onInput=${(/** @type {any} */ e) => (typed.value = e.target.value)} /></label>
+    <${Act} label="Scale" subject=${`slice:${row.slice}`} disabled=${!isCount || instances === row.wanted} change=${{ method: "PUT", path: `/v1/slices/${encodeURIComponent(row.slice)}/scale`, body }} /></div>`;
 }
 
 /** @param {{rows: InstanceRow[]}} props */

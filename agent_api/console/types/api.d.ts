@@ -445,6 +445,7 @@ interface PlanView {
   decision: string;
   rule: string;
   approvers: string;
+  revision: number;
 }
 
 type RunState =
@@ -645,7 +646,7 @@ interface TurnCard {
   summary: string;
   command: string;
   submit: { method: string; path: string; body: Record<string, unknown> };
-  plan?: (PlanView & { revision?: number }) | null;
+  plan?: PlanView | null;
   refused?: string;
   near?: [string, string] | null;
   tainted?: boolean;

@@ -42,7 +42,7 @@ export function Empty({ title, children }) {
  * @param {{answer: {data: any, problem: Problem | null, at: number}, what: string, children?: any}} props
  */
 export function Loaded({ answer, what, children }) {
-  if (answer.data === null && answer.problem) return html`<${ProblemNote} problem=${answer.problem} says=${`No ${what}:`} />`;
+  if (answer.data === null && answer.problem) return html`<${ProblemNote} problem=${answer.problem} says=${`Asked for ${what}:`} />`;
   if (answer.data === null) return html`<p class="muted" aria-busy="true">Asking for ${what}…</p>`;
   return html`${answer.problem &&
   html`<p class="aged"><${Mark} tone="warn">as of ${age(answer.at, now.value)}<//> ${answer.problem.detail}</p>`}${children}`;

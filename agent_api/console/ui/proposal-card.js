@@ -40,7 +40,7 @@ function Card({ shown, rows }) {
       <section><h3>Why</h3>
         <p>${proposal.reason || html`<span class="muted">No reason was given.</span>`}</p>
         <${Evidence} items=${proposal.evidence} />
-        <p class="muted">It needs people because: ${proposal.rule}.</p></section>
+        <p class="muted">It waits for people because: ${proposal.rule}.</p></section>
       <section><h3>What can go wrong</h3>
         <ul>${reach(proposal.blast).map((line) => html`<li key=${line}>${line}</li>`)}</ul>
         <h3>How it is undone</h3><p>${undo(proposal)}</p>

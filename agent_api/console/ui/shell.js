@@ -1,4 +1,5 @@
 // What stands around every page: navigation, who is signed in, and whether what is shown is current.
+import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { html } from "../lib/html.js";
 import { sheetOpen } from "../lib/keyboard.js";
@@ -14,6 +15,8 @@ import { Mark } from "./parts.js";
 export function Shell({ children }) {
   const here = place.value.parts[0] ?? PAGES[0].path;
   const proposals = useAnswer("/v1/proposals?limit=200");
+  const pages = usePages();
+  useEffect(showHere, [here, pages.length]);
   const waiting = queue(/** @type {Page<ProposalRow> | null} */ (proposals.data)?.items ?? []).length;
   return html`<div class="shell">
     <a class="skip" href="#content">Skip to content</a>
@@ -23,7 +26,7 @@ export function Shell({ children }) {
       <${Account} />
     </header>
     <nav class="pages" aria-label="Pages">
-      ${usePages().map(
+      ${pages.map(
         (page) => html`<a key=${page.path} href=${at(page.path)} aria-current=${page.path === here ? "page" : null}
           title=${`${page.asks} (g ${page.key})`}>${page.name}${page.path === "approvals" && waiting > 0 && html` <b class="count">${waiting}<span class="sr"> waiting</span></b>`}</a>`,
       )}
@@ -35,6 +38,13 @@ export function Shell({ children }) {
     <div class="sr" role="status">${waiting ? `${waiting} waiting for a decision` : "Nothing waits for a decision"}</div>
     <${Sheet} />
   </div>`;
+}
+
+/** On a phone the names of the pages are one line that is longer than the screen. */
+function showHere() {
+  const nav = document.querySelector("nav.pages");
+  const name = /** @type {HTMLElement | null | undefined} */ (nav?.querySelector("[aria-current]"));
+  if (nav && name) nav.scrollLeft = name.offsetLeft - (nav.clientWidth - name.offsetWidth) / 2;
 }
 
 /** @param {{stale: boolean}} props stale: this node itself does not hear from the leader */
@@ -62,15 +72,17 @@ function usePages() {
 
 function Account() {
   const who = session.value;
+  const problem = useSignal(/** @type {Problem | null} */ (null));
   if (!who) return null;
   return html`<div class="account">
+    ${problem.value && html`<span role="alert"><${Mark} tone="bad">not signed out<//> ${problem.value.detail}</span>`}
     <span><b>${who.principal}</b> <span class="muted">${who.role}${who.only.length ? ` of ${who.only.join(", ")}` : ""}</span></span>
     <label class="sr" for="theme">Appearance</label>
     <select id="theme" value=${theme.value} onChange=${(/** @type {any} */ e) => (theme.value = e.target.value)}>
       ${THEMES.map((each) => html`<option key=${each} value=${each}>${each}</option>`)}
     </select>
     <button class="quiet" onClick=${() => (sheetOpen.value = true)} aria-label="Keys">?</button>
-    <button class="quiet" onClick=${() => void signOut()}>Sign out</button>
+    <button class="quiet" onClick=${async () => (problem.value = await signOut())}>Sign out</button>
   </div>`;
 }
 

@@ -3,7 +3,7 @@ import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { ask } from "../lib/api.js";
 import { html } from "../lib/html.js";
-import { signIn } from "../lib/store.js";
+import { ended, signIn } from "../lib/store.js";
 import { ProblemNote } from "./parts.js";
 
 /**
@@ -42,6 +42,7 @@ export function SignIn() {
     <form onSubmit=${submit} aria-labelledby="sign-in-title">
       <img src="/console/static/mark.svg" alt="" width="32" height="32" />
       <h1 id="sign-in-title">Sign in to Aether</h1>
+      <${ProblemNote} problem=${ended.value} says="Your session has ended:" />
       ${ways.value && (ways.value.begin || ways.value.refused) && html`<${Provider} ways=${ways.value} />`}
       <label for="secret">API key, or a token of your identity provider</label>
       <input id="secret" type="password" autocomplete="current-password" spellcheck="false" required autofocus
