@@ -145,8 +145,12 @@ class Models:
         )
 
     async def _reserved(self, wish: Wish) -> Granted:
-        """Raises BudgetEmpty."""
-        decided = await self._ledger.reserve(wish)
+        """Raises BudgetEmpty, and ModelsExhausted where the cluster cannot say what may be spent."""
+        try:
+            decided = await self._ledger.reserve(wish)
+        except LlmFault as fault:
+            detail = f"nothing could be reserved ({fault})"
+            raise ModelsExhausted([Tried(provider="budget", trouble="unasked", detail=detail)]) from fault
         if isinstance(decided, Denied):
             raise BudgetEmpty(decided)
         return decided

@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from controllers.model_budget.records import Decided, Denied, Granted, Settlement, Wish
+from llm_layer.errors import LlmFault
 from llm_layer.providers.asking import Models
 from llm_layer.providers.breaker import FAILURES_MAX, OPEN_S, Breaker, Breakers
 from llm_layer.providers.errors import BudgetEmpty, ModelsAbsent, ModelsExhausted, ProviderFault
@@ -269,6 +270,19 @@ async def test_an_empty_budget_asks_nobody() -> None:
         await models(first, purse=Purse(Denied(window="hour", resets_in_s=60))).ask(ASK)
     assert "hour" in str(raised.value)
     assert isinstance(raised.value, ModelsExhausted)
+    assert first.asked == []
+
+
+async def test_where_nothing_can_be_reserved_nobody_is_asked_and_rules_may_answer() -> None:
+    """As while the store has no majority: a turn that ended there would have told nothing of what rules can say."""
+
+    class Lost(Purse):
+        async def reserve(self, wish: Wish) -> Decided:
+            raise LlmFault("the store has no majority")
+
+    first = Speaking("first", "yes")
+    with pytest.raises(ModelsExhausted, match="no majority"):
+        await models(first, purse=Lost()).ask(ASK)
     assert first.asked == []
 
 
