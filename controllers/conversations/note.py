@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Final, cast
 
 import msgspec
@@ -38,7 +39,7 @@ def note(
         *(["", "Text was read that anybody may have written, such as logs."] if head.tainted else []),
         *_section("Timeline", _timeline(turns, fates)),
         *_section("Evidence", _evidence(turns)),
-        *_section("Plan", _plans(turns)),
+        *_section("Plan", chain(_plans(turns), _proposals(turns))),
         *_section("Outcome", _outcomes(turns, fates, states)),
     ]
     text = "\n".join(lines) + "\n"
@@ -63,11 +64,21 @@ def _of_turn(turn: TurnRecord, events: tuple[Event, ...] | None) -> Iterator[tup
         yield at, f"*{by}*: (what was answered is on no node that is up)"
         return
     for each in events:
-        if each.get("type") in ("text", "failed"):
+        if each.get("type") == "concluded":
+            yield at, f"*{by}*: {_conclusion(each)}"
+        elif each.get("type") in ("text", "failed"):
             cited = ", ".join(f"{turn.number}.{each}" for each in _list(each.get("evidence")))
             yield at, f"*{by}*: {_plain(each.get('text') or each.get('detail'))}{f' [{cited}]' if cited else ''}"
     if turn.state != "ended":
         yield at, f"*{by}*: (broke off)" if turn.state == "broken" else f"*{by}*: (is being made)"
+
+
+def _conclusion(event: Event) -> str:
+    """What an investigation came to, whoever made it."""
+    roots = ", ".join(map(str, _list(event.get("roots")))) or "nothing"
+    words = _plain(f"cause {roots}: {event.get('mechanism')}, by {event.get('by')}")
+    gaps = "".join(f"; not known: {_plain(each)}" for each in _list(event.get("gaps")))
+    return f"{words}{gaps}"
 
 
 def _evidence(turns: Sequence[KeptTurn]) -> Iterator[str]:
@@ -94,6 +105,18 @@ def _plans(turns: Sequence[KeptTurn]) -> Iterator[str]:
         inverse = _dict(plan.get("inverse"))
         if inverse:
             yield f"  - undone by: {_plain(inverse.get('operation'))} {_plain(_text(inverse.get('request')))}"
+
+
+def _proposals(turns: Sequence[KeptTurn]) -> Iterator[str]:
+    """What a model proposed: it is no card, and no less a plan."""
+    for turn, made in _of_type(turns, "proposal"):
+        call = f"{made.get('operation')} {_text(made.get('request'))}"
+        yield f"- {turn.number}: {_plain(made.get('summary'))} (proposal `{_plain(made.get('id'))}`: {_plain(call)})"
+        yield (
+            f"  - gate: {_plain(made.get('gate_class'))}, {_plain(made.get('rule'))};"
+            f" needs {_plain(made.get('approvers'))}"
+        )
+        yield f"  - undone by: {_plain(made.get('rollback'))}"
 
 
 def _outcomes(turns: Sequence[KeptTurn], fates: Mapping[str, CardFate], states: Mapping[str, str]) -> Iterator[str]:

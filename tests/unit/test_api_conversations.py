@@ -302,3 +302,31 @@ async def test_the_note_tells_timeline_evidence_plan_and_outcome_without_markup_
         assert "- 1.E1: log.list slice=orders, at revision 7" in note
         assert "k wanted: 4 → 5" in note
         assert "made by anna" in note.split("## Outcome")[1]
+
+
+async def test_the_note_tells_what_a_model_concluded_and_proposed() -> None:
+    """What it proposes is no card, and no less a plan."""
+    async with api_on_hand() as hand:
+        concluded = {"roots": ["slice:ledger"], "mechanism": "dependency_slow", "by": "model", "gaps": ["no *traces*"]}
+        proposed = {
+            "id": "p7",
+            "operation": "slice.restart",
+            "request": {"slice": "ledger"},
+            "summary": "ledger: 2 instances restart",
+            "gate_class": "G1",
+            "rule": "a model acts for a person",
+            "approvers": "1 operator",
+            "rollback": "there is no way back by itself",
+        }
+        hand.reasoner.told = [
+            {"type": "concluded", "confidence": 0.8, **concluded},
+            {"type": "proposal", **proposed},
+            {"type": "done", "answered_by": "model"},
+        ]
+        conversation = await begun(hand, "anna", "make orders quick again")
+        note = (await hand.ask("anna", "GET", f"/v1/conversations/{conversation}/note")).json()["markdown"]
+        timeline, plan = note.split("## Evidence")[0], note.split("## Plan")[1].split("## Outcome")[0]
+        assert "cause slice:ledger: dependency\\_slow, by model; not known: no \\*traces\\*" in timeline
+        assert "- 1: ledger: 2 instances restart (proposal `p7`: slice.restart" in plan
+        assert "gate: G1, a model acts for a person; needs 1 operator" in plan
+        assert "undone by: there is no way back by itself" in plan
