@@ -10,7 +10,7 @@ from typing import Final, cast
 import msgspec
 
 from agent_api.cli.chat_history import earlier, show_conversation, show_earlier
-from agent_api.cli.chat_input import line_reader
+from agent_api.cli.chat_input import LineReader, line_reader
 from agent_api.cli.connecting import add_api_arguments, client_of
 from agent_api.cli.failure import report
 from agent_api.cli.paint import painted
@@ -67,10 +67,9 @@ def _resumed(client: Client, wanted: str | None) -> str:
     return identity
 
 
-def _typed(read: Ask) -> Iterator[str]:
+def _typed(reader: LineReader) -> Iterator[str]:
     print("say what you want to know or to change; / for commands, /approve ID or /reject ID to decide; exit ends")
-    while text := read("> "):
-        yield text
+    yield from reader.lines("> ")
 
 
 def _piped() -> Iterator[str]:

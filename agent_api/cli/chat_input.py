@@ -30,16 +30,31 @@ class SlashCompleter(Completer):
                 yield Completion(each, start_position=-len(text))
 
 
-def line_reader(catalogue: Catalogue) -> Callable[[str], str]:
-    """Asks for a line; empty at the end of the input, and for a line that was broken off."""
+class LineReader:
+    """Asks for a line. `ended`: there is no more, as the input ended or a line was broken off; an empty one ends
+    nothing."""
+
+    def __init__(self, prompt: Callable[[str], str]) -> None:
+        self._prompt = prompt
+        self.ended = False
+
+    def __call__(self, prompt: str) -> str:
+        try:
+            return self._prompt(prompt)
+        except (EOFError, KeyboardInterrupt):
+            self.ended = True
+            return ""
+
+    def lines(self, prompt: str) -> Iterator[str]:
+        while True:
+            line = self(prompt).strip()
+            if self.ended:
+                return
+            yield line
+
+
+def line_reader(catalogue: Catalogue) -> LineReader:
     session: PromptSession[str] = PromptSession(
         history=history("chat-history"), completer=SlashCompleter(catalogue), complete_in_thread=True
     )
-
-    def read(prompt: str) -> str:
-        try:
-            return session.prompt(prompt)
-        except (EOFError, KeyboardInterrupt):
-            return ""
-
-    return read
+    return LineReader(session.prompt)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from agent_api.cli.chat import Conversation
+from agent_api.cli.chat_input import LineReader
 from agent_api.cli.turn_view import TurnView
 from agent_api.client.requests import ChangeOptions
 from agent_api.client.sse import Event
@@ -118,6 +119,25 @@ def test_where_nobody_can_be_asked_nothing_is_made() -> None:
 
 def test_a_card_that_would_be_refused_is_not_asked_about() -> None:
     assert talked(HandClient({**CARD, "plan": None, "refused": "at most 6"}), ["a"]).submitted == []
+
+
+def test_an_empty_line_ends_no_conversation() -> None:
+    """Only the end of the input does, or a line that is broken off; one that is asked back means no."""
+
+    def ended(words: list[str | type[BaseException]]) -> list[str]:
+        left = iter(words)
+
+        def prompt(_prompt: str) -> str:
+            word = next(left)
+            if isinstance(word, str):
+                return word
+            raise word
+
+        return list(LineReader(prompt).lines("> "))
+
+    assert ended(["", " how is it ", EOFError, "lost"]) == ["", "how is it"]
+    assert ended(["", KeyboardInterrupt, "lost"]) == [""]
+    assert talked(HandClient(LOOKED), None, lines=("", "how is it", "exit", "lost")).said == ["how is it"]
 
 
 def test_a_choice_is_said_exactly_and_taught_when_wished() -> None:
