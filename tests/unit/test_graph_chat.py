@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import anyio
 import msgspec
 import pytest
@@ -110,7 +112,7 @@ def test_a_change_asked_for_that_cannot_be_filled_in_is_left_to_exact_choices(
         "scale orders to 5000",
         world(),
         Scripted([claims(("That is more than there may be.", []))]),
-        replace(of("choices", "slice.scale", share=share, slice="orders"), unsaid=unsaid),
+        dataclasses.replace(of("choices", "slice.scale", share=share, slice="orders"), unsaid=unsaid),
     )
     assert "more than there may be" in words(events)
     assert [each.options[0].operation for each in events if isinstance(each, Choices)] == ["slice.scale"] * (
