@@ -46,6 +46,7 @@ async def serve(parts: Parts) -> None:
     parts.telemetry.offer(handlers)
     parts.gate.link.offer(handlers)
     parts.reasoner.offer(handlers)
+    parts.forecasts.offer(handlers)
     if parts.context is not None:
         parts.context.offer(handlers)
     offer_content(handlers, disk=parts.disk, content=parts.content)

@@ -11,6 +11,7 @@ import msgspec
 from agent_api.assemble.alerting import AlertParts
 from agent_api.assemble.context import ContextParts
 from agent_api.assemble.conversations import ConversationParts, limits_of
+from agent_api.assemble.forecast_desk import ForecastDesk
 from agent_api.assemble.forecasting import check_in_process
 from agent_api.assemble.gate import PREFIXES as GATE_PREFIXES
 from agent_api.assemble.gate import GateParts
@@ -140,6 +141,7 @@ class Parts:
         self.workflows = WorkflowParts(gate=self.gate, content=self.content, playbooks=self.playbooks)
         self.conversations = ConversationParts(gate=self.gate, content=self.content, limits=limits_of(settings))
         self.reasoner = self._reasoner()
+        self.forecasts = self._forecasts()
         self.remedies = self._remedies()
         self.leaving = Leaving(
             node=identity.node,
@@ -276,6 +278,15 @@ class Parts:
             reasoning=self._seat(),
         )
 
+    def _forecasts(self) -> ForecastDesk:
+        return ForecastDesk(
+            node=self.identity.node,
+            leader=lambda: self.leadership.leader,
+            connect=self.peers.connect,
+            scaling=self.scaling.loop,
+            forecasts=self.scaling.forecasts,
+        )
+
     def _seat(self) -> ReasonerSeat:
         return ReasonerSeat(
             self.layout.socket("reasoner"),
@@ -387,7 +398,7 @@ class Parts:
             telemetry=self.telemetry,
             training_data=TrainingData(self.context.history if self.context is not None else None),
             scaling=self.scaling.loop,
-            forecasts=self.scaling.forecasts,
+            forecasts=self.forecasts,
             run_planner=self.playbooks.planner,
             reasoner=self.reasoner,
             bulk=self.conversations.bulk,

@@ -130,11 +130,10 @@ def show_forecast(answer: Row) -> None:
     """Load and band of each slice; where there is none, why."""
     rows = cast(list[Row], answer["items"])
     show_rows(rows, FORECAST_COLUMNS)
-    if not rows and answer["leads"]:
-        print("a slice is forecast once ten of its minutes are known; `aether ttm status` says more", file=sys.stderr)
+    if trouble := str(answer["trouble"]):
+        print(plain(trouble), file=sys.stderr)
     elif not rows:
-        leader = answer["leader"] or "nobody"
-        print(f"forecasts are the leader's, which is {leader} and was not reached", file=sys.stderr)
+        print("a slice is forecast once ten of its minutes are known; `aether ttm status` says more", file=sys.stderr)
 
 
 def show_node_level(answer: Row) -> None:

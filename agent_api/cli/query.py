@@ -102,8 +102,6 @@ def run_query(client: Client, operation: AnyQuery, arguments: argparse.Namespace
     while True:
         try:
             answer = answered(client, operation, members)
-            if answer.get("leads") is False and answer.get("leader"):
-                answer = _of_leader(client, operation, members, answer)
         except ApiUnreachable as fault:
             if not arguments.watch:
                 raise
@@ -127,20 +125,6 @@ def answered(client: Client, operation: AnyQuery, members: dict[str, object]) ->
         answer = _decoded(client.perform(client.talks.answer(operation.name, members)))
         items += cast(list[object], answer[name])
     return {**first, name: items, "next": ""}
-
-
-def _of_leader(
-    client: Client, operation: AnyQuery, members: dict[str, object], answer: dict[str, object]
-) -> dict[str, object]:
-    """What only the leader knows, asked of the leader: people need not know who that is. The answer as it was where
-    nobody tells its address."""
-    nodes = cast(list[Row], answered(client, client.talks.query("node.list"), {})["nodes"])
-    leader = next((each for each in nodes if each["node"] == answer["leader"]), None)
-    address = str(cast(Row, leader["addresses"]).get("api", "")) if leader is not None else ""
-    if not address:
-        return answer
-    client.talks.book.prefer(address)
-    return answered(client, operation, members)
 
 
 def items_name(operation: AnyQuery) -> str:

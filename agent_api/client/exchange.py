@@ -95,11 +95,6 @@ class AddressBook:
         """The next one is asked from now on."""
         self._all.append(self._all.pop(0))
 
-    def prefer(self, address: str) -> None:
-        """This one is asked first from now on."""
-        first = plain(address)
-        self._all = [first, *(each for each in self._all if each != first)]
-
     def learn(self, addresses: Iterable[str]) -> None:
         """More of them, asked when those known before do not answer."""
         self._all += [each for each in dict.fromkeys(map(plain, addresses)) if each not in self._all]

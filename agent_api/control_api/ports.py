@@ -13,7 +13,7 @@ from controllers.gate.making import Gatekeeper
 from controllers.gate.verifying import AuditReader
 from controllers.model_budget.records import Limits
 from controllers.scaling.loop import ScalingLoop
-from controllers.ttm.live import Forecasts
+from controllers.scaling.queries import ForecastPage, ForecastRequest
 from controllers.ttm.records import ForecastModel
 from playbooks.planning.planner import RunPlanner
 from runtime.clock import Clock
@@ -61,6 +61,12 @@ class Telemetry(Protocol):
     def follow_facts(self, after: str) -> AsyncIterator[dict[str, object]]: ...
 
 
+class ForecastBook(Protocol):
+    """What the leader forecasts, at any node."""
+
+    async def page(self, request: ForecastRequest) -> ForecastPage: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiSettings:
     """requests_per_s_max: of each principal. oidc: None where no identity provider is set. oidc_secret: reads the
@@ -87,7 +93,7 @@ class ApiParts:
     telemetry: Telemetry
     training_data: TrainingData
     scaling: ScalingLoop
-    forecasts: Forecasts
+    forecasts: ForecastBook
     run_planner: RunPlanner
     reasoner: Reasoner
     bulk: Bulk

@@ -76,11 +76,11 @@ class ForecastRow(Row, frozen=True, kw_only=True):
 
 
 class ForecastPage(Page, frozen=True, kw_only=True):
-    """Forecasts are the leader's: where `leads` is false, ask `leader`."""
+    """As the leader tells it: it forecasts, and any node asks it."""
 
     items: tuple[ForecastRow, ...]
     leader: str
-    leads: bool
+    trouble: Annotated[str, Meta(description="Why it could not be asked; empty where it answered.")] = ""
 
 
 class DecisionListRequest(PageRequest, frozen=True, kw_only=True):
@@ -151,7 +151,7 @@ QUERIES: Final = (
     ),
     read(
         "controller.forecast",
-        "The load that is expected, beside the load that came. Ask the leader.",
+        "The load that is expected, beside the load that came.",
         ForecastRequest,
         ForecastPage,
         "/v1/controller/forecast",

@@ -74,7 +74,7 @@ async def _forecast_peak_mb(forge: Forge) -> float:
         while True:
             peak = max(peak, pss_mb(family(forge.nodes["n1"].pid)))
             await anyio.sleep(PEAK_LOOK_S)
-    if not await forge.api.forecasts(leader="n1"):
+    if not await forge.api.forecasts():
         raise PeerFailed("the node made no forecast")
     return peak
 

@@ -120,9 +120,9 @@ class ClusterApi:
             found[row.slice] += row.wanted
         return found
 
-    async def forecasts(self, *, leader: str) -> list[ForecastRow]:
-        """Of the slices that there are any of. They are the leader's; another node knows none."""
-        return msgspec.convert(await self._all("/v1/controller/forecast", "items", node=leader), list[ForecastRow])
+    async def forecasts(self) -> list[ForecastRow]:
+        """Of the slices that there are any of."""
+        return msgspec.convert(await self._all("/v1/controller/forecast", "items"), list[ForecastRow])
 
     async def routes(self) -> list[RouteRow]:
         """Those of slices that are served now."""

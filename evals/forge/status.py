@@ -78,7 +78,7 @@ async def read_status(forge: Forge, load: LoadWindow | None) -> Status:
     try:
         leader = await forge.api.leader()
         instances = await forge.api.instances()
-        forecasts = await forge.api.forecasts(leader=leader) if leader else []
+        forecasts = await forge.api.forecasts()
     except ForgeFault:
         leader, instances, forecasts = "", [], []
     nodes = tuple(

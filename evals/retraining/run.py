@@ -176,7 +176,7 @@ async def status_of(forge: Forge, node: str) -> Row:
 
 async def forecast(forge: Forge, leader: str) -> Row:
     page = cast(Row, await forge.api.read(f"/v1/controller/forecast?slice={SLICE}", node=leader))
-    check(page["leads"] is True, f"{leader} leads no more")
+    check(page["leader"] == leader, f"{leader} leads no more")
     (row,) = cast(list[Row], page["items"])
     return row
 

@@ -301,7 +301,8 @@ def test_a_forecast_is_a_band_a_sentence_and_a_table(meet: Meets, axe: str) -> N
     person = meet("vic", "overview")
     page = person.page
     as_of = {"revision": 1_000_000_000, "stale": False, "next": ""}
-    page.route("**/v1/controller/forecast*", lambda route: route.fulfill(json=as_of | {"items": [row], "leads": True}))
+    told = as_of | {"items": [row], "leader": "n1", "trouble": ""}
+    page.route("**/v1/controller/forecast*", lambda route: route.fulfill(json=told))
     page.route("**/v1/controller/decisions*", lambda route: route.fulfill(json=as_of | {"items": [decision]}))
     person.go("scaling/shortener")
     figure = page.get_by_role("figure")

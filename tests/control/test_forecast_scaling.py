@@ -8,6 +8,7 @@ import json
 import sys
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -109,14 +110,23 @@ async def until_it_forecasts(forge: Forge, leader: str) -> str:
         return leads and said
 
     await forge.until(f"{leader} forecasts", forecasts, timeout_s=20)
+    for node in forge.names:
+        if node != leader and forge.nodes[node].running:
+            await forge.until(f"{node} tells what {leader} forecasts", partial(tells, forge, node), timeout_s=20)
     return leader
+
+
+async def tells(forge: Forge, node: str) -> bool:
+    """What another node forecasts."""
+    leads, said = await forecast_of(forge, node)
+    return said and not leads
 
 
 async def forecast_of(forge: Forge, node: str) -> tuple[bool, bool]:
     """Whether it leads, and whether it has a forecast."""
     page = await forge.api.read(f"/v1/controller/forecast?slice={SLICE}", node=node)
     assert isinstance(page, dict)
-    return page["leads"], bool(page["items"])
+    return page["leader"] == node, bool(page["items"])
 
 
 async def choose_own_model(forge: Forge, directory: Path) -> None:

@@ -19,7 +19,6 @@ from controllers.context.minute import SliceMinute
 from controllers.context.training_data import TrainingData
 from controllers.conversations.book import Begun, ConversationBook
 from controllers.model_budget.records import Limits
-from controllers.ttm.live import NoForecasts
 from runtime.consensus.store import Revision
 from runtime.content.errors import ContentNotFound
 from runtime.deployment.view import StateView
@@ -29,7 +28,7 @@ from runtime.operations.operation import Result
 from runtime.telemetry.methods import MethodLoad
 from tests.unit.gate_parts import GateOnHand
 from tests.unit.playbook_parts import PlaybooksOnHand
-from tests.unit.scaling_parts import scaling_on_hand
+from tests.unit.scaling_parts import no_forecasts, scaling_on_hand
 
 ResultT = TypeVar("ResultT")
 
@@ -179,7 +178,7 @@ class AnswersOnHand:
             training_data=TrainingData(HandHistory()),  # type: ignore[arg-type]  # asks alike
             telemetry=self.telemetry,
             scaling=scaling_on_hand(hand, hand.state),
-            forecasts=NoForecasts(),
+            forecasts=no_forecasts(),
             run_planner=PlaybooksOnHand(hand).planner,
             reasoner=reasoner,
             bulk=reasoner.contents,

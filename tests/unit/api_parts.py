@@ -23,7 +23,6 @@ from controllers.gate.making import MakingGate
 from controllers.gate.remote import GateLink
 from controllers.model_budget.records import Limits
 from controllers.ttm.errors import ModelUnreadable
-from controllers.ttm.live import NoForecasts
 from controllers.ttm.records import UPLOADED, ForecastModel
 from runtime.config.effective import layers_of
 from runtime.consensus.cache import StoreCache
@@ -38,7 +37,7 @@ from tests.unit.answer_parts import HandHistory, HandReasoner, HandTelemetry
 from tests.unit.forecast_records import forecast_model
 from tests.unit.gate_parts import START_UNIX_MS, GateOnHand
 from tests.unit.playbook_parts import PlaybooksOnHand
-from tests.unit.scaling_parts import scaling_on_hand
+from tests.unit.scaling_parts import no_forecasts, scaling_on_hand
 
 ADMIN_KEY = "the-first-admin-key"
 PEOPLE = {"anna": Role.OPERATOR, "ben": Role.OPERATOR, "cleo": Role.ADMIN, "vic": Role.VIEWER}
@@ -120,7 +119,7 @@ class ApiOnHand:
             training_data=TrainingData(HandHistory()),  # type: ignore[arg-type]  # asks alike
             telemetry=FactTelemetry(self.facts),
             scaling=scaling_on_hand(self.hand, cache),
-            forecasts=NoForecasts(),
+            forecasts=no_forecasts(),
             run_planner=playbooks.planner,
             reasoner=self.reasoner,
             bulk=self.reasoner.contents,

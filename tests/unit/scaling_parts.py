@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from itertools import count
 
+from agent_api.control_api.ports import ForecastBook
 from controllers.context.context import ControlContext
 from controllers.gate.joining import StoreAuditLog
 from controllers.journal.decisions import StoreJournal
 from controllers.scaling.loop import ScalingLoop
 from controllers.scaling.model import Forecast
+from controllers.scaling.queries import ForecastPage, ForecastRequest
 from controllers.scaling.standing import State
 from controllers.scaling.tree import default_tree
 from runtime.deployment.records import Records
@@ -53,3 +55,14 @@ def scaling_on_hand(hand: GateOnHand, state: State, context: ControlContext | No
         new_id=identify,
         log=hand.log,
     )
+
+
+class _NoBook:
+    async def page(self, request: ForecastRequest) -> ForecastPage:
+        del request
+        return ForecastPage(items=(), next="", leader="n1")
+
+
+def no_forecasts() -> ForecastBook:
+    """A leader that has forecast nothing yet."""
+    return _NoBook()

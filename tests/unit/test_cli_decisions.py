@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agent_api.cli.main import main
-from tests.unit.api_stub import Asked, Reply, Serve, StubApi, problem, proposal
+from tests.unit.api_stub import Asked, Reply, Serve, problem, proposal
 
 pytestmark = pytest.mark.usefixtures("alone")
 
@@ -106,27 +106,17 @@ def test_decisions_about_nodes_are_listed_and_told_beside_those_about_slices(ser
     assert all(words in told for words in ("nodes: 2 more", "no_room", "p7", "4 without room", "what came of it"))
 
 
-def test_what_only_the_leader_knows_is_asked_of_the_leader(serve: Serve, capsys: Capture) -> None:
-    """Whoever asks for a forecast need not know who leads; most nodes answer that they know none."""
+def test_a_forecast_is_a_line_with_its_chart(serve: Serve, capsys: Capture) -> None:
     band = {"minute": 1, "p10": 1.0, "p50": 2.0, "p90": 3.0, "rate": 2.5}
     row = {"slice": "tea", "now": band, "past": [], "ahead": [], "chart": "▄|█", "wanted": 2, "serving": 2}
-    page = {"revision": 1, "stale": False, "next": "", "leader": "n2"}
-    leading = Reply({**page, "items": [row], "leads": True})
-    with StubApi(leading).serving() as leader:
-        nodes = {"nodes": [{"node": "n2", "addresses": {"api": leader.address}}], "next": "", "revision": 1}
-
-        def answer(asked: Asked) -> Reply:
-            return Reply(nodes) if asked.path.startswith("/v1/nodes") else Reply({**page, "items": [], "leads": False})
-
-        serve(answer=answer)
-        assert main(["controller", "forecast"]) == 0
+    serve(Reply({"revision": 1, "stale": False, "next": "", "leader": "n2", "items": [row], "trouble": ""}))
+    assert main(["controller", "forecast"]) == 0
     assert capsys.readouterr().out.splitlines()[1].split() == ["tea", "2.5", "1", "2", "3", "2", "2", "▄|█"]
 
 
-@pytest.mark.parametrize(("leads", "told"), [(True, "ten of its minutes"), (False, "which is n2 and was not reached")])
-def test_why_there_is_no_forecast_is_told(leads: bool, told: str, serve: Serve, capsys: Capture) -> None:
-    page = {"revision": 1, "stale": False, "next": "", "leader": "n2", "items": [], "leads": leads}
-    serve(answer=lambda asked: Reply({"nodes": [], "next": ""} if asked.path.startswith("/v1/nodes") else page))
+@pytest.mark.parametrize(("trouble", "told"), [("", "ten of its minutes"), ("n2 did not answer", "n2 did not answer")])
+def test_why_there_is_no_forecast_is_told(trouble: str, told: str, serve: Serve, capsys: Capture) -> None:
+    serve(Reply({"revision": 1, "stale": False, "next": "", "leader": "n2", "items": [], "trouble": trouble}))
     assert main(["controller", "forecast"]) == 0
     said = capsys.readouterr()
     assert said.out == "nothing there\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from agent_api.control_api.answers.scaling import forecast_row
+from agent_api.control_api.answers.forecast import forecast_row
 from controllers.scaling.config import ScalingConfig
 from controllers.scaling.standing import Standing
 from controllers.ttm.live import NoForecasts
@@ -29,7 +29,7 @@ AT = Standing(
 )
 
 
-class _Said(NoForecasts):
+class Said(NoForecasts):
     def said(self, slice_name: str) -> tuple[SaidMinute, ...]:
         assert slice_name == "tea"
         return (
@@ -43,7 +43,7 @@ class _Said(NoForecasts):
 
 
 def test_each_minute_stands_beside_its_own_band() -> None:
-    row = forecast_row(AT, _Said())
+    row = forecast_row(AT, Said())
     assert row is not None
     assert [(each.minute, each.p10, each.rate) for each in row.past] == [(7, 1.0, 2.5), (8, 2.0, None)]
     assert [(each.minute, each.p90) for each in row.ahead] == [(8, 4.0), (9, 6.0)]

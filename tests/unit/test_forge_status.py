@@ -35,11 +35,11 @@ def test_requests_a_second_are_right_however_often_one_looks() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_leader_that_was_paused_since_it_was_named_cannot_be_reached() -> None:
-    """The view asks the leader for its forecasts: `pause` of the leader must not end the whole Forge."""
+async def test_a_node_that_was_paused_since_it_was_named_cannot_be_reached() -> None:
+    """Whoever asks one node alone: `pause` of it meanwhile must not end the whole Forge."""
     api = ClusterApi(lambda: {"n2": "127.0.0.1:9"}, lambda: "key")
     with pytest.raises(ApiUnreachable, match="n1"):
-        await api.forecasts(leader="n1")
+        await api.instances(node="n1")
 
 
 @pytest.mark.anyio

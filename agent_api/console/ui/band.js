@@ -11,13 +11,13 @@ import { Loaded } from "./parts.js";
 export function Band({ slice, quiet = false }) {
   const answer = useAnswer(slice ? `/v1/controller/forecast?slice=${encodeURIComponent(slice)}` : "", { every: 10_000 });
   const decided = useAnswer(slice ? `/v1/controller/decisions?slice=${encodeURIComponent(slice)}` : "");
-  const shown = /** @type {(Page<ForecastRow> & {leader: string, leads: boolean}) | null} */ (answer.data);
+  const shown = /** @type {(Page<ForecastRow> & {leader: string, trouble: string}) | null} */ (answer.data);
   const row = shown?.items.find((each) => each.slice === slice);
   if (quiet && !row) return null;
   return html`<section class="panel"><${Loaded} answer=${answer} what="forecasts">${row
     ? html`<${BandChart} row=${row} decisions=${/** @type {Page<DecisionRecord> | null} */ (decided.data)?.items ?? []} />`
-    : html`<h2>Load against forecast</h2><p class="muted">${shown?.leads === false
-        ? html`Forecasts are with the leader, ${shown.leader || "of which there is none now"}; open its console to see them.`
+    : html`<h2>Load against forecast</h2><p class="muted">${shown?.trouble
+        ? `There is no forecast to show: ${shown.trouble}.`
         : "No forecast was made for it yet: the first needs some minutes of load."}</p>`}<//></section>`;
 }
 

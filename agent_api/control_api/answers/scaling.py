@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import anyio
 import anyio.to_thread
 import msgspec
@@ -17,7 +15,6 @@ from controllers.scaling.errors import ScalingPolicyInvalid
 from controllers.scaling.judging import Judgement
 from controllers.scaling.own_rules import text_of
 from controllers.scaling.queries import (
-    BandAhead,
     ControllerPage,
     ControllerRow,
     ControllerStatusRequest,
@@ -25,7 +22,6 @@ from controllers.scaling.queries import (
     DecisionPage,
     ForecastPage,
     ForecastRequest,
-    ForecastRow,
     OwnRulesShown,
     RulesRequest,
     RulesShown,
@@ -34,10 +30,7 @@ from controllers.scaling.queries import (
 )
 from controllers.scaling.records import DecisionRecord
 from controllers.scaling.replaying import Variant, other_config, replay, summed
-from controllers.scaling.standing import Standing
 from controllers.scaling.tree import RuleTree, as_text
-from controllers.ttm.live import Forecasts
-from controllers.ttm.trail import Band, bars
 from runtime.operations.actor import Actor
 from runtime.operations.plan import Json
 from runtime.operations.queries.page import page_of
@@ -55,17 +48,7 @@ class ScalingAnswers:
         return ControllerPage(items=tuple(_row(each) for each in judged), next=cursor, leader=self._parts.leader())
 
     async def forecast(self, request: ForecastRequest, _actor: Actor) -> ForecastPage:
-        leader = self._parts.leader()
-        standings = self._parts.scaling.standings()
-        names = [name for name in standings if request.slice in ("", name)]
-        page, cursor = page_of(names, lambda name: (name,), request)
-        rows = [forecast_row(standings[name], self._parts.forecasts) for name in page]
-        return ForecastPage(
-            items=tuple(row for row in rows if row is not None),
-            next=cursor,
-            leader=leader,
-            leads=leader == self._parts.node,
-        )
+        return await self._parts.forecasts.page(request)
 
     async def decisions(self, request: DecisionListRequest, _actor: Actor) -> DecisionPage:
         found = [each async for each in read_records(self._parts.store, request.slice) if request.id in ("", each.id)]
@@ -141,29 +124,6 @@ def _row(judged: Judgement) -> ControllerRow:
         pin=judged.around.pin,
         config=_set_members(at.config),
     )
-
-
-def forecast_row(at: Standing, forecasts: Forecasts) -> ForecastRow | None:
-    """None where nothing was forecast."""
-    said, ahead = forecasts.said(at.slice), forecasts.ahead(at.slice)
-    if not said:
-        return None
-    first = said[-1].minute
-    latest = said[-2].rate if len(said) > 1 else math.nan
-    return ForecastRow(
-        slice=at.slice,
-        now=_band(first, said[-1].band, latest),
-        past=tuple(_band(each.minute, each.band, each.rate) for each in said),
-        ahead=tuple(_band(first + later, band) for later, band in enumerate(ahead)),
-        chart=bars([each.rate for each in said[:-1]], [band.middle for band in ahead]),
-        wanted=at.wanted,
-        serving=at.serving,
-    )
-
-
-def _band(minute: int, band: Band, rate: float = math.nan) -> BandAhead:
-    p10, p50, p90 = (round(each, 3) for each in band)
-    return BandAhead(minute=minute, p10=p10, p50=p50, p90=p90, rate=round(rate, 3) if math.isfinite(rate) else None)
 
 
 def _set_members(config: ScalingConfig) -> dict[str, Json]:
