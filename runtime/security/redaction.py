@@ -28,7 +28,7 @@ KINDS: Final = (  # kind, pattern; the group `keep` stays. Each repetition that 
     ("password", r"(?P<keep>\b[a-z][a-z0-9+.-]{0,30}://[^\s:/@]{0,200}:)[^\s@/]{1,500}(?=@)"),
     (
         "authorization",  # of any scheme, or of none
-        rf"(?P<keep>\bauthorization{_IS}(?:{_QUOTE})?(?:[a-z][\w-]{{0,30}}\s{{1,4}})?)"
+        rf"(?P<keep>\bauthorization{_IS}(?:{_QUOTE})?(?:[a-z-]{{1,30}}\s{{1,4}})?)"
         r"(?=[^\s\"']{0,200}\d)[\w.+/=~:-]{8,}",
     ),
     (
