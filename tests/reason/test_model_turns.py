@@ -128,6 +128,7 @@ async def test_why_questions_are_investigated_at_once(kind: str) -> None:
     assert (found.roots, found.by) == (("slice:ledger",), "model")
 
 
+BEHIND_A_CALL = "cut for length behind a call"
 FAULTS = {
     "cut amid a call": [Line(calls=(Called(name="cluster_status"),), fault="cut"), STATUS],
     "busy": [Line(fault="status", status=429, retry_after="1"), STATUS],
@@ -137,10 +138,14 @@ FAULTS = {
     "a tool that there is not": [Line(calls=(Called(name="shell", arguments={"command": "ls"}),)), STATUS],
     "does not fit": [STATUS, Line(fault="overflow")],
     "cut for length": [STATUS, Line(says='{"claims": [', ending="length")],
+    BEHIND_A_CALL: [Line(calls=(Called(name="cluster_status"),), ending="length"), STATUS],
 }
 
 
-@pytest.mark.parametrize(("fault", "kind"), [*zip(FAULTS, cycle(KINDS), strict=False)])
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [*zip(FAULTS, cycle(KINDS), strict=False), *((BEHIND_A_CALL, kind) for kind in KINDS[:2])],
+)
 async def test_what_goes_wrong_once_is_got_over(fault: str, kind: str) -> None:
     lines = [*FAULTS[fault], answer("2 of 3 instances serve.", "E1")]
     events, _ = await turn(kind, "how many orders are up", plain_world(), lines)
@@ -153,6 +158,7 @@ LASTING = (
     Line(ending="refused"),
     Line(says="prose"),
     Line(calls=(Called(name="cluster_status", raw="{"),)),
+    answer("`ghost` is down.", "E77"),
 )
 
 
