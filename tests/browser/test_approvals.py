@@ -77,6 +77,29 @@ def test_two_people_approve_what_evidence_from_outside_asks_for(meet: Meets, clu
     assert cluster.wanted("shortener") == 3
 
 
+def test_what_is_decided_stays_in_view_and_nothing_takes_its_place(meet: Meets, cluster: Cluster) -> None:
+    """Whoever opens the page, and no card of their own, sees what becomes of the one that they decide."""
+    wish = {"kind": "person", "role": "viewer", "owns": []}
+    cluster.ask("admin", "PUT", "/v1/principals/dora?propose=true&reason=the+first", wish)
+    page = meet("cleo", "approvals").page
+    article = page.get_by_role("article")
+    expect(article).to_contain_text("the first")
+    page.get_by_label("Reason").fill("half a reas")
+    cluster.propose_scale(
+        "ci", "shortener", 4, propose="false", tainted="true", reason="riskier", evidence="https://status.example/1"
+    )
+    expect(page.get_by_role("list", name="Waiting proposals").get_by_role("link").first).to_contain_text("riskier")
+    expect(page.get_by_label("Reason")).to_have_value("half a reas")
+    decide(page, "Approve", "seen through")
+    expect(article).to_have_attribute("data-state", "applied")
+    expect(article).to_contain_text("the first")
+    page.get_by_role("navigation", name="Pages").get_by_role("link", name="Approvals").click()
+    expect(article).to_contain_text("riskier")
+    decide(page, "Reject", "only looked at")
+    expect(article).to_have_attribute("data-state", "rejected")
+    expect(article).to_contain_text("riskier")
+
+
 def test_one_person_rejects_by_keyboard_alone(meet: Meets, cluster: Cluster) -> None:
     proposal = cluster.propose_scale("ci", "shortener", 5, reason="more")
     page = meet("ben", f"approvals/{proposal}").page
