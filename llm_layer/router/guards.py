@@ -12,6 +12,7 @@ from llm_layer.router.counts import says_from_now, why_no_count
 from llm_layer.router.intents import INTENTS
 from llm_layer.router.inventory import Inventory
 from llm_layer.router.masking import Sentence
+from llm_layer.router.moods import why_not_asked
 from llm_layer.router.words import NEGATIONS, QUESTIONS
 
 OPPOSITE: Final = {
@@ -81,11 +82,14 @@ def why_no_card(operation: str, sentence: Sentence, params: dict[str, object], i
     """Empty where the sentence says nothing against it."""
     if not INTENTS[operation].changes:
         return ""
-    low = sentence.folded
+    low = sentence.folded.lstrip("\u00bf\u00a1 ")
     if NEGATIONS.search(_STOPS.sub(" ", low)) and not _says_stop(operation, low):
         return "the sentence says what shall not be"
-    if (QUESTIONS.search(low) or _ASKS_WHETHER.search(low)) and not _POLITE.search(low):
+    polite = bool(_POLITE.search(low))
+    if (QUESTIONS.search(low) or _ASKS_WHETHER.search(low)) and not polite:
         return "this is a question, and that would be a change"
+    if why := why_not_asked(operation, sentence, polite=polite):
+        return why
     back = bool(_BACK.search(_STOPS.sub(" ", low)))
     if operation in OPPOSITE and back:
         return f"it may mean the opposite, {OPPOSITE[operation]}"
