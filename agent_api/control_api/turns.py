@@ -38,7 +38,9 @@ class ReasonerAbsent(RuntimeFault):
 class Turn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What somebody said. Without `conversation` it begins one, whose id the events `begun` and `done` tell."""
 
-    text: Annotated[str, Meta(min_length=1, max_length=TEXT_CHARS_MAX, description="A sentence, or a /command.")]
+    text: Annotated[
+        str, Meta(min_length=1, pattern=r"\S", max_length=TEXT_CHARS_MAX, description="A sentence, or a /command.")
+    ]
     conversation: ConversationField | None = None
 
 

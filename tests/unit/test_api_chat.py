@@ -129,7 +129,9 @@ async def test_it_knows_no_more_than_who_asks() -> None:
         assert told["code"] == "forbidden"
 
 
-@pytest.mark.parametrize("body", [{}, {"text": ""}, {"text": "x" * 9_000}, {"text": "x", "more": 1}, {"text": 5.5}])
+@pytest.mark.parametrize(
+    "body", [{}, {"text": ""}, {"text": " \n\t"}, {"text": "x" * 9_000}, {"text": "x", "more": 1}, {"text": 5.5}]
+)
 async def test_what_is_no_turn_is_refused(body: dict[str, object]) -> None:
     async with api_on_hand() as hand, hand.client("anna") as client:
         assert (await client.post("/v1/chat", json=body)).status_code == 422
