@@ -94,6 +94,22 @@ class Cluster:
 
         self.run(self.forge.until, "the trace is found", found, timeout_s=10)
 
+    def fail(self, slice_name: str, path: str, *, request_id: str) -> str:
+        """The trace of a request that the slice fails; once it can be found."""
+        address = self.forge.nodes[self.forge.names[0]].addresses.http
+        trace = secrets.token_hex(16)
+        wanted = {"traceparent": f"00-{trace}-{secrets.token_hex(8)}-01", "x-request-id": request_id}
+
+        async def found() -> bool:
+            told = await self.forge.api.read(f"/v1/traces?trace_id={trace}")
+            assert isinstance(told, dict)
+            return any(each["failed"] for each in told["traces"])
+
+        self.run(self.forge.until_active, slice_name, 1)
+        assert self._client.get(f"http://{address}{path}", headers=wanted).status_code == 500
+        self.run(self.forge.until, "the trace is found", found, timeout_s=10)
+        return trace
+
     def leave_alone(self, slice_name: str) -> None:
         """Nobody but the tests scales it: where these take long, its scaling learns that fewer instances would do."""
         self.ask("admin", "PUT", "/v1/controller/config", {"slice": slice_name, "set": {"enabled": False}})

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -37,6 +39,11 @@ class Crier:
     @get("/cries")
     async def cry(self) -> str:
         return self._words
+
+    @idempotent
+    @get("/sobs/{sob}")
+    async def sob(self, sob: str) -> str:
+        raise RuntimeError(sob + self._words)
 
 
 @slice_(name="mute", version="1.0.0")
@@ -86,8 +93,24 @@ def test_log_lines_and_errors_of_a_slice_are_text(meet: Meets, cluster: Cluster,
         is_only_text(person.page)
 
 
-def test_what_a_failed_request_left_is_text(meet: Meets) -> None:
-    """Nodes put no words of slices into spans themselves; the page must not count on that: this answer stands in."""
+def test_a_real_failed_request_brings_no_words_of_its_own_into_its_trace(
+    meet: Meets, cluster: Cluster, hostile: Path
+) -> None:
+    """Neither the caller's, in its path and its id, nor those of the error that the slice raised."""
+    del hostile
+    trace = cluster.fail("crier", f"/sobs/{quote(CANARY, safe='')}", request_id=CANARY)
+    told = cluster.ask("vic", "GET", f"/v1/traces?trace_id={trace}")
+    assert any(each["failed"] for each in told["traces"])
+    assert "onerror" not in json.dumps(told)
+    person = meet("vic", f"traces/{trace}")
+    waterfall = person.page.get_by_role("region", name="Waterfall")
+    expect(waterfall).to_contain_text("GET /sobs/{sob}")
+    expect(waterfall).to_contain_text("failed")
+    assert (person.page.evaluate("window.hit"), person.page.locator("main img").count()) == (None, 0)
+
+
+def test_what_a_failed_request_left_is_text_whatever_a_node_puts_there(meet: Meets) -> None:
+    """Nodes put no words of others into spans; the page must not count on that: this answer stands in."""
     span = {
         "at_ms": 1_795_783_321_847,
         "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
@@ -126,3 +149,18 @@ def test_configuration_of_a_blueprint_is_text_on_its_card_and_in_the_audit(
     expect(person.page.get_by_role("heading", name="criers")).to_be_visible()
     assert (person.page.evaluate("window.hit"), person.page.locator("main img").count()) == (None, 0)
     cluster.ask("ci", "POST", f"/v1/proposals/{asked['proposal']}/withdraw", {})
+
+
+def test_the_value_of_a_setting_is_text_on_its_card_and_in_the_audit(meet: Meets, cluster: Cluster) -> None:
+    """That of one that is no secret is told in full, and may be nearly anything."""
+    body = {"value": f"unix:/{CANARY}"}
+    asked = cluster.ask("cleo", "PUT", "/v1/config/forge_door?propose=true&reason=words", body)
+    person = meet("vic", f"approvals/{asked['proposal']}")
+    expect(person.page.get_by_role("article")).to_contain_text(f"unix:/{CANARY}")
+    is_only_text(person.page)
+    person.go("audit?operation=config.set")
+    records = person.page.get_by_role("list", name="Records")
+    records.get_by_role("listitem").first.locator("summary").click()
+    expect(records).to_contain_text("onerror")
+    is_only_text(person.page)
+    cluster.ask("cleo", "POST", f"/v1/proposals/{asked['proposal']}/withdraw", {})
