@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Final
 
-from llm_layer.diagnosis.changes import CHANGES_NOTHING, EARLY_MS, MADE, TAKES_HOLD_MS, is_suspect
+from llm_layer.diagnosis.changes import CHANGES_NOTHING, EARLY_MS, MADE, TAKES_HOLD_MS, is_own_scaling, is_suspect
 from llm_layer.diagnosis.figures import Figures
 from llm_layer.diagnosis.finding import Finding
 from llm_layer.diagnosis.patterns import patterns_in
@@ -88,10 +88,13 @@ def _change(seen: Seen, name: str) -> Iterator[Finding]:
     """The newest change that it began with; or the newest of the last half hour, where nobody knows when it began."""
     explained = seen.explained.get(name)
     suspects = [each for each in explained.changes if is_suspect(each, name)] if explained is not None else []
-    newest = next((each for each in suspects if seen.now_unix_ms - each.at_unix_ms <= RECENT_MS), None)
+    figures = seen.figures.get(name)
+    short = figures is not None and not figures.failing and (figures.slow or figures.refusing)
+    told = [each for each in suspects if short or not is_own_scaling(each)]
+    newest = next((each for each in told if seen.now_unix_ms - each.at_unix_ms <= RECENT_MS), None)
     if newest is None:
         return
-    weight = _weight_of(seen, name, newest)
+    weight = min(_weight_of(seen, name, newest), 0.5 if is_own_scaling(newest) else 1.0)
     age_min = max(1, (seen.now_unix_ms - newest.at_unix_ms) // 60_000)
     says = f"{age_min} min ago: {newest.summary}, by {newest.actor} (audit {newest.audit})"
     if weight:

@@ -16,9 +16,17 @@ CHANGES_NOTHING: Final = frozenset(
 )
 """Operations after which a slice is wanted as it was before, so that it is not they that broke it."""
 
+SCALING: Final = "scaling"
+"""Who the audit says it was where the cluster scaled a slice by itself, as it does many times a day."""
+
 
 def is_suspect(change: ChangeRow, name: str) -> bool:
     return change.kind in MADE and change.operation not in CHANGES_NOTHING and may_concern(change, name)
+
+
+def is_own_scaling(change: ChangeRow) -> bool:
+    """It follows the load: it can leave a slice short of instances, and breaks none."""
+    return change.actor == SCALING and change.operation == "slice.scale"
 
 
 def may_concern(change: ChangeRow, name: str) -> bool:

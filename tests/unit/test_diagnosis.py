@@ -394,3 +394,13 @@ def test_patterns_are_counted_by_text() -> None:
         ("timeout", 2),
         ("out_of_memory", 1),
     ]
+
+
+def test_what_the_cluster_scales_by_itself_breaks_nothing() -> None:
+    """It goes on all day, so that there is one just before any fault; it explains too few instances alone."""
+    scaled = explained(changes=({**change(30_000), "actor": "scaling", "summary": "orders 1.0.0: 3 -> 2 instances"},))
+    failing = found(scaled, metric(errors=0.4, faulty_s=20))
+    assert "recent_change" not in {each.mechanism for each in failing.findings}
+    slow = found(scaled, metric(p95=900.0, faulty_s=20))
+    assert [each.mechanism for each in slow.findings][:1] == ["slow_itself"]
+    assert "recent_change" in {each.mechanism for each in slow.findings}
