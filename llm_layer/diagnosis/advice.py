@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from llm_layer.diagnosis.changes import MADE, may_concern
+from llm_layer.diagnosis.changes import MADE, is_own_scaling, may_concern
 from llm_layer.diagnosis.finding import Finding
 from llm_layer.diagnosis.seen import Seen
 from runtime.operations.queries.slices import ChangeRow, SliceRow
@@ -38,7 +38,7 @@ def _of_slice(seen: Seen, cause: Finding, name: str) -> Iterator[Advice]:
     if cause.mechanism == "recent_change":
         yield from _undoing(seen, name, rows)
     elif cause.mechanism in HELPED_BY_RESTART:
-        yield Advice(operation="slice.restart", request={"slice": name}, why="what is new then takes none of it along")
+        yield _restart(name)
     elif cause.mechanism == "held_too_few":
         yield Advice(
             operation="controller.unpin", request={"slice": name}, why="the cluster then gives it what it needs"
@@ -64,16 +64,24 @@ def _undoing(seen: Seen, name: str, rows: tuple[SliceRow, ...]) -> Iterator[Advi
         playbook = "activation-failed"
     elif figures is not None and figures.failing:
         playbook = "error-budget-burn"
+    elif figures is not None and figures.growing and not figures.slow:
+        yield _restart(name)
+        return
     else:
         playbook = "latency-high"
     request: dict[str, object] = {"playbook": playbook, "params": {"slice": name}}
     yield Advice(operation="playbook.run", request=request, why=f"it began with {change.summary}")
 
 
+def _restart(name: str) -> Advice:
+    return Advice(operation="slice.restart", request={"slice": name}, why="what is new then takes none of it along")
+
+
 def _newest(seen: Seen, name: str) -> ChangeRow | None:
     explained = seen.explained.get(name)
     changes = explained.changes if explained is not None else ()
-    return next((each for each in changes if each.kind in MADE and may_concern(each, name)), None)
+    made = (each for each in changes if each.kind in MADE and not is_own_scaling(each))
+    return next((each for each in made if may_concern(each, name)), None)
 
 
 def _more(name: str, rows: tuple[SliceRow, ...]) -> Iterator[Advice]:

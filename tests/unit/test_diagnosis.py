@@ -335,6 +335,11 @@ def test_a_release_that_fits_is_undone_by_the_playbook_for_what_it_did() -> None
     assert [each.request["playbook"] for each in slow.advice] == ["latency-high"]
     short = found(explained(changes=(released,), versions=(version(serving=2, failed=1),)), metric())
     assert [each.request["playbook"] for each in short.advice] == ["activation-failed"]
+    grown = found(explained(changes=(released,)), metric(memory_mb=300.0))
+    assert [each.operation for each in grown.advice if each.operation != "slice.restart"] == []
+    scaled = {**change(10_000), "actor": "scaling"}
+    behind = found(explained(changes=(scaled, released)), metric(errors=0.2, faulty_s=20))
+    assert [each.request["playbook"] for each in behind.advice] == ["error-budget-burn"]
 
 
 def test_an_alert_of_a_victim_is_no_cause_of_its_own() -> None:
