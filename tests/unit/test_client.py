@@ -6,7 +6,6 @@ import asyncio
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
-from dataclasses import replace
 from typing import Final
 
 import pytest
@@ -16,7 +15,7 @@ from agent_api.client.answers import AppliedChange, body_of
 from agent_api.client.asynchronous import AsyncPendingChange
 from agent_api.client.client import PendingChange
 from agent_api.client.errors import ApiRefused, ApiUnreachable, RequestInvalid, WaitedInVain
-from agent_api.client.exchange import AWAKE, AddressBook, Pause, Retry, Send, Talk, exchange
+from agent_api.client.exchange import AddressBook, Pause, Retry, Send, Talk, exchange
 from agent_api.client.message import HttpReply, HttpRequest, Unreached
 from agent_api.client.requests import ChangeOptions
 from agent_api.client.sse import Event
@@ -404,9 +403,8 @@ def hanging() -> Iterator[tuple[str, socket.socket]]:
         yield f"127.0.0.1:{listener.getsockname()[1]}", listener
 
 
-def test_a_node_that_hangs_is_passed_by_and_is_sent_no_change(either: Either, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_node_that_hangs_is_passed_by_and_is_sent_no_change(either: Either) -> None:
     """A change that it took may be made when it goes on, an hour later, and who asked would have waited for nothing."""
-    monkeypatch.setattr("agent_api.client.exchange.AWAKE", replace(AWAKE, timeout_s=0.2))
     with hanging() as (stopped, listener), StubApi(applied()).serving() as api:
         either(stopped, api.address, work=lambda client: client.slice.scale(slice="orders", instances=5))
         assert [each.path for each in api.asked] == ["/v1/slices/orders/scale"]
