@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from agent_api.control_api.answers.forecast import forecast_page
+from agent_api.assemble.forecast_rows import forecast_page
 from controllers.scaling.loop import ScalingLoop
 from controllers.scaling.queries import ForecastPage, ForecastRequest
 from controllers.ttm.live import Forecasts

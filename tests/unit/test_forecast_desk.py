@@ -16,7 +16,7 @@ from runtime.invocation.errors import NotStarted
 from runtime.invocation.incoming import Handlers
 from runtime.invocation.listener import connect_unix, serve_unix
 from runtime.names import NodeId
-from tests.unit.test_forecast_answer import AT, Said
+from tests.unit.test_forecast_rows import AT, Said
 
 pytestmark = pytest.mark.anyio
 

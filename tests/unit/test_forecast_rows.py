@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from agent_api.control_api.answers.forecast import forecast_row
+from agent_api.assemble.forecast_rows import forecast_row
 from controllers.scaling.config import ScalingConfig
 from controllers.scaling.standing import Standing
 from controllers.ttm.live import NoForecasts
