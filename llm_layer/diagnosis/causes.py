@@ -105,8 +105,11 @@ def _weight_of(seen: Seen, name: str, change: ChangeRow) -> float:
     """0 for one that came after the trouble, which it cannot have caused."""
     age_ms = seen.now_unix_ms - change.at_unix_ms
     figures = seen.figures.get(name)
-    if is_short(seen, name) or figures is None or figures.since_s is None:
-        return 0.88 if age_ms <= JUST_NOW_MS and not _begun_anew_since(seen, name, change) else 0.45
+    short = is_short(seen, name)
+    if short or figures is None or figures.since_s is None:
+        measured = figures is not None and figures.growing and not short  # nobody knows since when, but that it does
+        fresh = age_ms <= JUST_NOW_MS and not _begun_anew_since(seen, name, change)
+        return 0.88 if fresh and not measured else 0.45
     before_ms = age_ms - figures.since_s * 1_000
     if before_ms < -EARLY_MS:
         return 0.0

@@ -309,6 +309,13 @@ def test_memory_that_grows_is_told_before_anything_is_slow() -> None:
     assert found(None, metric(memory_mb=80.0)).well
 
 
+def test_memory_that_grows_is_told_before_a_change_of_which_nobody_knows_whether_it_fits() -> None:
+    released = {**change(90_000), "operation": "blueprint.apply"}
+    grown = found(explained(changes=(released,)), metric(memory_mb=300.0))
+    assert [each.mechanism for each in grown.findings] == ["memory_grows", "recent_change"]
+    assert [each.operation for each in grown.advice] == ["slice.restart"]
+
+
 def test_a_change_that_came_after_the_trouble_did_not_cause_it() -> None:
     before, after = explained(changes=(change(30_000),)), explained(changes=(change(1_000),))
     assert first(found(before, metric(errors=0.2, faulty_s=20)))[0] == "recent_change"
