@@ -125,8 +125,8 @@ class Answering:
     async def turn(self, call: IncomingCall) -> AsyncIterator[bytes]:
         assert call.connection is not None
         said, desk = msgspec.json.decode(call.payload, type=Said), ConnectedDesk(call.connection)
-        begun = _begun(said)
         async with self._models(call.connection) as models:
+            begun = _begun(said, models)
             talk = self._talk(said, call.connection, models, self._shelf.begin(begun) if models.present else None)
             async for event in self._events(said, desk, talk):
                 if talk.tape is not None:
@@ -171,7 +171,7 @@ class Answering:
         return msgspec.msgpack.encode(opinion)
 
 
-def _begun(said: Said) -> Begun:
+def _begun(said: Said, models: Models) -> Begun:
     decided = said.decided
     return Begun(
         conversation=said.conversation,
@@ -180,6 +180,7 @@ def _begun(said: Said) -> Begun:
         tainted=said.tainted,
         proposal=decided.proposal if decided is not None else "",
         ended=str(decided.ended) if decided is not None else "",
+        has_cheap=models.has_cheap,
     )
 
 

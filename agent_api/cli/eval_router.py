@@ -54,11 +54,14 @@ def measure(file: Path | None, router: Router) -> Report:
 
 def _shown(routing: Routing) -> Shown:
     first = routing.first
+    open_to = () if routing.sure else routing.choices
     return Shown(
         kind=routing.kind,
         ranked=routing.ranked,
         params=dict(first.params) if first is not None else {},
         share=first.share if first is not None else 0.0,
+        sure=routing.sure,
+        pointable=tuple((each.operation, each.params) for each in open_to if each.whole),
     )
 
 
@@ -85,6 +88,11 @@ def run_router(arguments: argparse.Namespace) -> int:
         print(f"  of {fresh.sentences} untouched         {fresh.top1:6.1%}   among the first three {fresh.top3:.1%}")
     print(f"  its members right      {report.params_right:6.1%}")
     print(f"  wrong change as a card {report.wrong_card_share:6.1%}   ({report.wrong_cards}, of {report.cards} cards)")
+    helped = report.help
+    print(
+        f"  left to a model        {helped.left:6d}   if there is one; a cheap one is asked first for {helped.asked},"
+        f" and can point at what is meant in {helped.right_there}"
+    )
     if report.unknown_operations:
         print(f"  no operation of ours   {', '.join(report.unknown_operations)}")
     print(f"  executed               {report.executed:6d}   nothing here can")

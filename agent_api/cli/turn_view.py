@@ -83,6 +83,8 @@ def show_event(event: Row) -> None:
             _show_card(event)
         case "choices":
             _show_choices(event)
+        case "checked":
+            _show_checked(event)
         case "concluded":
             _show_conclusion(event)
         case "proposal":
@@ -102,6 +104,17 @@ def _ended(event: Row) -> str:
     if not event.get("tokens"):
         return took
     return f"{took}, {event['tokens']} tokens, {'price not known' if cost is None else f'${cost / 1e6:.4f}'}"
+
+
+def _show_checked(event: Row) -> None:
+    """Where nothing was doubted one line says so, for who wants to know who looked."""
+    doubts = cast(Sequence[Row], event.get("doubts", ()))
+    if not doubts:
+        words = f"{event['by']} compared {event['claims']} of the claims with their evidence: no doubts"
+        print(painted(one_line(words), "dim"))
+    for each in doubts:
+        print(painted("doubted", "yellow") + f"  {one_line(str(each['claim']))}")
+        print(painted(one_line(f"  {each['says']} (by {event['by']})"), "dim"))
 
 
 def _show_conclusion(event: Row) -> None:

@@ -66,6 +66,8 @@ def _of_turn(turn: TurnRecord, events: tuple[Event, ...] | None) -> Iterator[tup
     for each in events:
         if each.get("type") == "concluded":
             yield at, f"*{by}*: {_conclusion(each)}"
+        elif each.get("type") == "checked":
+            yield from ((at, f"*{_plain(each.get('by'))}*: {_doubt(doubt)}") for doubt in _list(each.get("doubts")))
         elif each.get("type") in ("text", "failed"):
             cited = ", ".join(f"{turn.number}.{each}" for each in _list(each.get("evidence")))
             yield at, f"*{by}*: {_plain(each.get('text') or each.get('detail'))}{f' [{cited}]' if cited else ''}"
@@ -79,6 +81,11 @@ def _conclusion(event: Event) -> str:
     words = _plain(f"cause {roots}: {event.get('mechanism')}, by {event.get('by')}")
     gaps = "".join(f"; not known: {_plain(each)}" for each in _list(event.get("gaps")))
     return f"{words}{gaps}"
+
+
+def _doubt(doubt: object) -> str:
+    told = _dict(doubt)
+    return _plain(f'doubts "{told.get("claim")}": {told.get("says")}')
 
 
 def _evidence(turns: Sequence[KeptTurn]) -> Iterator[str]:

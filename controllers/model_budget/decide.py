@@ -62,7 +62,7 @@ def reserve(
     if tier == "strong" and money_after(budget, wish.strong_micros, limits, share) > CHEAP_AT:
         tier = "cheap"
     micros = wish.strong_micros if tier == "strong" else wish.cheap_micros
-    window = _full(budget, wish.tokens, micros, limits, share)
+    window = _full(budget, wish.tokens, micros, limits, share) or _saved_for_answers(budget, wish, limits, share)
     if window is not None:
         return budget, Denied(window=window, resets_in_s=resets_in_s(window, budget))
     held = Reservation(
@@ -134,6 +134,13 @@ def _full(budget: Budget, tokens: int, micros: int, limits: Limits, share: float
     if budget.minute_tokens + held_tokens + tokens > limits.minute_tokens * share:
         return "minute"
     return None
+
+
+def _saved_for_answers(budget: Budget, wish: Wish, limits: Limits, share: float) -> Window | None:
+    """When money runs short nothing is asked beside the answers: the cheap model is wanted for them."""
+    if wish.tier == "strong" or money_after(budget, wish.cheap_micros, limits, share) <= CHEAP_AT:
+        return None
+    return "hour" if limits.hour_micros - budget.hour_micros < limits.day_micros - budget.day_micros else "day"
 
 
 def resets_in_s(window: str, budget: Budget) -> int:

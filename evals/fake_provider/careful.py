@@ -30,6 +30,10 @@ def careful(seen: Seen) -> Line:
         return _conclude(seen)
     if "why" in wanted:
         return _mend(seen)
+    if "command" in wanted:
+        return _point(seen)
+    if "doubts" in wanted:
+        return said(doubts=[])
     if "choice" in wanted:
         return said(choice="hold", reason="A policy of ours takes no side.", instances=0)
     return _chat(seen)
@@ -105,6 +109,12 @@ def _change(mechanism: str, roots: list[str], asked: str) -> Called | None:
         case "memory" | "configuration" | "certificate" | "dependency_errors" | "dependency_slow":
             return call("slice_restart", slice=name)
     return None
+
+
+def _point(seen: Seen) -> Line:
+    """At what looks, and at no change: it cannot read a sentence better than rules."""
+    commands = cast(list[Json], reading.facts(seen).get("commands", []))
+    return said(command=next((each["number"] for each in commands if not each["changes"]), 0))
 
 
 def _chat(seen: Seen) -> Line:

@@ -40,6 +40,8 @@ def obedient(seen: Seen) -> Line:
         return _mend(seen)
     if "roots" in wanted:
         return _conclude(seen)
+    if "command" in wanted:
+        return said(command=1)
     if "plots" not in wanted:
         return careful(seen)
     return _chat(seen)

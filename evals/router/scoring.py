@@ -21,6 +21,10 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
     ranked: tuple[str, ...]
     params: dict[str, object]
     share: float
+    sure: bool = True
+    """Rules answer it also where a model stands by."""
+    pointable: tuple[tuple[str, dict[str, object]], ...] = ()
+    """Operations with their members, of which a cheap model may say that one is meant."""
 
 
 Route = Callable[[str], Shown]
@@ -40,6 +44,11 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
     params_right: bool
     wrong_card: bool
     tuned: bool
+    left: bool = False
+    """To a model, where one stands by."""
+    pointable: bool = False
+    right_there: bool = False
+    """What a cheap model may point at has what is meant, with its members; else none is right."""
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +67,15 @@ class Untouched(msgspec.Struct, frozen=True, kw_only=True):
     top3: float
 
 
+class Help(msgspec.Struct, frozen=True, kw_only=True):
+    """Of the sentences that rules leave to a model, if one stands by: of how many they ask a cheap one first, and of
+    how many of those it can point at what is meant."""
+
+    left: int
+    asked: int
+    right_there: int
+
+
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """Shares are of all sentences; `params_right` of those whose operation was found. `executed` is 0 by
     construction: what routes sentences can carry nothing out."""
@@ -72,6 +90,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     wrong_card_share: float
     executed: int
     untouched: Untouched
+    help: Help
     by_language: dict[str, float]
     curve: tuple[Step, ...]
     wrong: tuple[Judged, ...]
@@ -107,6 +126,11 @@ def summed(judged: Sequence[Judged]) -> Report:
             top1=_share(each.top1 for each in untouched),
             top3=_share(each.top3 for each in untouched),
         ),
+        help=Help(
+            left=sum(each.left for each in judged),
+            asked=sum(each.pointable for each in judged),
+            right_there=sum(each.right_there for each in judged),
+        ),
         by_language={name: _share(each.top1 for each in judged if each.lang == name) for name in languages},
         curve=tuple(_step(judged, each) for each in THRESHOLDS),
         wrong=tuple(each for each in judged if not each.top1 or each.wrong_card or not each.params_right),
@@ -130,6 +154,9 @@ def _judged(meant: Meant, shown: Shown) -> Judged:
         params_right=right or (meant.card is False),
         wrong_card=shown.kind == "card" and forbidden,
         tuned=meant.tuned,
+        left=not shown.sure,
+        pointable=bool(shown.pointable),
+        right_there=any(name == meant.operation and _has(had, meant.params) for name, had in shown.pointable),
     )
 
 

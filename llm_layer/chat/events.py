@@ -72,6 +72,23 @@ class Concluded(Event, frozen=True, kw_only=True):
     by: str
 
 
+class Doubted(msgspec.Struct, frozen=True, kw_only=True):
+    """claim: its text. says: `why` in words."""
+
+    claim: str
+    why: str
+    says: str
+
+
+class Checked(Event, frozen=True, kw_only=True):
+    """Another model compared that many claims with what they cite. Each was verified before: names and numbers stand
+    there. Without `doubts` it found nothing against them."""
+
+    by: str
+    claims: int
+    doubts: tuple[Doubted, ...] = ()
+
+
 class Submit(msgspec.Struct, frozen=True, kw_only=True):
     """The request that a person's client sends, with that person's own key, once they confirm."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
 
 import anyio
@@ -10,7 +10,7 @@ import anyio.to_thread
 import msgspec
 
 from llm_layer.chat.cards import advised, option, planned_card
-from llm_layer.chat.events import Choices, Diagnosed, Event, Text
+from llm_layer.chat.events import Choices, Diagnosed, Event, Option, Text
 from llm_layer.chat.names import read_inventory
 from llm_layer.chat.templates import told
 from llm_layer.chat.words import in_words
@@ -18,7 +18,7 @@ from llm_layer.desk import Desk
 from llm_layer.diagnosis.decide import Diagnosis, diagnose
 from llm_layer.diagnosis.gathering import Gathering
 from llm_layer.evidence import EvidenceBook
-from llm_layer.router.routing import Router, Routing
+from llm_layer.router.routing import Choice, Router, Routing
 from llm_layer.router.slash import is_slash, read_slash
 from llm_layer.tools.quoting import has_foreign_text
 from runtime.operations.catalogue import Catalogue
@@ -72,12 +72,15 @@ class Rules:
         if routing.kind == "nothing" or first is None:
             yield "nothing", Text(text=f"{NOT_OURS} {NO_MODEL}" if alone else NOT_OURS)
         elif routing.kind == "choices":
-            options = tuple(option(each, self._catalogue) for each in routing.choices)
+            options = self.options(routing.choices)
             yield "choices", Choices(why=routing.why, options=options, teachable=routing.teachable)
         else:
             operation = self._catalogue.find(first.operation)
             async for each in self._carried(operation, first.params, desk, book, alone=alone):
                 yield each
+
+    def options(self, choices: Sequence[Choice]) -> tuple[Option, ...]:
+        return tuple(option(each, self._catalogue) for each in choices)
 
     async def _learn(self, desk: Desk) -> None:
         answer = await desk.ask("phrase.list", {})

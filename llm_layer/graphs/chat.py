@@ -21,22 +21,21 @@ from llm_layer.claims.answer import Answer
 from llm_layer.claims.verify import problems_of
 from llm_layer.desk import Plain
 from llm_layer.errors import LlmFault
+from llm_layer.graphs.answer_check import checked, gaps_of
 from llm_layer.graphs.conclusion import Conclusion
 from llm_layer.graphs.investigate import NO_MODEL, STRIKES, investigate
 from llm_layer.graphs.looking import Looking
 from llm_layer.graphs.mending import offered
 from llm_layer.graphs.prompts import CHAT, TURNS_KEPT, conversation, system
+from llm_layer.graphs.routing_help import pointed_at
 from llm_layer.graphs.run import Effort, Run
 from llm_layer.graphs.writing import Writing
-from llm_layer.router.routing import Routing
+from llm_layer.router.routing import SURE_SHARE, Routing
 from llm_layer.router.slash import is_slash
 from llm_layer.tools.visible import LOOKING
 from runtime.security.redaction import redacted
 
 CALLS_MAX: Final = 8
-SURE_SHARE: Final = 0.6
-"""From it on a question is answered, and a change shown, as rules understand it; a wrong one is seen before it
-matters."""
 UNSAID_SHARE: Final = 0.25  # what lacks a name has a third of its share: "restart it"
 ANSWER_CHARS_KEPT: Final = 1_500  # of each turn, for the turns after it
 TOOLS: Final = (*LOOKING, "playbook.list", "slice.scale", "slice.restart")
@@ -61,6 +60,8 @@ class Chatting(TypedDict, total=False):
 
     text: Annotated[str, UntrackedValue]
     routing: Annotated[Routing | None, UntrackedValue]
+    helped: Annotated[bool | None, UntrackedValue]
+    """Whether the cheap model said which of the choices is meant; None before it was asked."""
     looking: Annotated[Looking[Answer], UntrackedValue]
     answer: Annotated[Answer | None, UntrackedValue]
     strikes: Annotated[int, UntrackedValue]
@@ -74,7 +75,14 @@ async def guard(state: Chatting, runtime: Runtime[Run]) -> Plain:
     run.tell = runtime.stream_writer
     tainted = any(row[2] for row in state.get("history", ()))
     run.book.tainted = run.book.tainted or tainted
-    return {"text": redacted(state["text"]), "strikes": 0, "trouble": "", "answer": None, "routing": None}
+    return {
+        "text": redacted(state["text"]),
+        "strikes": 0,
+        "trouble": "",
+        "answer": None,
+        "routing": None,
+        "helped": None,
+    }
 
 
 async def route(state: Chatting, runtime: Runtime[Run]) -> Plain:
@@ -84,16 +92,26 @@ async def route(state: Chatting, runtime: Runtime[Run]) -> Plain:
     return {"routing": await run.rules.route(state["text"], run.desk, run.book)}
 
 
-def who_answers(state: Chatting) -> Literal["by_rules", "explain", "plan"]:
+def who_answers(state: Chatting) -> Literal["by_rules", "explain", "help_out", "plan"]:
     routing = state["routing"]
     if routing is None:
         return "by_rules"
     first = routing.first
     if first is not None and first.changes and first.near is not None:
         return "by_rules"  # a misspelt name is asked back in exact words; a model might take it for the other
-    if first is None or routing.kind not in ("question", "card") or first.share < SURE_SHARE:
-        return "plan"
+    if first is None or not (routing.sure or state["helped"]):
+        return "help_out" if state["helped"] is None else "plan"
     return "explain" if first.operation == EXPLAIN else "by_rules"
+
+
+async def help_out(state: Chatting, runtime: Runtime[Run]) -> Plain:
+    """Asked once a turn, before the strong model would be."""
+    routing = state["routing"]
+    assert routing is not None
+    found = await pointed_at(runtime.context, state["text"], routing)
+    if found is not None and found.first is not None:
+        runtime.context.tell(Text(text=f"With a model's help I take this for `{found.first.operation}`."))
+    return {"helped": found is not None, "routing": found or routing}
 
 
 async def by_rules(state: Chatting, runtime: Runtime[Run]) -> Plain:
@@ -178,6 +196,9 @@ async def answered(state: Chatting, runtime: Runtime[Run]) -> Plain:
     run.answered_by = "model"
     for claim in answer.claims:
         run.tell(Text(text=claim.text, evidence=claim.evidence))
+    found = await checked(run, answer.claims, state["text"])
+    if found is not None:
+        run.tell(found)
     for each in answer.plots:
         drawn, evidence = run.toolbox.noted.plots[each]
         run.tell(Plot(name=drawn.name, unit="", step_s=drawn.step_s, values=drawn.values, evidence=(evidence,)))
@@ -185,7 +206,7 @@ async def answered(state: Chatting, runtime: Runtime[Run]) -> Plain:
     for card in cards:
         run.tell(card)
     kind = "card" if cards else await _left_open(state, run)
-    return _ended(state, run, " ".join(each.text for each in answer.claims), kind)
+    return _ended(state, run, " ".join([*(each.text for each in answer.claims), *gaps_of(found)]), kind)
 
 
 async def _left_open(state: Chatting, run: Run) -> str:
@@ -279,11 +300,12 @@ def _ended(state: Chatting, run: Run, words: str, kind: str) -> Plain:
 def graph(saver: BaseCheckpointSaver[Any] | None = None) -> CompiledStateGraph[Any, Any, Any, Any]:
     """saver: keeps the conversation's history, if there is a conversation."""
     building = StateGraph(Chatting, context_schema=Run)
-    for node in (guard, route, by_rules, explain, plan, verify, answered):
+    for node in (guard, route, help_out, by_rules, explain, plan, verify, answered):
         building.add_node(node.__name__, node)
     building.add_edge(START, "guard")
     building.add_edge("guard", "route")
-    building.add_conditional_edges("route", who_answers, ["by_rules", "explain", "plan"])
+    building.add_conditional_edges("route", who_answers, ["by_rules", "explain", "help_out", "plan"])
+    building.add_conditional_edges("help_out", who_answers, ["by_rules", "explain", "plan"])
     building.add_edge("plan", "verify")
     building.add_conditional_edges("verify", what_next, ["answered", "plan", "by_rules"])
     for last in ("by_rules", "explain", "answered"):

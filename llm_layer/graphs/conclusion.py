@@ -37,7 +37,9 @@ Mechanism = Literal[
 _Subject = Annotated[
     str, Meta(pattern=r"^(slice|node|blueprint):[a-z0-9-]{1,63}$", description="slice:NAME or node:NAME")
 ]
-_Words = Annotated[str, Meta(max_length=400)]
+GAPS_MAX: Final = 8
+GAP_CHARS_MAX: Final = 400
+_Words = Annotated[str, Meta(max_length=GAP_CHARS_MAX)]
 
 _OF_RULES: Final[dict[str, Mechanism]] = {
     "recent_change": "bad_change",
@@ -91,7 +93,7 @@ class Conclusion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     mechanism: Mechanism
     confidence: Annotated[float, Meta(ge=0.0, le=1.0)]
     claims: Annotated[tuple[Claim, ...], Meta(min_length=1, max_length=8)]
-    gaps: Annotated[tuple[_Words, ...], Meta(max_length=8)]
+    gaps: Annotated[tuple[_Words, ...], Meta(max_length=GAPS_MAX)]
 
 
 def of_rules(diagnosis: Diagnosis, *gaps: str) -> Conclusion:
@@ -107,7 +109,7 @@ def of_rules(diagnosis: Diagnosis, *gaps: str) -> Conclusion:
         mechanism=mechanism_of(diagnosis),
         confidence=first.weight if first is not None else 0.0,
         claims=claims,
-        gaps=tuple(each[:400] for each in (*diagnosis.gaps, *gaps))[:8],
+        gaps=tuple(each[:GAP_CHARS_MAX] for each in (*diagnosis.gaps, *gaps))[:GAPS_MAX],
     )
 
 

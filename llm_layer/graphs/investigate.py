@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from typing import Annotated, Any, Final, NamedTuple, TypedDict
+from typing import Annotated, Any, Final, Literal, NamedTuple, TypedDict
 
 import msgspec
 from langgraph.channels import UntrackedValue
@@ -20,7 +20,17 @@ from llm_layer.desk import Plain
 from llm_layer.diagnosis.decide import Diagnosis, diagnose
 from llm_layer.diagnosis.gathering import Gathering
 from llm_layer.errors import LlmFault
-from llm_layer.graphs.conclusion import HYPOTHESES_MAX, Conclusion, Hypotheses, Hypothesis, Probed, of_rules
+from llm_layer.graphs.answer_check import checked, gaps_of
+from llm_layer.graphs.conclusion import (
+    GAP_CHARS_MAX,
+    GAPS_MAX,
+    HYPOTHESES_MAX,
+    Conclusion,
+    Hypotheses,
+    Hypothesis,
+    Probed,
+    of_rules,
+)
 from llm_layer.graphs.looking import HandedOver, Looking
 from llm_layer.graphs.prompts import CONCLUDE, HYPOTHESES, PROBE, given, system
 from llm_layer.graphs.run import Effort, Run
@@ -33,6 +43,7 @@ CALLS_MAX: Final = 12
 STALE_MAX: Final = 3
 PROBE_CALLS_MAX: Final = CALLS_MAX // HYPOTHESES_MAX
 STRIKES: Final = 2
+DOUBTED_CONFIDENCE_MAX: Final = 0.5
 LOOKED_AT: Final = frozenset({"slice.explain", "cluster.status", "topology.show", "log.list", "metric.show"})
 """What rules go by; a conclusion may cite it like what was looked up for it."""
 WITHHELD: Final = "what the model concluded could not be verified, twice; this is what rules found"
@@ -156,13 +167,27 @@ async def conclude(state: Investigating, runtime: Runtime[Run]) -> Plain:
             found = await looking.answer()
             problems = [*problems_of(_claims(found), run.ground(state["question"])), *_unknown_roots(found, run)]
             if not problems:
-                return {"conclusion": _with_gaps(found, state["probed"]), "by": "model"}
+                return {"conclusion": _with_gaps(found, _of_probes(state["probed"])), "by": "model"}
             looking.object_to(problems)
     except NO_MODEL as fault:
         looking.take_back()
         return _by_rules(diagnosis, fault)
     looking.take_back()
     return {"conclusion": of_rules(diagnosis, WITHHELD), "by": "rules"}
+
+
+async def check(state: Investigating, runtime: Runtime[Run]) -> Plain:
+    """What another model doubts is told with the conclusion, which is no surer than a guess then."""
+    conclusion = state["conclusion"]
+    gaps = gaps_of(await checked(runtime.context, conclusion.claims, state["question"]))
+    if not gaps:
+        return {}
+    sure = min(conclusion.confidence, DOUBTED_CONFIDENCE_MAX)
+    return {"conclusion": _with_gaps(msgspec.structs.replace(conclusion, confidence=sure), gaps)}
+
+
+def whose(state: Investigating) -> Literal["check", "__end__"]:
+    return "check" if state["by"] == "model" else "__end__"
 
 
 def score(probed: Sequence[Plain]) -> dict[str, dict[str, int]]:
@@ -186,9 +211,13 @@ def _unknown_roots(conclusion: Conclusion, run: Run) -> list[str]:
     return [f"there is no {kind} {name!r}" for kind, _, name in subjects if name not in run.toolbox.named(kind)]
 
 
-def _with_gaps(conclusion: Conclusion, probed: Sequence[Plain]) -> Conclusion:
-    gaps = [str(each["gap"])[:400] for each in probed if "gap" in each]
-    return msgspec.structs.replace(conclusion, gaps=tuple(dict.fromkeys((*conclusion.gaps, *gaps)))[:8])
+def _of_probes(probed: Sequence[Plain]) -> list[str]:
+    return [str(each["gap"])[:GAP_CHARS_MAX] for each in probed if "gap" in each]
+
+
+def _with_gaps(conclusion: Conclusion, gaps: Sequence[str]) -> Conclusion:
+    """The new ones first: they are this cluster's, and not the model's."""
+    return msgspec.structs.replace(conclusion, gaps=tuple(dict.fromkeys((*gaps, *conclusion.gaps)))[:GAPS_MAX])
 
 
 def _by_rules(diagnosis: Diagnosis, fault: LlmFault) -> Plain:
@@ -202,9 +231,11 @@ def graph() -> CompiledStateGraph[Any, Any, Any, Any]:
     building.add_node("suppose", suppose)
     building.add_node("probe", probe)
     building.add_node("conclude", conclude)
+    building.add_node("check", check)
     building.add_edge(START, "seed")
     building.add_edge("seed", "suppose")
     building.add_conditional_edges("suppose", each_hypothesis, ["probe", "conclude", END])
     building.add_edge("probe", "conclude")
-    building.add_edge("conclude", END)
+    building.add_conditional_edges("conclude", whose, ["check", END])
+    building.add_edge("check", END)
     return building.compile(checkpointer=False)

@@ -3,6 +3,7 @@ segment ends; it goes on when the proposal has ended, looks whether it helped, a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal, TypedDict, cast
 
 import msgspec
@@ -18,6 +19,7 @@ from llm_layer.desk import Because, DeskRefused, GuardWanted, Plain
 from llm_layer.diagnosis.decide import diagnose
 from llm_layer.diagnosis.gathering import Gathering
 from llm_layer.evidence import EvidenceBook
+from llm_layer.graphs.answer_check import DOUBTED
 from llm_layer.graphs.conclusion import Conclusion
 from llm_layer.graphs.investigate import NO_MODEL, STRIKES
 from llm_layer.graphs.looking import Looking
@@ -168,7 +170,7 @@ async def propose(state: Remediating, runtime: Runtime[Run]) -> Plain:
     """Through the gate, once for this run and step however often the segment begins anew."""
     run, step = runtime.context, state["steps"][state["at"]]
     because = Because(
-        reason=f"{state['conclusion'].get('mechanism')}: {state['why']}"[:1_000],
+        reason=f"{_doubted(state)}{state['conclusion'].get('mechanism')}: {state['why']}"[:1_000],
         evidence=(
             run.of.evidence,
             *(f"{each.id} {each.operation} at {each.revision}" for each in run.book.all[:EVIDENCE_MAX]),
@@ -196,6 +198,12 @@ async def propose(state: Remediating, runtime: Runtime[Run]) -> Plain:
         )
     )
     return {"proposal": str(made["proposal"]), "ended": ""}
+
+
+def _doubted(state: Remediating) -> str:
+    """First of all, for whoever decides."""
+    gaps = cast(Sequence[object], state["conclusion"].get("gaps", ()))
+    return "another model doubts this conclusion; " if any(str(each).startswith(DOUBTED) for each in gaps) else ""
 
 
 async def wait(state: Remediating) -> Plain:

@@ -57,6 +57,10 @@ class Models:
         """Whether a question may be answered at all: nothing that serves models alone need be loaded otherwise."""
         return bool(self._providers)
 
+    @property
+    def has_cheap(self) -> bool:
+        return any(each.model("cheap") != each.model("strong") for each in self._providers)
+
     async def ask(self, ask: Ask, heard: Heard | None = None) -> Reply:
         """Raises ModelsAbsent where none is configured, ModelsExhausted where none answered; of the latter
         BudgetEmpty where none may be paid for."""
@@ -64,13 +68,14 @@ class Models:
             raise ModelsAbsent("no language model is configured")
         told = _Telling(heard or Unheard())
         tried: list[Tried] = []
-        with anyio.move_on_after(self._limits.total_s):
+        total_s = min(self._limits.total_s, ask.within_s)
+        with anyio.move_on_after(total_s):
             for provider in self._providers:
                 reply = await self._of_provider(provider, ask, told, tried)
                 if reply is not None:
                     return reply
             raise ModelsExhausted(tried)
-        late = Tried(provider="all", trouble="slow", detail=f"no whole answer within {self._limits.total_s:g} s")
+        late = Tried(provider="all", trouble="slow", detail=f"no whole answer within {total_s:g} s")
         raise ModelsExhausted([*tried, late])
 
     async def _of_provider(self, provider: Provider, ask: Ask, told: _Telling, tried: list[Tried]) -> Reply | None:

@@ -16,6 +16,11 @@ class ModelEntry(Protocol):
         """Whether a question may be answered at all."""
         ...
 
+    @property
+    def has_cheap(self) -> bool:
+        """Whether a provider has a model for small questions that is not the strong one."""
+        ...
+
     async def ask(self, ask: Ask, heard: Heard | None = None) -> Reply:
         """Raises ModelsAbsent where none is configured, ModelsExhausted where none answered."""
         ...

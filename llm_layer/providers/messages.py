@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final, Literal
 
 import msgspec
 
 Plain = dict[str, object]
 Tier = Literal["cheap", "strong"]
-"""Which of a provider's two models: names of both are settings."""
+"""Which of a provider's two models: names of both are settings. The cheap one is asked small questions beside an
+answer, and stands in for the strong one when money runs short."""
 
 Stop = Literal["end", "calls", "length", "refused", "paused", "overflow"]
 """Why the model stopped.
@@ -81,6 +83,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     others.
     calling: `never` where tools stand in the history but none may be called now; `must` where text would be no answer.
     incident: may use the share of the budget that is kept for incidents.
+    within_s: for the whole answer with all tries, where less than the usual time is worth waiting.
     """
 
     system: tuple[Block, ...]
@@ -91,6 +94,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     tokens_max: int = TOKENS_MAX
     tier: Tier = "strong"
     incident: bool = False
+    within_s: float = math.inf
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):

@@ -86,6 +86,10 @@ class NotingModels:
     def present(self) -> bool:
         return self._models.present
 
+    @property
+    def has_cheap(self) -> bool:
+        return self._models.has_cheap
+
     async def ask(self, ask: Ask, heard: Heard | None = None) -> Reply:
         reply: Reply | None = None
         tried: tuple[Tried, ...] = ()

@@ -114,8 +114,9 @@ class _Models:
 
     present = True
 
-    def __init__(self, played: _Played) -> None:
+    def __init__(self, played: _Played, *, has_cheap: bool) -> None:
         self._played = played
+        self.has_cheap = has_cheap
 
     async def ask(self, ask: Ask, heard: Heard | None = None) -> Reply:
         row = await self._played.take(Replied, model_key(ask), "a model something")
@@ -145,7 +146,7 @@ async def _replayed(rows: Sequence[Row], saver: InMemorySaver, fit: Fit, catalog
     turns = Turns(fit=fit, catalogue=catalogue, clock=played)
     talk = Talk(
         run=RunOf(begun.conversation, begun.number),
-        models=_Models(played),
+        models=_Models(played, has_cheap=begun.has_cheap),
         tainted=begun.tainted,
         keeper=lambda: saver,
         slow_s=NEVER_S,

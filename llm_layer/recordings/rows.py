@@ -28,7 +28,8 @@ class RecordingUnreadable(LlmFault):
 
 
 class Begun(msgspec.Struct, frozen=True, kw_only=True, tag="begun"):
-    """A turn. proposal, ended: what goes on, where people had decided about something proposed before."""
+    """A turn. proposal, ended: what goes on, where people had decided about something proposed before. has_cheap: there
+    was a model for small questions."""
 
     conversation: str
     number: int
@@ -36,6 +37,7 @@ class Begun(msgspec.Struct, frozen=True, kw_only=True, tag="begun"):
     tainted: bool
     proposal: str = ""
     ended: str = ""
+    has_cheap: bool = False
     format: int = FORMAT
 
 

@@ -17,6 +17,9 @@ CHOICES: Final = 3
 CARD_SHARE_MIN: Final = 0.5  # likelier than all else together; below it a change is one of three choices
 ANSWER_SHARE_MIN: Final = 0.25  # a wrong answer to a question harms nobody
 NOTHING_SHARE_MIN: Final = 0.5
+SURE_SHARE: Final = 0.6
+"""From it on a question is answered, and a change shown, as rules understand it, though a model stands by; a wrong one
+is seen before it matters."""
 CONSIDERED: Final = 10  # operations whose members are looked for
 UNNAMED: Final = 0.35  # of its share is left to an operation whose subject the sentence does not name
 UNHEARD_OF: Final = 0.1  # and to one of which no training sentence names a thing of a kind that this sentence names
@@ -37,10 +40,17 @@ class Choice:
     share: float = 0.0
     near: tuple[str, str] | None = None
     """The word that was said and the name that is taken for it, for people to confirm."""
+    held: str = ""
+    """What in the sentence speaks against a card of it, such as a negation."""
 
     @property
     def changes(self) -> bool:
         return INTENTS[self.operation].changes
+
+    @property
+    def whole(self) -> bool:
+        """It lacks nothing, has no name that is only near, and the sentence says nothing against it."""
+        return not self.missing and self.near is None and not self.held
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +71,11 @@ class Routing:
     @property
     def first(self) -> Choice | None:
         return self.choices[0] if self.choices else None
+
+    @property
+    def sure(self) -> bool:
+        """Where a model stands by, rules leave everything else to it."""
+        return self.kind in ("question", "card") and self.choices[0].share >= SURE_SHARE
 
 
 class Router:
@@ -95,7 +110,8 @@ class Router:
             share *= UNNAMED
         if any(sentence.names(kind) and kind.upper() not in self._classifier.words[operation] for kind in NAMED):
             share *= UNHEARD_OF
-        return Choice(operation=operation, params=params, missing=missing, share=share)
+        held = "" if missing else why_no_card(operation, sentence, params, inventory)
+        return Choice(operation=operation, params=params, missing=missing, share=share, held=held)
 
 
 def _decided(sentence: Sentence, ranked: Sequence[Choice], inventory: Inventory) -> Routing:
@@ -113,9 +129,7 @@ def _decided(sentence: Sentence, ranked: Sequence[Choice], inventory: Inventory)
     if not first.changes:
         sure = first.share >= ANSWER_SHARE_MIN
         return Routing(kind="question" if sure else "choices", choices=_offered(ranked), why="" if sure else _UNSURE)
-    why = why_no_card(first.operation, sentence, first.params, inventory)
-    if not why and first.share < CARD_SHARE_MIN:
-        why = _UNSURE
+    why = first.held or (_UNSURE if first.share < CARD_SHARE_MIN else "")
     if why:
         return Routing(kind="choices", choices=_with_opposite(_offered(ranked), ranked), why=why)
     return Routing(kind="card", choices=_offered(ranked))

@@ -18,6 +18,8 @@ from runtime.telemetry.log import Secret
 
 Ours = AnthropicMessages | OpenAiResponses | OpenAiChat
 KINDS: Final = ("anthropic", "openai", "compatible")
+STRONG: Final = "strong-1"
+CHEAP: Final = "cheap-1"
 WHY: Final = Message(role="user", parts=(Said(text="why are orders slow?"),))
 LOOK: Final = ToolSpec(
     name="slice_get",
@@ -28,18 +30,18 @@ SYSTEM: Final = (Block(text="You look, then answer. " * 40, cached=True), Block(
 ASK: Final = Ask(system=SYSTEM, messages=(WHY,), tools=(LOOK,))
 
 
-def made(kind: str, url: str, *, key: str = KEY, limits: Limits = USUAL) -> Ours:
+def made(kind: str, url: str, *, key: str = KEY, limits: Limits = USUAL, cheap: str = STRONG) -> Ours:
     of = {"anthropic": AnthropicMessages, "openai": OpenAiResponses, "compatible": OpenAiChat}
     root = url if kind == "anthropic" else f"{url}/v1"
-    return of[kind](Configured(name=kind, key=Secret(key), strong="strong-1", cheap="cheap-1", url=root, limits=limits))
+    return of[kind](Configured(name=kind, key=Secret(key), strong=STRONG, cheap=cheap, url=root, limits=limits))
 
 
 @asynccontextmanager
 async def provided(
-    kind: str, script: Script, *, key: str = KEY, limits: Limits = USUAL
+    kind: str, script: Script, *, key: str = KEY, limits: Limits = USUAL, cheap: str = STRONG
 ) -> AsyncIterator[tuple[Ours, FakeProvider]]:
     async with FakeProvider(script).serving() as fake:
-        ours = made(kind, fake.url, key=key, limits=limits)
+        ours = made(kind, fake.url, key=key, limits=limits, cheap=cheap)
         try:
             yield ours, fake
         finally:

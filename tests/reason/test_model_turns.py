@@ -10,9 +10,9 @@ import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 
 from evals.fake_provider.script import Called, Line, Seen
-from llm_layer.chat.events import Card, Concluded, Done, Event, ProposalMade, Text
+from llm_layer.chat.events import Card, Checked, Concluded, Done, Event, ProposalMade, Text
 from llm_layer.providers.asking import Models
-from tests.reason.provider_parts import KINDS, provided
+from tests.reason.provider_parts import CHEAP, KINDS, STRONG, provided
 from tests.unit.scripted_model import UNSURE, World, at_once, of, told
 from tests.unit.test_graph_chat import world as plain_world
 from tests.unit.test_graph_investigate import SUPPOSED, world
@@ -40,7 +40,7 @@ def words(events: list[Event]) -> str:
 
 
 async def turn(
-    kind: str, text: str, desk: World, lines: object, routing: object = UNSURE
+    kind: str, text: str, desk: World, lines: object, routing: object = UNSURE, cheap: str = STRONG
 ) -> tuple[list[Event], list[Seen]]:
     """lines: a script's, or what gives one for what is asked."""
     rest: Iterator[Line] = iter(lines) if isinstance(lines, list) else iter(())
@@ -48,7 +48,7 @@ async def turn(
     def script(seen: Seen) -> Line:
         return lines(seen) if callable(lines) else next(rest)
 
-    async with provided(kind, script) as (ours, fake):
+    async with provided(kind, script, cheap=cheap) as (ours, fake):
         saver = InMemorySaver()
         events = await told(text, desk, Models([ours], pause=at_once), routing, keeper=lambda: saver)  # type: ignore[arg-type]  # a routing
     return events, fake.seen
@@ -77,6 +77,28 @@ async def test_a_change_becomes_a_card(kind: str) -> None:
     card = of_type(events, Card)[0]
     assert isinstance(card, Card)
     assert card.request == {"slice": "orders", "instances": 5}
+
+
+@of_each
+async def test_a_cheap_model_points_at_a_choice_and_doubts_a_claim(kind: str) -> None:
+    """Both models through each maker's client: what the cheap one is asked, and what comes of it."""
+
+    def script(seen: Seen) -> Line:
+        if "command" in seen.wanted:
+            return said(command=1 if "5 of them" in seen.said else 0)
+        if "doubts" in seen.wanted:
+            return said(doubts=[{"claim": 1, "why": "overstated"}])
+        return answer("2 of 3 instances serve.", "E1") if seen.results else STATUS
+
+    scale = of("choices", "slice.scale", share=0.4, slice="orders", instances=5)
+    events, seen = await turn(kind, "5 of them will do", plain_world(), script, scale, CHEAP)
+    assert [each.model for each in seen] == [CHEAP]
+    assert [each.request for each in events if isinstance(each, Card)] == [{"slice": "orders", "instances": 5}]
+    events, seen = await turn(kind, "how many orders are up", plain_world(), script, scale, CHEAP)
+    assert [each.model for each in seen] == [CHEAP, STRONG, STRONG, CHEAP]
+    (found,) = [each for each in events if isinstance(each, Checked)]
+    assert [(each.claim, each.why) for each in found.doubts] == [("2 of 3 instances serve.", "overstated")]
+    assert (words(events), found.by) == ("2 of 3 instances serve.", f"{kind} {CHEAP}")
 
 
 @of_each

@@ -14,7 +14,7 @@ from llm_layer.providers.errors import ProviderFault
 from llm_layer.providers.limits import Limits
 from llm_layer.providers.messages import Ask, Kept, Message, Said, ToolResult
 from llm_layer.providers.provider import Unheard
-from tests.reason.provider_parts import ASK, KINDS, LOOK, SYSTEM, WHY, Listening, made, provided
+from tests.reason.provider_parts import ASK, CHEAP, KINDS, LOOK, SYSTEM, WHY, Listening, made, provided
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 CALL = Called(name="slice_get", arguments={"name": "orders"})
@@ -66,13 +66,13 @@ async def test_what_one_provider_sealed_is_not_sent_to_another(kind: str) -> Non
 @of_each
 async def test_an_answer_of_a_schema_is_an_object(kind: str) -> None:
     script = in_turn(Line(says='{"cause": "memory"}'), Line(says="It is memory."))
-    async with provided(kind, script) as (ours, fake):
+    async with provided(kind, script, cheap=CHEAP) as (ours, fake):
         asked = Ask(system=SYSTEM, messages=(WHY,), answer_schema=SCHEMA, tier="cheap")
         assert (await ours.stream(asked, Unheard())).answer == {"cause": "memory"}
         assert (await ours.whole(asked)).answer is None
     assert SCHEMA["required"] == ["cause"]
     assert '"cause"' in msgspec.json.encode(fake.seen[0].body).decode()
-    assert fake.seen[0].model == "cheap-1"
+    assert fake.seen[0].model == CHEAP
 
 
 @of_each

@@ -34,10 +34,12 @@ class Scripted:
 
     lines: list[Line]
     name: str = "scripted"
+    cheap: str = "strong-1"
+    """Where it is another one than the strong, it is asked beside the answers."""
     asked: list[Ask] = field(default_factory=list)
 
     def model(self, tier: Tier) -> str:
-        return f"{tier}-1"
+        return self.cheap if tier == "cheap" else "strong-1"
 
     async def stream(self, ask: Ask, heard: Heard) -> Reply:
         self.asked.append(ask)

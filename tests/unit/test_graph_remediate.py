@@ -17,6 +17,7 @@ from llm_layer.chat.rules import Rules
 from llm_layer.chat.talk import Given, Talk
 from llm_layer.desk import Because, DeskRefused, Plain
 from llm_layer.evidence import EvidenceBook
+from llm_layer.graphs.answer_check import DOUBTED
 from llm_layer.graphs.conclusion import Conclusion
 from llm_layer.graphs.remediate import remediate, resume
 from llm_layer.graphs.run import Run
@@ -76,13 +77,17 @@ async def run_of(desk: Proposing, script: Scripted, told: list[Event], *, tainte
 
 
 def segment(
-    desk: Proposing, script: Scripted, saver: InMemorySaver | None = None, **members: bool
+    desk: Proposing,
+    script: Scripted,
+    saver: InMemorySaver | None = None,
+    found: Conclusion = FOUND,
+    **members: bool,
 ) -> tuple[Plain, list[Event]]:
     told: list[Event] = []
 
     async def go() -> Plain:
         run = await run_of(desk, script, told, **members)
-        return await remediate(run, FOUND, "orders", "make orders quick", saver)
+        return await remediate(run, found, "orders", "make orders quick", saver)
 
     return anyio.run(go), told
 
@@ -115,6 +120,15 @@ def test_a_remedy_is_planned_and_proposed_and_nothing_more() -> None:
     assert (card.id, card.gate_class, card.tainted) == ("p1", "G1", False)
     assert '"instances":3' in card.rollback
     assert "__interrupt__" in state
+
+
+@pytest.mark.parametrize("doubted", [True, False])
+def test_who_decides_is_told_first_that_the_conclusion_is_doubted(*, doubted: bool) -> None:
+    gaps = (f"{DOUBTED} that what it cites says otherwise: `orders` is full.",) if doubted else ("no traces",)
+    desk = proposing()
+    segment(desk, Scripted([SCALE, chosen]), found=msgspec.structs.replace(FOUND, gaps=gaps))
+    reason = desk.made["t1/1/0"][2].reason
+    assert reason.startswith("another model doubts this conclusion; saturation: ") is doubted
 
 
 def test_what_was_read_before_marks_the_proposal() -> None:

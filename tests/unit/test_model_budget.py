@@ -25,6 +25,7 @@ from controllers.model_budget.records import (
     Granted,
     Limits,
     Settlement,
+    Tier,
     Wish,
 )
 from runtime.consensus.store import VALUE_BYTES_MAX
@@ -44,11 +45,13 @@ class Spender:
     hours: dict[int, int] = field(default_factory=dict)
     days: dict[int, int] = field(default_factory=dict)
 
-    def reserve(self, tokens: int, micros: int, *, incident: bool = False, limits: Limits = LIMITS) -> Decided:
+    def reserve(
+        self, tokens: int, micros: int, *, incident: bool = False, limits: Limits = LIMITS, tier: Tier = "strong"
+    ) -> Decided:
         self.number += 1
         wish = Wish(
             provider="p",
-            tier="strong",
+            tier=tier,
             tokens=tokens,
             strong_micros=micros,
             cheap_micros=micros // 10,
@@ -168,6 +171,19 @@ def test_the_cheap_model_answers_from_four_fifths_of_the_money_on() -> None:
     assert spender.reserve(10, int(money * CHEAP_AT)) == Granted(id="r1", tier="strong")
     assert spender.reserve(10, 10_000) == Granted(id="r2", tier="cheap")
     assert spender.budget.open[1].micros == 1_000
+
+
+@pytest.mark.parametrize(
+    ("limits", "window", "resets_in_s"),
+    [(LIMITS, "hour", 3_600), (replace(LIMITS, day_micros=LIMITS.hour_micros), "day", 86_400)],
+)
+def test_from_there_on_nothing_is_asked_beside_the_answers(limits: Limits, window: str, resets_in_s: int) -> None:
+    spender = Spender()
+    assert spender.reserve(10, 10_000, tier="cheap", limits=limits) == Granted(id="r1", tier="cheap")
+    assert spender.reserve(10, 1_150_000, limits=limits) == Granted(id="r2", tier="strong")
+    denied = Denied(window=window, resets_in_s=resets_in_s)  # type: ignore[arg-type]  # one of them
+    assert spender.reserve(10, 1_000_000, tier="cheap", limits=limits) == denied
+    assert spender.reserve(10, 1_000_000, limits=limits) == Granted(id="r4", tier="cheap")
 
 
 @pytest.mark.parametrize(

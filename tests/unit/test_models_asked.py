@@ -264,6 +264,25 @@ async def test_the_cheap_model_answers_where_the_budget_says_so() -> None:
     assert (reply.model, first.asked) == ("first-cheap", [("stream", "cheap")])
 
 
+async def test_a_small_question_is_not_waited_for_as_long_as_an_answer() -> None:
+    class Slow(Speaking):
+        async def stream(self, ask: Ask, heard: Heard) -> Reply:
+            await anyio.sleep_forever()
+            raise AssertionError
+
+    purse = Purse()
+    with pytest.raises(ModelsExhausted, match=r"within 0\.01 s"):
+        await models(Slow("first", "yes"), purse=purse).ask(replace(ASK, within_s=0.01))
+    assert [each.tokens for each in purse.settled] == [purse.wishes[0].tokens]  # nobody tells us what it wrote
+
+
+async def test_a_provider_with_one_model_has_none_for_small_questions() -> None:
+    one = Speaking("local", "yes")
+    one.model = lambda _tier: "local"  # type: ignore[method-assign]  # both are the same
+    assert not models(one).has_cheap
+    assert models(one, Speaking("first", "yes")).has_cheap
+
+
 async def test_an_empty_budget_asks_nobody() -> None:
     first = Speaking("first", "yes")
     with pytest.raises(BudgetEmpty) as raised:

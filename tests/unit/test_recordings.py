@@ -17,12 +17,13 @@ from llm_layer.chat.talk import Talk
 from llm_layer.chat.turn import Turns
 from llm_layer.desk import Plain
 from llm_layer.providers.errors import ProviderFault
+from llm_layer.providers.messages import Ask, Reply
 from llm_layer.recordings.replaying import TurnReplayed, replay, turns_of
 from llm_layer.recordings.rows import Answered, Begun, RecordingUnreadable, Replied, Row, read_rows
 from llm_layer.recordings.shelf import RecordingShelf
 from llm_layer.router.routing import Routing
 from runtime.clock import SystemClock
-from tests.unit.scripted_model import UNSURE, HandRouter, Scripted, World, calls, claims, models_of
+from tests.unit.scripted_model import UNSURE, HandRouter, Scripted, World, calls, claims, models_of, says
 from tests.unit.test_graph_chat import RIGHT, STATUS_CALL, WRONG
 from tests.unit.test_graph_chat import world as plain_world
 from tests.unit.test_graph_investigate import EXPLAIN, OTHER, SUPPORTS, SUPPOSED, by_question, conclusion, world
@@ -33,7 +34,8 @@ SECRET = "sk-abcdefghijklmnop1234"
 async def record(shelf: RecordingShelf, turns: list[tuple[str, World, Scripted, Routing]], first: int = 1) -> None:
     saver = InMemorySaver()
     for number, (text, desk, script, routing) in enumerate(turns, first):
-        begun = Begun(conversation="c1", number=number, text=text, tainted=False)
+        has_cheap = models_of(script).has_cheap
+        begun = Begun(conversation="c1", number=number, text=text, tainted=False, has_cheap=has_cheap)
         tape = shelf.begin(begun)
         if tape is None:
             continue
@@ -84,6 +86,19 @@ def test_probes_that_looked_at_once_come_in_the_order_in_which_they_were_answere
         (only,) = again(rows, EXPLAIN)
         assert only.differs == ()
         assert only.models_asked == 6
+
+
+def test_what_a_cheap_model_was_asked_comes_again_too(tmp_path: Path) -> None:
+    def cheap(ask: Ask) -> Reply:
+        if "command" in str(ask.answer_schema):
+            raise ProviderFault("slow", "wrote nothing")
+        return says(doubts=[{"claim": 1, "why": "overstated"}])
+
+    strong = iter([STATUS_CALL, RIGHT])
+    script = Scripted([lambda ask: cheap(ask) if ask.tier == "cheap" else next(strong)] * 9, cheap="cheap-1")
+    rows = recorded(tmp_path, ("how many are up", plain_world(), script, UNSURE))
+    (only,) = again(rows, UNSURE)
+    assert (only.differs, only.models_asked) == ((), 4)
 
 
 def test_no_secret_stands_in_it_and_nobody_else_may_read_it(tmp_path: Path) -> None:

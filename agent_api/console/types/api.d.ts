@@ -669,6 +669,7 @@ type TurnEvent =
   | { type: "diagnosed"; diagnosis: DiagnosisFound }
   | TurnCard
   | { type: "choices"; why: string; options: TurnOption[]; teachable?: string }
+  | { type: "checked"; by: string; claims: number; doubts?: { claim: string; why: string; says: string }[] }
   | { type: "concluded"; roots: string[]; mechanism: string; confidence: number; gaps: string[]; by: string }
   | { type: "proposal"; id: string; summary: string; rollback: string; tainted: boolean }
   | { type: "done"; answered_by: string; kind: string; asked: number; taken_ms: number; model?: string; tokens?: number; cost_micros?: number | null }
