@@ -114,7 +114,7 @@ def _show_checked(event: Row) -> None:
         print(painted(one_line(words), "dim"))
     for each in doubts:
         print(painted("doubted", "yellow") + f"  {one_line(str(each['claim']))}")
-        print(painted(one_line(f"  {each['says']} (by {event['by']})"), "dim"))
+        print(painted(one_line(f"{each['says']} (by {event['by']})"), "dim"))
 
 
 def _show_conclusion(event: Row) -> None:

@@ -39,14 +39,24 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         ModelName, Meta(description="Anthropic's model for conversations and investigations.", extra=LIVE)
     ] = "claude-sonnet-5-5"
     model_anthropic_cheap: Annotated[
-        ModelName, Meta(description="Its model for small questions, and when money runs short.", extra=LIVE)
+        ModelName,
+        Meta(
+            description="Its model for small questions beside an answer (none are asked if it is the strong one), and"
+            " when money runs short.",
+            extra=LIVE,
+        ),
     ] = "claude-haiku-5-5"
     model_anthropic_url: Annotated[str, Meta(description="Its address, if not its maker's own.", extra=FILE)] = ""
     model_openai_strong: Annotated[
         ModelName, Meta(description="OpenAI's model for conversations and investigations.", extra=LIVE)
     ] = "gpt-6.2-sol"
     model_openai_cheap: Annotated[
-        ModelName, Meta(description="Its model for small questions, and when money runs short.", extra=LIVE)
+        ModelName,
+        Meta(
+            description="Its model for small questions beside an answer (none are asked if it is the strong one), and"
+            " when money runs short.",
+            extra=LIVE,
+        ),
     ] = "gpt-6-luna"
     model_openai_url: Annotated[str, Meta(description="Its address, if not its maker's own.", extra=FILE)] = ""
     model_compatible_strong: Annotated[

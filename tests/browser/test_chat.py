@@ -199,6 +199,23 @@ def test_an_answer_goes_to_its_own_conversation_and_goes_with_whoever_asked(meet
     expect(page.locator(".turn")).to_have_count(0)
 
 
+def test_what_another_model_doubts_is_marked(meet: Meets) -> None:
+    """The cluster has no model here: what it would tell is put into its answer."""
+    page = meet("vic", "chat").page
+    doubt = {"claim": CANARY, "why": "overstated", "says": "it says more than what it cites"}
+    checked = {"type": "checked", "by": "x cheap-1", "claims": 2}
+    told = (checked, {**checked, "doubts": [doubt]}, DONE)
+    body = "".join(f"data: {json.dumps(each)}\n\n" for each in told)
+    page.route("**/v1/chat", lambda route: route.fulfill(body=body, content_type="text/event-stream"))
+    say(page, "how many serve")
+    turn = page.locator(".turn")
+    expect(turn).to_contain_text("x cheap-1 compared 2 claims with the evidence: no doubts")
+    doubted = turn.get_by_role("listitem").filter(has_text="doubted")
+    expect(doubted).to_contain_text("it says more than what it cites (by x cheap-1)")
+    expect(doubted).to_contain_text("onerror")
+    assert (page.evaluate("window.hit"), page.locator("main img").count()) == (None, 0)
+
+
 def test_what_may_be_meant_is_offered_and_chosen(meet: Meets) -> None:
     page = meet("anna", "chat").page
     say(page, "please make the shortener bigger or so")

@@ -320,6 +320,7 @@ async def test_the_note_tells_what_a_model_concluded_and_proposed() -> None:
         }
         hand.reasoner.told = [
             {"type": "concluded", "confidence": 0.8, **concluded},
+            {"type": "checked", "by": "x cheap-1", "claims": 1, "doubts": [{"claim": "*a*", "why": "y", "says": "no"}]},
             {"type": "proposal", **proposed},
             {"type": "done", "answered_by": "model"},
         ]
@@ -328,5 +329,6 @@ async def test_the_note_tells_what_a_model_concluded_and_proposed() -> None:
         timeline, plan = note.split("## Evidence")[0], note.split("## Plan")[1].split("## Outcome")[0]
         assert "cause slice:ledger: dependency\\_slow, by model; not known: no \\*traces\\*" in timeline
         assert "- 1: ledger: 2 instances restart (proposal `p7`: slice.restart" in plan
+        assert '*x cheap-1*: doubts "\\*a\\*": no' in timeline
         assert "gate: G1, a model acts for a person; needs 1 operator" in plan
         assert "undone by: there is no way back by itself" in plan

@@ -183,6 +183,21 @@ def test_what_was_looked_at_is_one_line(capsys: pytest.CaptureFixture[str]) -> N
     assert capsys.readouterr().out == "looked at E1 slice.show, E1 slice.show\nthree nodes\n"
 
 
+def test_what_another_model_doubts_stands_out_and_nothing_in_it_steers_the_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    checked = {"type": "checked", "by": "x cheap-1", "claims": 2, "doubts": []}
+    doubt = {"claim": "it is\x1b[2J well\nnow", "why": "contradicted", "says": "what it cites says otherwise"}
+    view = TurnView()
+    for each in (checked, {**checked, "doubts": [doubt]}):
+        view.show(each)
+    held, *told = capsys.readouterr().out.splitlines()
+    assert held == "x cheap-1 compared 2 of the claims with their evidence: no doubts"
+    assert (len(told), "\x1b" in "".join(told)) == (2, False)
+    assert told[0].startswith("doubted  it is")
+    assert told[1] == "what it cites says otherwise (by x cheap-1)"
+
+
 WRITTEN = (
     {"type": "written", "claim": 0, "text": "two of", "evidence": ["E1"], "ends": False},
     {"type": "written", "claim": 0, "text": " three", "evidence": ["E1"], "ends": True},

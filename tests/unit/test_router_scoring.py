@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from agent_api.catalogue import make_catalogue
@@ -52,6 +53,19 @@ def test_sentences_that_helped_to_choose_the_training_are_told_apart() -> None:
     tuned = Meant(text="known", operation="slice.show", tuned=True)
     report = judge([SCALE, tuned], lambda text: shown("question", "slice.show" if text == "known" else "slice.list"))
     assert (report.top1, report.untouched.top1, report.untouched.sentences) == (0.5, 0.0, 1)
+
+
+def test_what_is_left_to_a_model_is_told_and_what_a_cheap_one_can_point_at() -> None:
+    two = (("slice.list", {}), ("slice.scale", dict(SCALE.params)))
+    wrong = (("slice.scale", {"slice": "orders", "instances": 6}),)
+    made = {
+        "sure": shown("card", "slice.scale"),
+        "right there": msgspec.structs.replace(shown("choices", "slice.list"), sure=False, pointable=two),
+        "another number": msgspec.structs.replace(shown("choices", "slice.scale"), sure=False, pointable=wrong),
+        "nothing to point at": msgspec.structs.replace(shown("choices", "slice.scale"), sure=False),
+    }
+    report = judge([msgspec.structs.replace(SCALE, text=each) for each in made], made.__getitem__)
+    assert (report.help.left, report.help.asked, report.help.right_there) == (3, 2, 1)
 
 
 def test_the_curve_tells_what_remains_above_each_threshold() -> None:
