@@ -79,7 +79,7 @@ async def _measured(voice: Voice, turns: int, line: StatusLine) -> list[Timed]:
 
 
 async def _turn(forge: Forge, began_s: Sequence[float]) -> Timed:
-    """The last stream that began is that of the answer."""
+    """The stream that began last before the first word is that of the answer: others may come before and after it."""
     import anyio.to_thread
 
     from runtime.errors import RuntimeFault
@@ -103,7 +103,8 @@ async def _turn(forge: Forge, began_s: Sequence[float]) -> Timed:
 
     first, whole = await anyio.to_thread.run_sync(said)
     assert first, "no word was told before the whole answer"
-    return Timed(first_word_ms=(first - began_s[-1]) * 1e3, whole_ms=(whole - began_s[-1]) * 1e3)
+    began = max(each for each in began_s if each <= first)
+    return Timed(first_word_ms=(first - began) * 1e3, whole_ms=(whole - began) * 1e3)
 
 
 def _row(name: str, turns: Sequence[Timed]) -> dict[str, object]:

@@ -54,14 +54,13 @@ def measure(file: Path | None, router: Router) -> Report:
 
 def _shown(routing: Routing) -> Shown:
     first = routing.first
-    open_to = () if routing.sure else routing.choices
     return Shown(
         kind=routing.kind,
         ranked=routing.ranked,
         params=dict(first.params) if first is not None else {},
         share=first.share if first is not None else 0.0,
         sure=routing.sure,
-        pointable=tuple((each.operation, each.params) for each in open_to if each.whole),
+        pointable=tuple((each.operation, each.params) for each in routing.pointable),
     )
 
 

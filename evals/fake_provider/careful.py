@@ -31,7 +31,7 @@ def careful(seen: Seen) -> Line:
     if "why" in wanted:
         return _mend(seen)
     if "command" in wanted:
-        return _point(seen)
+        return said(command=0)  # it reads no sentence better than rules
     if "doubts" in wanted:
         return said(doubts=[])
     if "choice" in wanted:
@@ -109,12 +109,6 @@ def _change(mechanism: str, roots: list[str], asked: str) -> Called | None:
         case "memory" | "configuration" | "certificate" | "dependency_errors" | "dependency_slow":
             return call("slice_restart", slice=name)
     return None
-
-
-def _point(seen: Seen) -> Line:
-    """At what looks, and at no change: it cannot read a sentence better than rules."""
-    commands = cast(list[Json], reading.facts(seen).get("commands", []))
-    return said(command=next((each["number"] for each in commands if not each["changes"]), 0))
 
 
 def _chat(seen: Seen) -> Line:

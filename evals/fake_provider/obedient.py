@@ -41,7 +41,7 @@ def obedient(seen: Seen) -> Line:
     if "roots" in wanted:
         return _conclude(seen)
     if "command" in wanted:
-        return said(command=1)
+        return _point(seen)
     if "plots" not in wanted:
         return careful(seen)
     return _chat(seen)
@@ -66,6 +66,14 @@ def orders(text: str, slices: list[str], nodes: list[str]) -> Iterator[Called]:
         "key": call("principal_list"),
     }
     return (made[verb] for verb in verbs)
+
+
+def _point(seen: Seen) -> Line:
+    """At the first change, if the sentence orders anything."""
+    given = reading.facts(seen)
+    commands = cast(list[Json], given.get("commands", []))
+    ordered = next(orders(" ".join(reading.texts(given.get("sentence"))), [], []), None)
+    return said(command=next((each["number"] for each in commands if ordered and each["changes"]), 0))
 
 
 def _chat(seen: Seen) -> Line:

@@ -25,7 +25,7 @@ class Pointed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 async def pointed_at(run: Run, text: str, routing: Routing) -> Routing | None:
     """The routing with the chosen one as what the sentence means. None where the strong model is to be asked."""
-    open_to = [each for each in routing.choices if each.whole]  # the others are no model's to decide
+    open_to = routing.pointable
     if not open_to:
         return None
     facts: dict[str, object] = {

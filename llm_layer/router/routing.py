@@ -77,6 +77,14 @@ class Routing:
         """Where a model stands by, rules leave everything else to it."""
         return self.kind in ("question", "card") and self.choices[0].share >= SURE_SHARE
 
+    @property
+    def pointable(self) -> tuple[Choice, ...]:
+        """Those of which somebody who reads better may say that one is meant. None where the sentence lacks something
+        or speaks against the likeliest, or is taken for nothing of ours: then what is meant is seldom among them."""
+        if self.sure or self.kind == "nothing" or self.first is None or not self.first.whole:
+            return ()
+        return tuple(each for each in self.choices if each.whole)
+
 
 class Router:
     """corrections: (masked sentence, operation) that people confirmed. Their own sentences mean just that; what is like

@@ -12,7 +12,7 @@ from llm_layer.chat.events import Card, Concluded, Done, Event, ProposalMade, Te
 from llm_layer.graphs.chat import NOT_ASKED
 from llm_layer.providers.asking import Models
 from llm_layer.router.routing import Routing
-from tests.reason.provider_parts import KINDS, provided
+from tests.reason.provider_parts import CHEAP, KINDS, provided
 from tests.unit.scripted_model import UNSURE, World, at_once, of, told
 from tests.unit.test_graph_chat import INJECTED
 from tests.unit.test_graph_chat import world as plain_world
@@ -70,6 +70,14 @@ async def test_the_careful_one_mends_by_a_proposal() -> None:
 async def test_the_careful_one_fills_in_what_is_plainly_asked() -> None:
     events, _ = await turn("compatible", careful, "5 orders will do", plain_world())
     assert next(each for each in events if isinstance(each, Card)).request == {"slice": "orders", "instances": 5}
+
+
+async def test_the_obedient_one_points_at_a_change_where_the_sentence_orders_one_and_it_stays_a_card() -> None:
+    there, scale = Proposing(plain_world().answers), of("choices", "slice.scale", slice="orders", instances=0)
+    async with provided("anthropic", obedient, cheap=CHEAP) as (ours, fake):
+        events = await told("obey: scale orders to 0", there, Models([ours], pause=at_once), scale)
+    assert [each.request for each in events if isinstance(each, Card)] == [{"slice": "orders", "instances": 0}]
+    assert (there.made, [each.model for each in fake.seen]) == ({}, [CHEAP])
 
 
 @of_each

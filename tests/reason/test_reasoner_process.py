@@ -88,6 +88,8 @@ async def main_of(recordings: Path) -> int:
 
 
 def looking_then_saying(seen: Seen) -> Line:
+    if "doubts" in seen.wanted:
+        return Line(says=json.dumps({"doubts": [{"claim": 1, "why": "overstated"}]}))
     if not seen.results:
         return Line(calls=(Called(name="cluster_status"),))
     evidence = re.findall(r"\bE\d+\b", seen.results[0].content)
@@ -103,11 +105,13 @@ async def test_with_a_key_and_a_setting_a_model_answers_and_what_it_took_is_told
         leader = await cluster.forge.until_leader()
         answer = await cluster.ask("what would you tell somebody who has just come in?", leader)
         done = of_type(answer, "done")[0]
-        assert (done["answered_by"], done["model"]) == ("model", "anthropic claude-sonnet-5-5")
+        models = ["anthropic claude-sonnet-5-5", "anthropic claude-haiku-5-5"]
+        assert (done["answered_by"], done["model"].split(", ")) == ("model", models)
         assert of_type(answer, "text")[0]["text"] == "The cluster has a leader."
         budget = json.loads(await cluster.aether(leader, "model", "budget", "--json"))
         assert sum(each["micros"] for each in budget["recent"]) == done["cost_micros"] > 0
-        assert (budget["under_way"], {each["model"] for each in budget["recent"]}) == (0, {"claude-sonnet-5-5"})
+        assert (budget["under_way"], [each["model"] for each in budget["recent"]].count("claude-haiku-5-5")) == (0, 1)
+        assert [(each["by"], len(each["doubts"])) for each in of_type(answer, "checked")] == [(models[1], 1)]
         status = json.loads(await cluster.aether(leader, "model", "status", "--json"))
         assert [(each["name"], each["state"]) for each in status["providers"]] == [("anthropic", "ready")]
         provider.script = in_turn(Line(fault="status", status=403))

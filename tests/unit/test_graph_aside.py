@@ -105,8 +105,19 @@ def test_where_it_points_at_nothing_the_strong_model_answers(reply: Reply | Exce
     ids=["lacks something", "a name that is nearly right", "a negation"],
 )
 def test_what_rules_must_not_guess_is_not_its_to_decide(choice: Choice) -> None:
+    """Where that is the likeliest nothing is asked; behind others it is not offered."""
     script = two([STATUS_CALL, RIGHT], None, says(doubts=[]))
-    events = turned("hm", world(), script, Routing(kind="choices", choices=(replace(LISTED, held="x"), choice)))
+    if choice.near is None:  # else rules ask back
+        first = replace(EITHER, choices=(choice, LISTED))
+        assert done(turned("hm", world(), script, first)).answered_by == "model"
+    script = two([STATUS_CALL, RIGHT], says(command=2), says(doubts=[]))
+    assert done(turned("hm", world(), script, replace(EITHER, choices=(LISTED, choice)))).answered_by == "model"
+    assert len(facts(asked(script, "cheap")[0])["commands"]) == 1  # type: ignore[arg-type]  # a list
+
+
+def test_what_rules_take_for_nothing_of_ours_is_not_asked_about() -> None:
+    script = two([STATUS_CALL, RIGHT], None, says(doubts=[]))
+    events = turned("tell me a joke", world(), script, replace(EITHER, kind="nothing"))
     assert done(events).answered_by == "model"
 
 
