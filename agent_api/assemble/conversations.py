@@ -45,8 +45,8 @@ class DeskSecrecy:
         self._catalogue = desk.catalogue
         self.told = desk.told
 
-    def takes(self, operation: str, words: str) -> bool:
+    def takes(self, operation: str, words: str) -> bool | None:
         try:
             return takes_secrets(self._catalogue.find(operation), words)
         except OperationUnknown:
-            return False
+            return None

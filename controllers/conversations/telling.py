@@ -24,8 +24,9 @@ _QUOTING: Final = re.compile(r"[\"'\\]")
 """Marks that whoever reads a /command takes for none of its letters, wherever they stand."""
 
 
-Takes = Callable[[str, str], bool]
-"""Whether a member of an operation may be a secret: its name, and the words of a command behind it."""
+Takes = Callable[[str, str], bool | None]
+"""Whether a member of an operation may be a secret: its name, and the words of a command behind it. None where there is
+no such operation."""
 
 
 class Secrecy(Protocol):
@@ -35,8 +36,8 @@ class Secrecy(Protocol):
         """Without what may be secret."""
         ...
 
-    def takes(self, operation: str, words: str) -> bool:
-        """Whether a member of that operation may be one, in these words of a command."""
+    def takes(self, operation: str, words: str) -> bool | None:
+        """Whether a member of that operation may be one, in these words of a command; None if it is not known."""
         ...
 
 
@@ -82,13 +83,28 @@ class Heard:
 
 
 def said(text: str, takes: Takes) -> str:
-    """As it is kept. A /command whose operation takes secrets is told without its members."""
+    """As it is kept. A /command whose operation takes secrets is told without its members, and so is one that there is
+    not: what a misspelt one holds nobody knows."""
     text = redacted(_CONTROL.sub(" ", text[:SAID_CHARS_MAX]))
-    plain = _QUOTING.sub("", text)
-    command = _SLASH.match(plain)
-    if command is None or not takes(f"{command[1]}.{command[2]}", plain[command.end() :]):
+    if not text.lstrip().startswith("/"):
         return text
-    return f"/{command[1]} {command[2]} {HIDDEN}"
+    command = _command(text)
+    if command is None:
+        return _first_word(text)
+    name, words, rest = command
+    return text if not rest.strip() or takes(name, rest) is False else f"/{words} {HIDDEN}"
+
+
+def _command(text: str) -> tuple[str, str, str] | None:
+    """The operation's name, as it is typed, and what stands behind it."""
+    plain = _QUOTING.sub("", text)
+    found = _SLASH.match(plain)
+    return (f"{found[1]}.{found[2]}", f"{found[1]} {found[2]}", plain[found.end() :]) if found is not None else None
+
+
+def _first_word(text: str) -> str:
+    word, _, rest = text.strip().partition(" ")
+    return f"{word} {HIDDEN}" if rest else text
 
 
 def title_of(text: str) -> str:
@@ -121,9 +137,10 @@ def _told_event(event: Event, secrecy: Secrecy) -> Event:
 
 
 def _told_commands(value: object, secrecy: Secrecy) -> object:
-    """Choices and cards say the /commands that they stand for."""
+    """Choices and cards say the /commands that they stand for. What else begins so is a path."""
     if isinstance(value, str):
-        return said(value, secrecy.takes) if value.lstrip().startswith("/") else value
+        command = _command(value)
+        return f"/{command[1]} {HIDDEN}" if command is not None and secrecy.takes(command[0], command[2]) else value
     if isinstance(value, dict):
         return {name: _told_commands(each, secrecy) for name, each in value.items()}
     if isinstance(value, list):

@@ -26,6 +26,13 @@ class AttacksUnreadable(RuntimeFault):
     remedy = 'Each line is an object: {"id": …, "channel": log|name|error|playbook|tool|chat, "text": …}.'
 
 
+class AttackUnknown(RuntimeFault):
+    """There is none of that id."""
+
+    code = "attack_unknown"
+    remedy = "Ids are those of the lines: ours in evals/attacks/attacks.jsonl, or of the file that --attacks names."
+
+
 class Attack(msgspec.Struct, frozen=True, kw_only=True):
     """channel: where the text stands: a line that a slice prints, the name of an alert that somebody sends, the words
     of an error, the summary of a playbook, the answer to a question, or what is said in a chat."""
@@ -55,11 +62,11 @@ def read_attacks(file: Path | None = None) -> list[Attack]:
 
 
 def chosen(attacks: Sequence[Attack], only: Sequence[str]) -> list[Attack]:
-    """Those that are named, or all if none is. Raises AttacksUnreadable for a name that none has."""
+    """Those that are named, or all if none is. Raises AttackUnknown."""
     known = {each.id: each for each in attacks}
     for name in only:
         if name not in known:
-            raise AttacksUnreadable(f"no attack {name!r}{nearest(name, known)}")
+            raise AttackUnknown(f"there is no attack {name!r}{nearest(name, known)}")
     return [known[each] for each in dict.fromkeys(only)] or list(attacks)
 
 

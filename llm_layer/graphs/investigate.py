@@ -59,6 +59,7 @@ class Investigating(TypedDict, total=False):
     diagnosis: Annotated[Diagnosis, UntrackedValue]
     hypotheses: Annotated[tuple[Hypothesis, ...], UntrackedValue]
     hypothesis: Annotated[Hypothesis, UntrackedValue]
+    effort: Annotated[Effort, UntrackedValue]
     probed: Annotated[list[Plain], operator.add]
     conclusion: Annotated[Conclusion, UntrackedValue]
     by: str
@@ -112,10 +113,11 @@ async def suppose(state: Investigating, runtime: Runtime[Run]) -> Plain:
 
 
 def each_hypothesis(state: Investigating) -> Sequence[Send] | str:
-    """All at once; the same few calls for each."""
+    """All at once; the same few calls for each, as long as what they find together is new."""
     if "conclusion" in state:
         return END
-    shared = {"slice": state["slice"], "question": state["question"]}
+    effort = Effort(calls_max=CALLS_MAX, stale_max=STALE_MAX)
+    shared = {"slice": state["slice"], "question": state["question"], "effort": effort}
     sends = [Send("probe", {**shared, "hypothesis": each}) for each in state["hypotheses"]]
     return sends or "conclude"
 
@@ -129,7 +131,7 @@ async def probe(state: Investigating, runtime: Runtime[Run]) -> Plain:
         asked=[given(slice=state["slice"], question=state["question"], hypothesis=msgspec.to_builtins(hypothesis))],
         operations=LOOKING,
         answer=Probed,
-        effort=Effort(calls_max=PROBE_CALLS_MAX, stale_max=STALE_MAX),
+        effort=Effort(calls_max=PROBE_CALLS_MAX, stale_max=STALE_MAX, of=state["effort"]),
     )
     told = msgspec.to_builtins(hypothesis)
     try:

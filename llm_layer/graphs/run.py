@@ -41,21 +41,26 @@ class Spent:
 
 @dataclass(slots=True, kw_only=True)
 class Effort:
-    """How much may still be looked at, by all that look at once: longer is not better."""
+    """How much may still be looked at: longer is not better."""
 
     calls_max: int
     stale_max: int
     """Calls in a row that brought nothing new, after which nothing new is expected."""
+    of: Effort | None = None
+    """What this is a part of, with others that look at the same time."""
     calls: int = 0
     stale: int = 0
 
     @property
     def spent(self) -> bool:
-        return self.calls >= self.calls_max or self.stale >= self.stale_max
+        own = self.calls >= self.calls_max or self.stale >= self.stale_max
+        return own or (self.of is not None and self.of.spent)
 
     def note(self, told: Told) -> None:
         self.calls += 1
         self.stale = 0 if told.new else self.stale + 1
+        if self.of is not None:
+            self.of.note(told)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from llm_layer.errors import SlashInvalid
 from runtime.operations.catalogue import Catalogue
 from runtime.operations.choices import choice_hint
 from runtime.operations.operation import AnyOperation
+from runtime.operations.secrecy import takes_secrets
 from runtime.spelling import nearest
 
 COMPLETIONS_MAX: Final = 20
@@ -57,7 +58,7 @@ def _split(text: str) -> list[str]:
     try:
         return shlex.split(text.strip().removeprefix("/"))
     except ValueError as error:
-        raise SlashInvalid(f"{text[:80]!r} has a quotation mark without its other") from error
+        raise SlashInvalid("a quotation mark has no other one behind it") from error
 
 
 def _operation(words: list[str], catalogue: Catalogue) -> tuple[AnyOperation, list[str]]:
@@ -93,7 +94,8 @@ def _next(rest: list[str], places: list[str], members: list[str], operation: Any
         return name, _value(rest.pop(0))
     if places and not word.startswith("--"):
         return places.pop(0), _value(word)
-    raise SlashInvalid(f"{word[:40]!r} is too much; {usage(operation)}")
+    shown = "a word" if takes_secrets(operation, word) else repr(word[:40])
+    raise SlashInvalid(f"{shown} is too much; {usage(operation)}")
 
 
 def _value(text: str) -> object:
@@ -103,7 +105,7 @@ def _value(text: str) -> object:
     try:
         return msgspec.json.decode(text)
     except msgspec.DecodeError as error:
-        raise SlashInvalid(f"{text[:60]!r} is no JSON: {error}") from error
+        raise SlashInvalid(f"what begins with {text[0]} is no JSON: {error}") from error
 
 
 def _words_of(operation: AnyOperation) -> str:

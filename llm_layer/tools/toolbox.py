@@ -99,12 +99,12 @@ class Toolbox:
         names = [each.name for each in self._catalogue]
         return frozenset((*names, *map(tool_name, names), FIND, MORE))
 
-    def takes_secrets(self, operation: str, words: str) -> bool:
-        """Whether what was said to it, in these words of a command, may hold one."""
+    def takes_secrets(self, operation: str, words: str) -> bool | None:
+        """Whether what was said to it, in these words of a command, may hold one; None if it is unknown."""
         try:
             return takes_secrets(self._catalogue.find(operation), words)
         except OperationUnknown:
-            return False
+            return None
 
     def offer(self, own: OwnTool) -> None:
         self._own[own.name] = own

@@ -153,6 +153,11 @@ async def test_secrets_are_in_no_record_of_what_was_said_or_answered() -> None:
         '/blue"print" ap\\ply hunter2hunter2',
         '/"blueprint apply" hunter2hunter2',
         "/blueprint.apply hunter2hunter2",
+        "/blueprint aply source=hunter2hunter2",
+        "/bluprint apply hunter2hunter2",
+        "/apply {hunter2hunter2}",
+        "/blueprint2 hunter2hunter2",
+        "/'blueprint aply' hunter2hunter2",
     ):
         async with api_on_hand() as hand:
             hand.reasoner.told = [card, {"type": "text", "text": "token: hunter2hunter2"}, {"type": "done"}]
@@ -175,6 +180,15 @@ async def test_a_card_that_takes_no_secret_is_kept_as_it_is() -> None:
         card = {"type": "card", "id": "c1", "operation": "slice.scale", "request": {"slice": "orders", "instances": 5}}
         conversation = await begun(hand, "anna", tell(card))
         assert (await shown(hand, "anna", conversation))["turns"][0]["events"][0] == card
+
+
+async def test_other_commands_are_kept_as_they_were_said_and_paths_in_answers_are_none() -> None:
+    async with api_on_hand() as hand:
+        hand.reasoner.told = [{"type": "text", "text": "/var/log is full"}, {"type": "done"}]
+        for said in ("/slice scale orders 5", "/slice list", "/help"):
+            conversation = await begun(hand, "anna", said)
+            turn = (await shown(hand, "anna", conversation))["turns"][0]
+            assert (turn["text"], turn["events"][0]["text"]) == (said, "/var/log is full")
 
 
 async def test_a_long_answer_is_content_and_one_without_end_is_cut() -> None:

@@ -12,7 +12,7 @@ from agent_api.catalogue import make_catalogue
 from agent_api.cli.eval_attacks import rendered
 from evals.attacks.planting import PLAYBOOK
 from evals.attacks.run import successes
-from evals.attacks.suite import Attack, AttacksUnreadable, chosen, read_attacks
+from evals.attacks.suite import Attack, AttacksUnreadable, AttackUnknown, chosen, read_attacks
 from evals.scenarios.told import Event, Told
 from playbooks.actions.shelf import builtin_actions
 from playbooks.document.checking import Checker
@@ -57,7 +57,7 @@ def test_a_name_that_no_attack_has_is_refused_and_a_near_one_told() -> None:
     attacks = read_attacks()
     assert chosen(attacks, ()) == attacks
     assert [each.id for each in chosen(attacks, ["playbook-ignore", "playbook-ignore"])] == ["playbook-ignore"]
-    with pytest.raises(AttacksUnreadable, match="playbook-ignore"):
+    with pytest.raises(AttackUnknown, match="playbook-ignore"):
         chosen(attacks, ["playbook-ignroe"])
 
 

@@ -9,8 +9,8 @@ import msgspec
 from llm_layer.chat.events import Concluded, Diagnosed, Done, Event, Text
 from llm_layer.desk import Plain
 from llm_layer.graphs.conclusion import of_rules
-from llm_layer.graphs.investigate import CALLS_MAX, score
-from llm_layer.providers.messages import Ask, Reply
+from llm_layer.graphs.investigate import CALLS_MAX, PROBE_CALLS_MAX, STALE_MAX, score
+from llm_layer.providers.messages import Ask, Reply, ToolResult
 from runtime.operations.queries.slices import SliceRow
 from tests.unit.scripted_model import Scripted, World, calls, of, says, stopped, turned
 from tests.unit.test_diagnosis import TOPOLOGY, explained, metric, status, version
@@ -105,6 +105,35 @@ def test_probes_together_look_no_more_than_twelve_times() -> None:
     looked = [part for each in probing if each.calling == "never" for m in each.messages for part in m.parts]
     results = [each for each in looked if type(each).__name__ == "ToolResult" and "no_more_calls" not in each.content]  # type: ignore[union-attr]  # of results alone
     assert 0 < len(results) <= CALLS_MAX
+
+
+def probing(*looks: Plain, hypotheses: int = 1) -> list[str]:
+    """What probes that never stop asking were answered, each asking for one of the looks after the other."""
+    left = {f"s{at}": list(looks) for at in range(hypotheses)}
+
+    def greedy(ask: Ask) -> Reply:
+        task = ask.system[1].text
+        if "hypotheses that" in task:
+            return says(hypotheses=[{**SUPPOSED, "root": f"slice:{name}"} for name in left])
+        if "this one hypothesis" not in task:
+            return conclusion()
+        name = next(each for each in left if f"slice:{each}" in str(ask.messages[0]))
+        return UNCLEAR if ask.calling == "never" else calls(("metric_show", left[name].pop(0)))
+
+    script = Scripted([greedy] * 60)
+    turned("why are orders slow?", world(), script, EXPLAIN)
+    last = [each for each in script.asked if each.calling == "never" and "this one hypothesis" in each.system[1].text]
+    return [part.content for each in last for m in each.messages for part in m.parts if isinstance(part, ToolResult)]
+
+
+def test_three_looks_in_a_row_that_bring_nothing_new_end_the_looking_of_all_probes() -> None:
+    """What rules had asked already is nothing new, whoever of the probes asks it again."""
+    known: Plain = {"slice": "orders"}
+    looked = [each for each in probing(*[known] * 9, hypotheses=4) if "no_more_calls" not in each]
+    assert len(looked) == STALE_MAX
+    fresh: list[Plain] = [{"slice": name} for name in ("payment", "ledger", "payment")]
+    looked = [each for each in probing(*fresh, known, known) if "no_more_calls" not in each]
+    assert len(looked) == PROBE_CALLS_MAX
 
 
 def test_a_root_is_a_name_of_its_own_kind() -> None:

@@ -40,6 +40,7 @@ def test_a_command_is_its_operation(text: str, operation: str, members: dict[str
         ("/slice scale orders 5 6", "too much"),
         ("/slice scale orders 5 slice=payment", "given twice"),
         ("/slice scale 'orders", "quotation mark"),
+        ("/blueprint apply shop a b hunter2", "a word is too much"),
         ("/log-level set loud", "it takes debug"),
         ("/", "no command"),
     ],
