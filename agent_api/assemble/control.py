@@ -102,6 +102,7 @@ async def _lead(parts: Parts) -> None:
         *parts.conversations.services,
         parts.reasoner.run,
         parts.remedies.run,
+        parts.postponed.run,
     )
     await run_leader_services(
         store=parts.store, node=parts.identity.node, services=services, log=parts.log, noted=noted

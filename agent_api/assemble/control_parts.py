@@ -20,6 +20,7 @@ from agent_api.assemble.model_verbs import budget_limits
 from agent_api.assemble.peers import Peers
 from agent_api.assemble.playbooks import PREFIXES as PLAYBOOK_PREFIXES
 from agent_api.assemble.playbooks import PlaybookParts
+from agent_api.assemble.postponed import PostponedWork
 from agent_api.assemble.reasoning import ReasonerLink
 from agent_api.assemble.remedies import Remedies
 from agent_api.assemble.reports import ProcessReports
@@ -143,6 +144,7 @@ class Parts:
         self.reasoner = self._reasoner()
         self.forecasts = self._forecasts()
         self.remedies = self._remedies()
+        self.postponed = self._postponed()
         self.leaving = Leaving(
             node=identity.node,
             store=self.store,
@@ -298,6 +300,10 @@ class Parts:
 
     def _remedies(self) -> Remedies:
         return Remedies(desk=self.gate.desk, state=self.cache, book=self.conversations.book, go_on=self.reasoner.go_on)
+
+    def _postponed(self) -> PostponedWork:
+        book = self.conversations.book
+        return PostponedWork(desk=self.gate.desk, wait_for=self.cache.wait_for, book=book, reasoner=self.reasoner)
 
     def _reasoner(self) -> ReasonerLink:
         return ReasonerLink(

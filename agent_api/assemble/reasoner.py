@@ -23,7 +23,20 @@ import uvloop
 from agent_api.assemble.reasoner_models import ModelRoom
 from agent_api.assemble.shelving import ConnectedShelf
 from agent_api.catalogue import make_catalogue
-from agent_api.control_api.turns import ASK, PLAN, PROPOSE, REVIEW, TURN, Asked, Names, Replied, Said, Shelved, Wanted
+from agent_api.control_api.turns import (
+    ASK,
+    AWAKE,
+    PLAN,
+    PROPOSE,
+    REVIEW,
+    TURN,
+    Asked,
+    Names,
+    Replied,
+    Said,
+    Shelved,
+    Wanted,
+)
 from controllers.conversations.remedies import RunOf
 from controllers.scaling.reasoning import Question
 from llm_layer.chat.events import Done, Event
@@ -31,6 +44,7 @@ from llm_layer.chat.talk import Talk
 from llm_layer.chat.turn import Turns
 from llm_layer.desk import Because, DeskRefused, Plain
 from llm_layer.providers.asking import Models
+from llm_layer.providers.awake import answers
 from llm_layer.recordings.recording import Tape
 from llm_layer.recordings.rows import Begun
 from llm_layer.recordings.shelf import RecordingShelf
@@ -139,7 +153,7 @@ class Answering:
     def _events(self, said: Said, desk: ConnectedDesk, talk: Talk) -> AsyncIterator[Event]:
         if said.decided is not None:
             return self._turns.go_on(said.decided.proposal, said.decided.ended, desk, talk)
-        return self._turns.answer(said.text, desk, talk)
+        return self._turns.answer(said.text, desk, talk, explains=said.explains)
 
     async def _keep(self, begun: Begun, tape: Tape) -> None:
         """An answer is none the worse for not being recorded."""
@@ -158,6 +172,12 @@ class Answering:
             keeper=partial(_keeper, connection),
             tape=tape,
         )
+
+    async def awake(self, call: IncomingCall) -> bytes:
+        """Whether a model answers."""
+        assert call.connection is not None
+        async with self._models(call.connection) as models:
+            return msgspec.json.encode(await answers(models, incident=msgspec.json.decode(call.payload, type=bool)))
 
     async def review(self, call: IncomingCall) -> bytes:
         """An opinion on scaling, or none."""
@@ -181,6 +201,7 @@ def _begun(said: Said, models: Models) -> Begun:
         proposal=decided.proposal if decided is not None else "",
         ended=str(decided.ended) if decided is not None else "",
         has_cheap=models.has_cheap,
+        explains=said.explains,
     )
 
 
@@ -190,7 +211,8 @@ async def serve(layout: NodeLayout, log: Log) -> None:
     room = ModelRoom(layout, environment=os.environ, clock=SystemClock(), log=log)
     shelf = RecordingShelf(layout.recordings, lambda: room.recordings)
     answering = Answering(turns, room.models, shelf, log)
-    handlers = Handlers(streams={TURN: room.told(answering.turn)}, unary={REVIEW: answering.review})
+    handlers = Handlers(streams={TURN: room.told(answering.turn)})
+    handlers.unary.update({REVIEW: answering.review, AWAKE: answering.awake})
     listener = await serve_unix(layout.socket("reasoner"), handlers)
     log.info("reasoner_listening")
     log.flush()

@@ -17,6 +17,7 @@ from agent_api.assemble.model_verbs import Verb, model_verbs
 from agent_api.assemble.shelving import shelf_verbs
 from agent_api.control_api.turns import (
     ASK,
+    AWAKE,
     PLAN,
     PROPOSE,
     TURN,
@@ -30,6 +31,7 @@ from agent_api.control_api.turns import (
     Wanted,
 )
 from controllers.conversations.book import Begun, ConversationBook
+from controllers.conversations.records import Postponed
 from controllers.model_budget.keeper import BudgetKeeper
 from runtime.cluster.layout import NodeLayout
 from runtime.cluster.membership import Lines
@@ -48,10 +50,18 @@ MODULE: Final = "agent_api.assemble.reasoner"
 ENVIRONMENT: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 FORWARDED: Final = "_control/turn"
 START_S: Final = 20.0  # its imports take two seconds of an idle core; a machine may be busy
+AWAKE_S: Final = 40.0  # more than the one word may take
+MODEL: Final = "model"
 LOOK_S: Final = 0.1
 STOP_GRACE_S: Final = 2.0
 
 Connect = Callable[[NodeId], Awaitable[Connection]]
+
+
+class _Ended(msgspec.Struct, frozen=True, kw_only=True):
+    """What of a turn's last event matters here."""
+
+    answered_by: str = ""
 
 
 class _Forwarded(msgspec.Struct, frozen=True, kw_only=True):
@@ -152,6 +162,42 @@ class ReasonerLink:
         async with aclosing(self._book.recorded(text, conversation, actor, answer)) as events:
             async for _ in events:
                 pass
+
+    async def investigate(self, conversation: str, postponed: Postponed, actor: Actor) -> bool:
+        """Goes on with it as a turn of the conversation. On the leader. Whether it came to its end. Raises
+        ReasonerAbsent, ConversationFault, StoreFault."""
+        question = await self._book.question(conversation, postponed.number)
+
+        def answer(begun: Begun) -> AsyncGenerator[bytes]:
+            said = Said(
+                text=question,
+                conversation=begun.conversation,
+                number=begun.number,
+                tainted=begun.tainted,
+                explains=postponed.slice,
+            )
+            return self._answered(said, actor)
+
+        last = b"{}"
+        text = f"(a model answers again) {question}"
+        async with aclosing(self._book.recorded(text, conversation, actor, answer, goes_on=True)) as events:
+            async for each in events:
+                last = each
+        return msgspec.json.decode(last, type=_Ended).answered_by == MODEL
+
+    async def model_answers(self, actor: Actor, *, incident: bool) -> bool:
+        """Whether a model may be asked now, and answers: it is asked for one word. Raises ReasonerAbsent."""
+        async with model_verbs(self._budget, actor.id, self._log) as models:
+            connection = await self.opened(Handlers(unary={**models}))
+            try:
+                return msgspec.json.decode(
+                    await connection.call(AWAKE, msgspec.json.encode(incident), deadline_s=AWAKE_S), type=bool
+                )
+            except CallFault as fault:
+                raise ReasonerAbsent(f"the process that answers is gone: {fault}") from fault
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await connection.close()
 
     async def _answered(self, said: Said, actor: Actor) -> AsyncGenerator[bytes]:
         async with model_verbs(self._budget, actor.id, self._log) as models:

@@ -19,6 +19,7 @@ ASK: Final = "_reasoner/ask"
 PLAN: Final = "_reasoner/plan"
 PROPOSE: Final = "_reasoner/propose"
 REVIEW: Final = "_reasoner/review"
+AWAKE: Final = "_reasoner/awake"
 SHELF_PUT: Final = "_reasoner/shelf-put"
 SHELF_GET: Final = "_reasoner/shelf-get"
 SHELF_LIST: Final = "_reasoner/shelf-list"
@@ -62,6 +63,9 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
     tainted: bool
     decided: Decided | None = None
     """Nobody said anything: people have decided about what an earlier turn proposed."""
+    explains: str = ""
+    """Nobody said anything: a model answers again, and goes on with the investigation of this slice that `text` asked
+    for."""
 
 
 class Shelved(msgspec.Struct, frozen=True, kw_only=True):

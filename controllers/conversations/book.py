@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
 
@@ -15,8 +15,9 @@ import msgspec
 from controllers.conversations.bulk import Bulk, pin_of
 from controllers.conversations.errors import ConversationBusy, ConversationFull, ConversationNotFound
 from controllers.conversations.limits import ATTEMPTS_MAX, CARDS_MAX, IN_STORE_BYTES_MAX, TURNS_MAX
+from controllers.conversations.postponing import after_turn
 from controllers.conversations.reading import head_of
-from controllers.conversations.records import ConversationRecord, TurnRecord, TurnState, may_see
+from controllers.conversations.records import ConversationRecord, Postponed, TurnRecord, TurnState, may_see
 from controllers.conversations.shelved import ConversationShelf
 from controllers.conversations.telling import Heard, Secrecy, packed, said, title_of
 from runtime.clock import Clock
@@ -33,11 +34,13 @@ END_S = 10.0  # what writing an answer's end may take of a turn that is broken o
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Begun:
-    """A turn that is being answered. tainted: the conversation was, before it."""
+    """A turn that is being answered. tainted: the conversation was, before it. goes_on: with what was postponed."""
 
     conversation: str
     number: int
     tainted: bool
+    actor: Actor
+    goes_on: bool = False
 
     def placed(self, event: dict[str, object]) -> bytes:
         """The event, with where it stands."""
@@ -69,11 +72,17 @@ class ConversationBook:
         """Conversations whose turns are under way here: what the store says of others is of a process that is gone."""
 
     async def recorded(
-        self, text: str, identity: str, actor: Actor, answer: Callable[[Begun], AsyncGenerator[bytes]]
+        self,
+        text: str,
+        identity: str,
+        actor: Actor,
+        answer: Callable[[Begun], AsyncGenerator[bytes]],
+        *,
+        goes_on: bool = False,
     ) -> AsyncGenerator[bytes]:
         """The answer's events with where they stand: first of all the turn's own, and `done` once it is written.
         identity: empty for a new conversation. Raises ConversationFault, StoreFault, and what `answer` raises."""
-        begun = await self._begin(text, identity, actor)
+        begun = replace(await self._begin(text, identity, actor), goes_on=goes_on)
         heard = Heard(tainted=begun.tainted)
         state: TurnState = "broken"
         try:
@@ -127,7 +136,7 @@ class ConversationBook:
             ]
             same = unchanged(key, item.mod_revision if item is not None else Revision(0))
             if (await self._store.txn([led_by(fence), same], operations)).succeeded:
-                return Begun(conversation=chosen, number=turn.number, tainted=after.tainted)
+                return Begun(conversation=chosen, number=turn.number, tainted=after.tainted, actor=actor)
         raise NotLeader("")
 
     def _with_turn(self, head: ConversationRecord | None, text: str, identity: str, actor: Actor) -> ConversationRecord:
@@ -169,13 +178,37 @@ class ConversationBook:
                 return  # it was deleted meanwhile; what is left goes with the next trimming
             now = self._clock.unix_ms()
             turn = encode(_answered(decode(turn_item.value, TurnRecord), heard, kept, state=state, now_unix_ms=now))
-            head = encode(_after(decode(item.value, ConversationRecord), heard, len(turn), now_unix_ms=now))
+            before = decode(item.value, ConversationRecord)
+            head = encode(
+                msgspec.structs.replace(
+                    _after(before, heard, len(turn), now_unix_ms=now),
+                    postponed=after_turn(
+                        before.postponed, _made(begun, heard, now), goes_on=begun.goes_on, ended=state == "ended"
+                    ),
+                )
+            )
             operations: list[Operation] = [Put(key=head_key, value=head), Put(key=turn_key, value=turn)]
             if kept.sha256:
                 operations.append(Put(key=pin_of(begun.conversation, kept.sha256), value=b""))
             compare = [led_by(self._led()), unchanged(head_key, item.mod_revision)]
             if (await self._store.txn(compare, operations)).succeeded:
                 return
+
+    # what waits for a model
+
+    async def question(self, conversation: str, number: int) -> str:
+        """As it was said and kept; empty where there is none any more. Raises StoreFault."""
+        item = (await self._store.get(keys.conversation_turn(conversation, number))).item
+        return decode(item.value, TurnRecord).text if item is not None else ""
+
+    async def give_up(self, conversation: str, postponed: Postponed) -> None:
+        """Nothing waits there any more, unless it is another by now. Raises StoreFault."""
+        key = keys.conversation(conversation)
+        item = (await self._store.get(key)).item
+        head = head_of(item) if item is not None else None
+        if item is not None and head is not None and head.postponed == postponed:
+            value = encode(msgspec.structs.replace(head, postponed=None))
+            await self._store.txn([led_by(self._led()), unchanged(key, item.mod_revision)], [Put(key=key, value=value)])
 
     async def _kept(self, heard: Heard) -> _Kept:
         """Raises ContentFault."""
@@ -190,6 +223,13 @@ class _Kept(NamedTuple):
 
     events: bytes = b""
     sha256: str = ""
+
+
+def _made(begun: Begun, heard: Heard, now_unix_ms: int) -> Postponed | None:
+    if heard.postponed is None:
+        return None
+    name, incident = heard.postponed
+    return Postponed(number=begun.number, slice=name, incident=incident, actor=begun.actor, since_unix_ms=now_unix_ms)
 
 
 def _answered(turn: TurnRecord, heard: Heard, kept: _Kept, *, state: TurnState, now_unix_ms: int) -> TurnRecord:

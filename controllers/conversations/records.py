@@ -10,6 +10,17 @@ from runtime.state.values import Value
 TurnState = Literal["begun", "ended", "broken"]
 
 
+class Postponed(Value, frozen=True, kw_only=True):
+    """An investigation of the turn with that number, which rules alone concluded as no model answered. A model goes on
+    with it when one does, as whoever asked. incident: it may use what of the budget is kept for incidents."""
+
+    number: int
+    slice: str
+    incident: bool
+    actor: Actor
+    since_unix_ms: int
+
+
 class ConversationRecord(Value, frozen=True, kw_only=True):
     """`owner` is the principal who began it; it and admins see it, nobody else."""
 
@@ -26,6 +37,7 @@ class ConversationRecord(Value, frozen=True, kw_only=True):
     """Ids of the newest cards, the newest last."""
     bytes: int = 0
     """What its turns take in the store."""
+    postponed: Postponed | None = None
 
 
 def may_see(head: ConversationRecord, actor: Actor) -> bool:

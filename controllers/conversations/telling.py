@@ -49,6 +49,8 @@ class _Heard(msgspec.Struct, frozen=True):
     tainted: bool = False
     answered_by: str = ""
     kind: str = ""
+    slice: str = ""
+    incident: bool = False
     diagnosis: dict[str, Json] = {}
 
 
@@ -62,6 +64,8 @@ class Heard:
         self.cards: list[str] = []
         self.answered_by = ""
         self.kind = ""
+        self.postponed: tuple[str, bool] | None = None
+        """The slice whose investigation a model shall go on with, and whether that is an incident."""
         self._bytes = 0
 
     def take(self, raw: bytes) -> str:
@@ -70,6 +74,8 @@ class Heard:
         self.tainted = self.tainted or event.tainted or event.diagnosis.get("tainted") is True
         if event.type == "card":
             self.cards.append(event.id)
+        elif event.type == "postponed":
+            self.postponed = (event.slice[:63], event.incident)
         elif event.type == "done":
             self.answered_by, self.kind = event.answered_by[:80], event.kind[:40]
         if event.type in PASSING:

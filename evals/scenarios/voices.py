@@ -58,10 +58,12 @@ async def speaking(forge: Forge, voice: Voice) -> AsyncIterator[FakeProvider | N
 
 
 def _point_at(forge: Forge, api: Api, url: str) -> None:
-    """Address and key lie on the nodes."""
+    """Address and key lie on the nodes. An address of before goes: of two the file would be none."""
     for node in forge.nodes.values():
-        with (node.data / "config.toml").open("a") as file:
-            file.write(f'model_{api}_url = "{url}"\n')
+        file = node.data / "config.toml"
+        lines = file.read_text().splitlines() if file.exists() else []
+        kept = [each for each in lines if not each.startswith(f"model_{api}_url ")]
+        file.write_text("\n".join([*kept, f'model_{api}_url = "{url}"', ""]))
         (node.data / "model-keys").mkdir(mode=0o700, exist_ok=True)
         key = node.data / "model-keys" / api
         key.touch(mode=0o600)

@@ -72,6 +72,14 @@ class Concluded(Event, frozen=True, kw_only=True):
     by: str
 
 
+class Postponed(Event, frozen=True, kw_only=True):
+    """No model answered, and rules alone have concluded: a model goes on with the investigation of that slice when one
+    answers again, in this conversation. incident: with what of the budget is kept for incidents."""
+
+    slice: str
+    incident: bool
+
+
 class Doubted(msgspec.Struct, frozen=True, kw_only=True):
     """claim: its text. says: `why` in words."""
 

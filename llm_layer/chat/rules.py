@@ -35,6 +35,12 @@ NO_MODEL: Final = (
 )
 NOT_OURS: Final = "That is nothing that this cluster does, or nothing that I understand without a reasoning model."
 
+
+def to_explain(name: str) -> Routing:
+    """Of a sentence that asks why a slice is unwell."""
+    return Routing(kind="question", choices=(Choice(operation=EXPLAIN, params={"slice": name}, share=1.0),))
+
+
 Fit = Callable[[tuple[tuple[str, str], ...]], Router]
 """A router that knows these sentences with their operations too; about a second of processor time."""
 Answered = AsyncIterator[tuple[str, Event]]

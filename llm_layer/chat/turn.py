@@ -28,11 +28,12 @@ class Turns:
         self._catalogue = catalogue
         self._clock = clock
 
-    def answer(self, text: str, desk: Desk, talk: Talk | None = None) -> AsyncIterator[Event]:
-        """Ends with Done, whatever happens on the way."""
+    def answer(self, text: str, desk: Desk, talk: Talk | None = None, *, explains: str = "") -> AsyncIterator[Event]:
+        """Ends with Done, whatever happens on the way. explains: the slice that is to be investigated, where it is
+        known that the text asks for that."""
         if talk is not None and talk.models.present:
             given = self._given(desk, talk)
-            return self._told(self._by_graph(text, given), given.book)
+            return self._told(self._by_graph(text, given, explains), given.book)
         desk = RedactingDesk(desk)
         book = EvidenceBook(desk, self._clock)
         book.tainted = talk is not None and talk.tainted
@@ -68,11 +69,11 @@ class Turns:
             yield event
         yield Done(answered_by="rules", kind=kind, asked=0, taken_ms=0.0, tainted=book.tainted)
 
-    async def _by_graph(self, text: str, given: Given) -> AsyncGenerator[Event]:
+    async def _by_graph(self, text: str, given: Given, explains: str) -> AsyncGenerator[Event]:
         """langgraph is imported with the first turn that has a model: half a second, and nobody else needs it."""
         from llm_layer.graphs.turning import turned
 
-        async with aclosing(turned(text, given)) as events:
+        async with aclosing(turned(text, given, explains)) as events:
             async for event in events:
                 yield event
 

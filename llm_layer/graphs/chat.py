@@ -15,8 +15,8 @@ from langgraph.runtime import Runtime
 
 from controllers.conversations.telling import said as kept_words
 from llm_layer.chat.asked import was_asked
-from llm_layer.chat.events import Card, Concluded, Plot, Text
-from llm_layer.chat.rules import EXPLAIN
+from llm_layer.chat.events import Card, Concluded, Plot, Postponed, Text
+from llm_layer.chat.rules import EXPLAIN, to_explain
 from llm_layer.claims.answer import Answer
 from llm_layer.claims.verify import problems_of
 from llm_layer.desk import Plain
@@ -41,6 +41,10 @@ ANSWER_CHARS_KEPT: Final = 1_500  # of each turn, for the turns after it
 TOOLS: Final = (*LOOKING, "playbook.list", "slice.scale", "slice.restart")
 COULD_NOT: Final = "I could not verify what the model answered, so I do not tell it. By rules:"
 
+GOES_ON: Final = (
+    "No model answered. As soon as one does, within the hour, it goes on with this, and tells in this conversation what"
+    " it comes to."
+)
 NOT_ASKED: Final = (
     "The model filled in a change that you did not ask for by name, after it had read text that anybody may have"
     " written. I do not show it. If you want it, say what shall be changed and to what, or type its /command."
@@ -59,6 +63,8 @@ class Chatting(TypedDict, total=False):
     """Only `history` outlives the turn."""
 
     text: Annotated[str, UntrackedValue]
+    explains: Annotated[str, UntrackedValue]
+    """The slice to be investigated, where it is known that this is what is asked; else empty."""
     routing: Annotated[Routing | None, UntrackedValue]
     helped: Annotated[bool | None, UntrackedValue]
     """Whether the cheap model said which of the choices is meant; None before it was asked."""
@@ -87,6 +93,8 @@ async def guard(state: Chatting, runtime: Runtime[Run]) -> Plain:
 
 async def route(state: Chatting, runtime: Runtime[Run]) -> Plain:
     run = runtime.context
+    if state["explains"]:
+        return {"routing": to_explain(state["explains"])}
     if is_slash(state["text"]):
         return {}
     return {"routing": await run.rules.route(state["text"], run.desk, run.book)}
@@ -139,9 +147,13 @@ async def explain(state: Chatting, runtime: Runtime[Run]) -> Plain:
     run, routing = runtime.context, state["routing"]
     assert routing is not None
     assert routing.first is not None
-    conclusion, by, diagnosis = await investigate(run, str(routing.first.params["slice"]), state["text"])
+    name = str(routing.first.params["slice"])
+    conclusion, by, diagnosis, unanswered = await investigate(run, name, state["text"])
     run.answered_by = by
     tell_conclusion(run, conclusion, by)
+    if unanswered and run.saver is not None:
+        run.tell(Text(text=GOES_ON))
+        run.tell(Postponed(slice=name, incident=run.incident))
     advice = run.rules.advice_on(diagnosis)
     if advice is not None and set(conclusion.roots) & set(diagnosis.roots):
         run.tell(advice)  # what rules would do about the same cause

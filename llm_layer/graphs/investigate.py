@@ -52,7 +52,8 @@ NO_MODEL: Final = (ModelsAbsent, ModelsExhausted, HandedOver)
 
 
 class Investigating(TypedDict, total=False):
-    """`probed` are (hypothesis, what came of it). `by`: who concluded, "rules" or "model"."""
+    """`probed` are (hypothesis, what came of it). `by`: who concluded, "rules" or "model". `unanswered`: no model was
+    there to conclude."""
 
     slice: str
     question: str
@@ -63,20 +64,23 @@ class Investigating(TypedDict, total=False):
     probed: Annotated[list[Plain], operator.add]
     conclusion: Annotated[Conclusion, UntrackedValue]
     by: str
+    unanswered: bool
 
 
 class Investigated(NamedTuple):
-    """`by`: whose conclusion it is, "rules" or "model"; `diagnosis` is that of rules in either case."""
+    """`by`: whose conclusion it is, "rules" or "model"; `diagnosis` is that of rules in either case. unanswered: it is
+    theirs as no model answered, which may be otherwise in a while."""
 
     conclusion: Conclusion
     by: str
     diagnosis: Diagnosis
+    unanswered: bool
 
 
 async def investigate(run: Run, name: str, question: str) -> Investigated:
     """Raises DeskRefused where there is no such slice."""
     state = await graph().ainvoke({"slice": name, "question": question, "probed": []}, context=run)
-    return Investigated(state["conclusion"], state["by"], state["diagnosis"])
+    return Investigated(state["conclusion"], state["by"], state["diagnosis"], state.get("unanswered", False))
 
 
 async def seed(state: Investigating, runtime: Runtime[Run]) -> Plain:
@@ -223,7 +227,8 @@ def _with_gaps(conclusion: Conclusion, gaps: Sequence[str]) -> Conclusion:
 
 
 def _by_rules(diagnosis: Diagnosis, fault: LlmFault) -> Plain:
-    return {"conclusion": of_rules(diagnosis, f"no model concluded: {fault}"), "by": "rules"}
+    unanswered = isinstance(fault, ModelsExhausted)
+    return {"conclusion": of_rules(diagnosis, f"no model concluded: {fault}"), "by": "rules", "unanswered": unanswered}
 
 
 def graph() -> CompiledStateGraph[Any, Any, Any, Any]:

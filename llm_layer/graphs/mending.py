@@ -29,7 +29,7 @@ def offered(run: Run, question: str) -> tuple[str, str]:
         if name not in run.slices:
             return _failed(error_of("unknown_name", name[:80], nearest=near_names(name, run.slices, cutoff=0.0)))
         try:
-            conclusion, by, _ = await investigate(run, name, question)
+            conclusion, by, _, _ = await investigate(run, name, question)
         except DeskRefused as refused:
             return _failed(error_of(refused.code, str(refused)))
         identity = f"C{len(concluded) + 1}"

@@ -18,14 +18,16 @@ THREAD: Final = "chat"  # on the conversation's shelf
 STEPS_MAX: Final = 30  # of a graph; the longest way through a turn has nine
 
 
-async def turned(text: str, given: Given) -> AsyncGenerator[Event]:
-    """Raises DeskRefused, SlashInvalid. The last event is Done."""
+async def turned(text: str, given: Given, explains: str = "") -> AsyncGenerator[Event]:
+    """explains: the slice to be investigated, where that is known. Raises DeskRefused, SlashInvalid. The last event is
+    Done."""
     run = await opened(given)
     config: Any = {"configurable": {"thread_id": THREAD}, "recursion_limit": STEPS_MAX}
     graph = chat.graph(run.saver)
     keeps: Any = {"durability": "exit"} if run.saver is not None else {}
     try:
-        async for event in graph.astream({"text": text}, config, context=run, stream_mode="custom", **keeps):
+        asked = {"text": text, "explains": explains}
+        async for event in graph.astream(asked, config, context=run, stream_mode="custom", **keeps):
             yield event
     except LlmFault as fault:
         if not run.kind:

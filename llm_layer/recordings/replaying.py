@@ -153,7 +153,9 @@ async def _replayed(rows: Sequence[Row], saver: InMemorySaver, fit: Fit, catalog
     )
     desk = _Desk(played)
     events = (
-        turns.go_on(begun.proposal, begun.ended, desk, talk) if begun.proposal else turns.answer(begun.text, desk, talk)
+        turns.go_on(begun.proposal, begun.ended, desk, talk)
+        if begun.proposal
+        else turns.answer(begun.text, desk, talk, explains=begun.explains)
     )
     told: list[Event] = []
     differs: list[str] = []

@@ -29,7 +29,7 @@ class RecordingUnreadable(LlmFault):
 
 class Begun(msgspec.Struct, frozen=True, kw_only=True, tag="begun"):
     """A turn. proposal, ended: what goes on, where people had decided about something proposed before. has_cheap: there
-    was a model for small questions."""
+    was a model for small questions. explains: the slice whose investigation it goes on with."""
 
     conversation: str
     number: int
@@ -38,6 +38,7 @@ class Begun(msgspec.Struct, frozen=True, kw_only=True, tag="begun"):
     proposal: str = ""
     ended: str = ""
     has_cheap: bool = False
+    explains: str = ""
     format: int = FORMAT
 
 

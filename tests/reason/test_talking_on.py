@@ -74,6 +74,27 @@ async def decided(cluster: Cluster, people: People, agreed: str, rejected: tuple
     assert await made() == ["slice:shortener"]
 
 
+async def test_what_no_model_could_answer_one_goes_on_with_when_it_is_back(cluster: Cluster) -> None:
+    """Rules answer at once and say so. Nobody asks again, and the process that had answered is killed meanwhile."""
+    voice = Voice(name="busy", api="anthropic", script=lambda _: Line(fault="status", status=429), usd=100.0)
+    async with speaking(cluster.forge, voice) as provider:
+        assert provider is not None
+        first = await cluster.ask("why is the mailer slow?", "n1")
+        assert (first["answered_by"], [each["slice"] for each in of_type(first, "postponed")]) == ("rules", ["mailer"])
+        for pid in (await cluster.reasoners()).values():
+            os.kill(pid, 9)
+        provider.script = careful
+
+        async def told() -> bool:
+            turns = (await cluster.conversation(first["conversation"]))["turns"]
+            return len(turns) == 2 and turns[1]["state"] == "ended"
+
+        await cluster.forge.until("a model goes on with it", told, timeout_s=TURN_S)
+    again = (await cluster.conversation(first["conversation"]))["turns"][1]
+    assert again["text"] == "(a model answers again) why is the mailer slow?"
+    assert [each["by"] for each in again["events"] if each["type"] == "concluded"] == ["model"]
+
+
 async def test_a_conversation_outlives_its_leader_and_goes_on_under_the_next(cluster: Cluster) -> None:
     """It dies amid an answer, while a card's proposal and two of a model's wait. What was said is all there, and so are
     the proposals: people decide about them under the next leader, and remedies go on where they stood."""

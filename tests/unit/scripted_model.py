@@ -152,6 +152,7 @@ def turned(text: str, world: World, provider: Scripted, routing: Routing = UNSUR
 async def told(text: str, world: World, models: Models, routing: Routing = UNSURE, **talk: object) -> list[Event]:
     router = HandRouter(routing)
     turns = Turns(fit=lambda _taught: router, catalogue=make_catalogue(), clock=HandClock())  # type: ignore[arg-type, return-value]  # routes alike
+    explains = str(talk.pop("explains", ""))
     talk = {"slow_s": NEVER_S, **talk}
     belongs = Talk(run=RunOf("t1", 1), models=models, **talk)  # type: ignore[arg-type]  # members of a talk
-    return [each async for each in turns.answer(text, world, belongs)]
+    return [each async for each in turns.answer(text, world, belongs, explains=explains)]

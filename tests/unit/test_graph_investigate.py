@@ -5,14 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import pytest
+from langgraph.checkpoint.memory import InMemorySaver
 
-from llm_layer.chat.events import Concluded, Diagnosed, Done, Event, Text
+from llm_layer.chat.events import Concluded, Diagnosed, Done, Event, Postponed, Text
 from llm_layer.desk import Plain
+from llm_layer.graphs.chat import GOES_ON
 from llm_layer.graphs.conclusion import of_rules
 from llm_layer.graphs.investigate import CALLS_MAX, PROBE_CALLS_MAX, STALE_MAX, score
+from llm_layer.providers.errors import ProviderFault
 from llm_layer.providers.messages import Ask, Reply, ToolResult
 from runtime.operations.queries.slices import SliceRow
-from tests.unit.scripted_model import Scripted, World, calls, of, says, stopped, turned
+from tests.unit.scripted_model import UNSURE, Scripted, World, calls, of, says, stopped, turned
 from tests.unit.test_diagnosis import TOPOLOGY, explained, metric, status, version
 
 EXPLAIN = of("question", "slice.explain", slice="orders")
@@ -160,6 +164,33 @@ def test_a_model_that_goes_away_leaves_what_rules_found() -> None:
     assert [each for each in events if isinstance(each, Diagnosed)]
     script = by_question(supposed=[SUPPOSED], probed=UNCLEAR, concluding=[stopped("refused")])
     assert concluded(turned("why are orders slow?", world(), script, EXPLAIN)).by == "rules"
+
+
+BUSY = ProviderFault("limited", "HTTP 429")
+
+
+@pytest.mark.parametrize(
+    ("script", "kept", "waits"),
+    [
+        (Scripted([BUSY] * 9), True, True),
+        (by_question(supposed=[SUPPOSED], probed=SUPPORTS, concluding=[conclusion()]), True, False),
+        (by_question(supposed=[SUPPOSED], probed=UNCLEAR, concluding=[stopped("refused")]), True, False),
+        (Scripted([BUSY] * 9), False, False),
+    ],
+    ids=["no model answered", "one concluded", "one declined", "nobody keeps the conversation"],
+)
+def test_what_no_model_answered_is_postponed(script: Scripted, *, kept: bool, waits: bool) -> None:
+    """A model that was there and is of no use is no reason to ask again."""
+    keeper = {"keeper": InMemorySaver} if kept else {}
+    events = turned("why are orders slow?", world(), script, EXPLAIN, **keeper)
+    assert [each.slice for each in events if isinstance(each, Postponed)] == ["orders"] * waits
+    assert any(isinstance(each, Text) and each.text == GOES_ON for each in events) is waits
+
+
+def test_who_goes_on_investigates_whatever_the_sentence_may_mean() -> None:
+    script = by_question(supposed=[SUPPOSED], probed=SUPPORTS, concluding=[conclusion()])
+    events = turned("/node list", world(), script, UNSURE, explains="orders")
+    assert (concluded(events).by, concluded(events).roots) == ("model", ("slice:ledger",))
 
 
 def test_a_probe_whose_claims_are_false_is_a_gap() -> None:

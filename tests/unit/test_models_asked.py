@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from controllers.model_budget.records import Decided, Denied, Granted, Settlement, Wish
 from llm_layer.errors import LlmFault
 from llm_layer.providers.asking import Models
+from llm_layer.providers.awake import answers
 from llm_layer.providers.breaker import FAILURES_MAX, OPEN_S, Breaker, Breakers
 from llm_layer.providers.errors import BudgetEmpty, ModelsAbsent, ModelsExhausted, ProviderFault
 from llm_layer.providers.limits import Limits
@@ -274,6 +275,14 @@ async def test_a_small_question_is_not_waited_for_as_long_as_an_answer() -> None
     with pytest.raises(ModelsExhausted, match=r"within 0\.01 s"):
         await models(Slow("first", "yes"), purse=purse).ask(replace(ASK, within_s=0.01))
     assert [each.tokens for each in purse.settled] == [purse.wishes[0].tokens]  # nobody tells us what it wrote
+
+
+@pytest.mark.parametrize(("said", "there"), [("here", True), (DENIED, False)])
+async def test_whether_a_model_answers_is_asked_for_a_word(said: str | ProviderFault, *, there: bool) -> None:
+    purse = Purse()
+    assert await answers(models(Speaking("first", said), purse=purse), incident=True) is there
+    assert (purse.wishes[0].incident, purse.wishes[0].tokens < 2_000) == (True, True)
+    assert not await answers(models(), incident=False)
 
 
 async def test_a_provider_with_one_model_has_none_for_small_questions() -> None:
