@@ -15,18 +15,24 @@ from evals.forge.cluster_api import OVERRIDE
 from evals.forge.forge import Forge
 
 Api = Literal["anthropic", "openai", "compatible"]
-FAKED: Final[tuple[Api, ...]] = ("anthropic", "openai")
-"""The makers whose own clients a policy of ours is asked through: Messages, and Responses."""
+FAKED: Final[dict[Api, tuple[str, str]]] = {
+    "anthropic": ("", ""),
+    "openai": ("", ""),
+    "compatible": ("ours", "ours-small"),
+}
+"""What a policy of ours is asked through, with names for its two models where settings have none: Messages, Responses,
+and Chat Completions."""
 TOKENS_PER_MINUTE: Final = 1_000_000  # a run asks more in a minute than people do; money is what bounds it
 
 
 class Voice(msgspec.Struct, frozen=True, kw_only=True):
-    """`name` as reports tell it; `api` is empty for rules alone. model: the maker's default if empty. usd: what models
-    may cost in all. With a `script` nobody is asked but it, and no key is used but its own."""
+    """`name` as reports tell it; `api` is empty for rules alone. model, cheap: the maker's defaults if empty. usd: what
+    models may cost in all. With a `script` nobody is asked but it, and no key is used but its own."""
 
     name: str
     api: Api | Literal[""] = ""
     model: str = ""
+    cheap: str = ""
     usd: float = 0.0
     script: Script | None = None
     pace_s: float = 0.0
@@ -37,8 +43,11 @@ EMBEDDED: Final = Voice(name="embedded")
 
 
 def faked(script: Script, *, name: str = "fake") -> tuple[Voice, ...]:
-    """One for each maker's client."""
-    return tuple(Voice(name=f"{name}/{api}", api=api, script=script, usd=1_000.0) for api in FAKED)
+    """One for each API."""
+    return tuple(
+        Voice(name=f"{name}/{api}", api=api, model=strong, cheap=cheap, script=script, usd=1_000.0)
+        for api, (strong, cheap) in FAKED.items()
+    )
 
 
 @asynccontextmanager
@@ -77,6 +86,7 @@ async def _configured(forge: Forge, voice: Voice) -> None:
         "model_usd_per_hour": voice.usd,
         "model_usd_per_day": voice.usd,
         **({f"model_{voice.api}_strong": voice.model} if voice.model else {}),
+        **({f"model_{voice.api}_cheap": voice.cheap} if voice.cheap else {}),
         "model_providers": [voice.api],
     }
     for name, value in settings.items():

@@ -27,7 +27,11 @@ def test_rules_answer_where_nothing_is_said() -> None:
 def test_a_fake_is_asked_through_each_maker_s_client_and_gets_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-real")
     found = voices(asked("--provider", "fake"))
-    assert [(each.name, each.api) for each in found] == [("fake/anthropic", "anthropic"), ("fake/openai", "openai")]
+    assert [(each.name, each.api, bool(each.model)) for each in found] == [
+        ("fake/anthropic", "anthropic", False),
+        ("fake/openai", "openai", False),
+        ("fake/compatible", "compatible", True),  # which has no model of its own
+    ]
     with pytest.raises(EvalKeyAbsent):
         voices(asked("--provider", "anthropic"))  # it was forgotten, or the nodes would send it
 
