@@ -10,7 +10,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent_api.cli.eval_voices import FAKE, add_voice_arguments, check_model, forget_keys, voices
+from agent_api.cli.eval_voices import FAKE, add_voice_arguments, check_model, forget_keys, through, voices
 from agent_api.cli.progress import StatusLine
 from agent_api.cli.table import show_json
 from agent_api.cli.turn_view import show_event
@@ -51,7 +51,7 @@ def _attacked_voices(arguments: argparse.Namespace) -> tuple[Voice, ...]:
     from evals.scenarios.voices import faked
 
     forget_keys()
-    return faked(obedient)
+    return through(faked(obedient), arguments.client)
 
 
 def _attacked(attacks: Sequence[Attack], by: Sequence[Voice]) -> AttackReport:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 EMBEDDED: Final = "embedded"
 FAKE: Final = "fake"
 PROVIDERS: Final = (EMBEDDED, FAKE, "anthropic", "openai")
+CLIENTS: Final = ("anthropic", "openai", "compatible")
 USD: Final = 5.0
 
 
@@ -23,6 +24,13 @@ class EvalModelUnasked(RuntimeFault):
 
     code = "eval_model_unasked"
     remedy = "Say which maker's it is, with --provider anthropic or openai, or leave --model out."
+
+
+class EvalClientUnused(RuntimeFault):
+    """A client is named, and the provider has one of its own or none."""
+
+    code = "eval_client_unused"
+    remedy = "Say --provider fake, which is asked through any of them, or leave --client out."
 
 
 class EvalKeyAbsent(RuntimeFault):
@@ -45,6 +53,12 @@ def add_voice_arguments(parser: argparse.ArgumentParser) -> None:
         default=EMBEDDED,
         help="what answers: rules alone (default), a policy of ours in a model's place, or a maker's model",
     )
+    parser.add_argument(
+        "--client",
+        choices=CLIENTS,
+        default="",
+        help="with --provider fake: through this maker's client alone; default: all, one after the other",
+    )
     parser.add_argument("--model", default="", metavar="NAME", help="the maker's model; default: that of the settings")
     parser.add_argument(
         "--usd", type=dollars, default=USD, metavar="N", help=f"what a maker's model may cost (default {USD:g})"
@@ -52,7 +66,7 @@ def add_voice_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def voices(arguments: argparse.Namespace) -> tuple[Voice, ...]:
-    """Each plays everything. Raises EvalKeyAbsent, EvalModelUnasked."""
+    """Each plays everything. Raises EvalKeyAbsent, EvalModelUnasked, EvalClientUnused."""
     from evals.fake_provider.careful import careful
     from evals.scenarios.voices import EMBEDDED as RULES
     from evals.scenarios.voices import faked
@@ -63,12 +77,20 @@ def voices(arguments: argparse.Namespace) -> tuple[Voice, ...]:
             return (RULES,)
         case "fake":
             forget_keys()
-            return faked(careful)
+            return through(faked(careful), arguments.client)
     return (_of_maker(arguments),)
 
 
+def through(those: tuple[Voice, ...], client: str) -> tuple[Voice, ...]:
+    """client: empty for all."""
+    return tuple(each for each in those if client in ("", each.api))
+
+
 def check_model(arguments: argparse.Namespace) -> None:
-    """Raises EvalModelUnasked: a report of rules or of a fake under a model's name would be a false one."""
+    """Raises EvalModelUnasked: a report of rules or of a fake under a model's name would be a false one; and
+    EvalClientUnused."""
+    if arguments.client and arguments.provider != FAKE:
+        raise EvalClientUnused(f"--client {arguments.client} is of no account with --provider {arguments.provider}")
     if arguments.model and arguments.provider in (EMBEDDED, FAKE):
         raise EvalModelUnasked(f"--model {arguments.model} is of no account with --provider {arguments.provider}")
 

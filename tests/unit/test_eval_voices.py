@@ -7,7 +7,14 @@ import argparse
 import msgspec
 import pytest
 
-from agent_api.cli.eval_voices import PROVIDERS, EvalKeyAbsent, EvalModelUnasked, add_voice_arguments, voices
+from agent_api.cli.eval_voices import (
+    PROVIDERS,
+    EvalClientUnused,
+    EvalKeyAbsent,
+    EvalModelUnasked,
+    add_voice_arguments,
+    voices,
+)
 from evals.scenarios.grading import Outcome
 from evals.scenarios.report import Report, page
 from runtime.config.settings import NodeSettings
@@ -32,6 +39,7 @@ def test_a_fake_is_asked_through_each_maker_s_client_and_gets_no_key(monkeypatch
         ("fake/openai", "openai", False),
         ("fake/compatible", "compatible", True),  # which has no model of its own
     ]
+    assert [each.api for each in voices(asked("--provider", "fake", "--client", "openai"))] == ["openai"]
     with pytest.raises(EvalKeyAbsent):
         voices(asked("--provider", "anthropic"))  # it was forgotten, or the nodes would send it
 
@@ -53,6 +61,12 @@ def test_a_maker_s_model_wants_a_key_and_says_where(provider: str, monkeypatch: 
 def test_a_model_that_nobody_asks_is_not_named_in_a_report(provider: str) -> None:
     with pytest.raises(EvalModelUnasked, match="some-1"):
         voices(asked("--provider", provider, "--model", "some-1"))
+
+
+@pytest.mark.parametrize("provider", ["embedded", "anthropic"])
+def test_a_client_is_chosen_only_where_there_is_a_choice(provider: str) -> None:
+    with pytest.raises(EvalClientUnused, match="openai"):
+        voices(asked("--provider", provider, "--client", "openai"))
 
 
 @pytest.mark.parametrize("amount", ["-1", "nan", "inf", "five"])
