@@ -20,13 +20,14 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 BIN: Final = ROOT / ".venv" / "bin"
 
 SPREAD: Final = ("-n", "2", "--dist", "loadfile")  # one process a core: these tests wait for nothing and start little
+SHARED: Final = ("-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder")  # one has the cluster, one the rest
 GROUPS: Final = {  # group: (what pytest is told, minutes it may take on two cores)
     "unit": ((*SPREAD, "tests/unit", "examples"), 2),
     "serve": (("tests/cluster",), 3),
     "operate": (("tests/operate",), 2),
     "control": (("tests/control",), 2),
     "playbooks": (("tests/playbooks",), 2),
-    "reason": (("tests/reason",), 1),
+    "reason": ((*SHARED, "tests/reason"), 1),
     "console": (("tests/browser",), 2),
     "consensus": (("tests/simulation", "tests/consensus"), 4),
     "training": (("tests/training",), 2),

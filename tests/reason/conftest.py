@@ -12,7 +12,21 @@ from evals.forge.forge import Forge
 from evals.scenarios.stage import shop_in
 from tests.reason.cluster import Cluster
 
-SHORTENER: Final = Path(__file__).resolve().parents[2] / "examples" / "url_shortener"
+HERE: Final = Path(__file__).resolve().parent
+SHORTENER: Final = HERE.parents[1] / "examples" / "url_shortener"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever uses the cluster is of one process and begins first, file by file; the other process does the rest."""
+    own = [each for each in items if each.path.parent == HERE]
+    for each in own:
+        each.add_marker(pytest.mark.xdist_group("cluster" if _uses_cluster(each) else each.path.name))
+    ordered = iter(sorted(own, key=lambda each: not _uses_cluster(each)))
+    items[:] = [next(ordered) if each.path.parent == HERE else each for each in items]
+
+
+def _uses_cluster(item: pytest.Item) -> bool:
+    return "cluster" in getattr(item, "fixturenames", ())
 
 
 @pytest.fixture(scope="session")
