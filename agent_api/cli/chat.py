@@ -9,7 +9,7 @@ from typing import Final, cast
 
 import msgspec
 
-from agent_api.cli.chat_history import earlier, show_conversation, show_earlier
+from agent_api.cli.chat_history import earlier, show_between, show_conversation, show_earlier
 from agent_api.cli.chat_input import LineReader, line_reader
 from agent_api.cli.connecting import add_api_arguments, client_of
 from agent_api.cli.failure import report
@@ -47,24 +47,22 @@ def run(arguments: argparse.Namespace) -> int:
             if arguments.list:
                 show_earlier(earlier(client))
                 return 0
-            resumed = _resumed(client, arguments.resume)
+            identity, number = _resumed(client, arguments.resume)
             at_terminal = sys.stdin.isatty() and sys.stdout.isatty()
             reader = line_reader(client.talks.catalogue) if at_terminal else None
-            Conversation(client, reader, resumed).run(_typed(reader) if reader is not None else _piped())
+            Conversation(client, reader, identity, number).run(_typed(reader) if reader is not None else _piped())
     except RuntimeFault as fault:
         return report("chat", fault)
     return 0
 
 
-def _resumed(client: Client, wanted: str | None) -> str:
-    """Its id, once it is shown; empty where a new one is to begin. Raises ApiRefused."""
+def _resumed(client: Client, wanted: str | None) -> tuple[str, int]:
+    """Its id and its last turn, once it is shown; empty where a new one is to begin. Raises ApiRefused."""
     if wanted is None:
-        return ""
+        return "", 0
     newest = earlier(client, limit=1) if not wanted else ()
     identity = wanted or next((each.id for each in newest), "")
-    if identity:
-        show_conversation(client, identity)
-    return identity
+    return identity, show_conversation(client, identity) if identity else 0
 
 
 def _typed(reader: LineReader) -> Iterator[str]:
@@ -77,12 +75,14 @@ def _piped() -> Iterator[str]:
 
 
 class Conversation:
-    """ask: None where nobody can be asked back. identity: of the one to go on with; empty begins one."""
+    """ask: None where nobody can be asked back. identity: of the one to go on with, whose turns up to `number` were
+    shown; empty begins one."""
 
-    def __init__(self, client: Client, ask: Ask | None, identity: str = "") -> None:
+    def __init__(self, client: Client, ask: Ask | None, identity: str = "", number: int = 0) -> None:
         self._client = client
         self._ask = ask
         self._identity = identity
+        self._number = number
 
     def run(self, lines: Iterator[str]) -> None:
         for line in lines:
@@ -123,7 +123,7 @@ class Conversation:
             event = cast(Row, each.data)
             view.show(event)
             if event["type"] == "begun":
-                self._identity = str(event["conversation"])
+                self._begun(str(event["conversation"]), cast(int, event["number"]))
             elif event["type"] == "looked":
                 evidence.append(_named(cast(Row, event["evidence"])))
             elif event["type"] in ("card", "choices"):
@@ -135,6 +135,11 @@ class Conversation:
         if not asked.get("refused"):
             self._decided(self._ask(CARD_ASKED).strip().lower(), asked, evidence)
         return ""
+
+    def _begun(self, identity: str, number: int) -> None:
+        if 0 < self._number < number - 1:
+            show_between(self._client, identity, self._number, number)
+        self._identity, self._number = identity, number
 
     def _chosen(self, ask: Ask, options: Sequence[Row], teachable: str) -> str:
         """The /command that means the chosen one; one that lacks something is said with it."""

@@ -35,12 +35,22 @@ def show_earlier(rows: Sequence[ConversationRow]) -> None:
     print(painted("go on with one: aether chat --resume ID", "dim"))
 
 
-def show_conversation(client: Client, identity: str) -> None:
-    """As it went, with what became of its cards. Raises ApiRefused."""
+def show_conversation(client: Client, identity: str) -> int:
+    """As it went, with what became of its cards. Gives the last turn's number. Raises ApiRefused."""
+    number = 0
     for part in _parts(client, identity):
         _show_turns(part.turns)
+        number = part.turns[-1].number if part.turns else number
         last = part
     _show_cards(last.cards)
+    return number
+
+
+def show_between(client: Client, identity: str, after: int, before: int) -> None:
+    """What came in without being said here: a remedy that went on, a model that is back. Raises ApiRefused."""
+    print(painted("meanwhile:", "dim"))
+    for part in _parts(client, identity, after):
+        _show_turns([each for each in part.turns if each.number < before])
 
 
 def show_shown(answer: Row) -> None:
@@ -68,8 +78,7 @@ def _show_cards(cards: Sequence[CardShown]) -> None:
         print(f"{painted(card.state or 'gone', 'bold')}  {one_line(card.summary)} (by {one_line(card.by)}){named}")
 
 
-def _parts(client: Client, identity: str) -> Iterator[ConversationShown]:
-    after = 0
+def _parts(client: Client, identity: str, after: int = 0) -> Iterator[ConversationShown]:
     while True:
         shown = client.ask("conversation.show", {"id": identity, "after": after})
         assert isinstance(shown, ConversationShown)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import msgspec
 import pytest
 
-from agent_api.cli.chat import _resumed
+from agent_api.cli.chat import Conversation, _resumed
 from agent_api.cli.chat_history import show_conversation, show_earlier, show_shown
 from controllers.conversations.queries import CardShown, ConversationPage, ConversationRow, ConversationShown, TurnShown
 from runtime.operations.operation import Result
@@ -93,9 +93,20 @@ def test_a_conversation_is_shown_as_it_went_over_all_its_pages(capsys: pytest.Ca
     ]
 
 
+@pytest.mark.parametrize(("after", "number", "told"), [(1, 3, ["and now?"]), (2, 3, []), (0, 3, [])])
+def test_turns_that_nobody_said_here_are_told_before_the_next_answer(
+    after: int, number: int, told: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As of a model that is back, or a remedy that went on. Of a conversation that has just begun there is none."""
+    talk = Conversation(TALK, None, "c7", after)  # type: ignore[arg-type]
+    talk._begun("c7", number)
+    assert [each.removeprefix("> ") for each in capsys.readouterr().out.splitlines() if each[:1] == ">"] == told
+    assert talk._number == number
+
+
 def test_the_newest_is_gone_on_with_where_none_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    assert _resumed(TALK, "") == "c7"  # type: ignore[arg-type]
-    assert _resumed(TALK, "c3") == "c3"  # type: ignore[arg-type]
+    assert _resumed(TALK, "") == ("c7", 2)  # type: ignore[arg-type]
+    assert _resumed(TALK, "c3") == ("c3", 2)  # type: ignore[arg-type]
     assert "stock is slow" in capsys.readouterr().out
 
 

@@ -32,6 +32,12 @@ export async function open(id) {
   if (id !== "") await load(id);
 }
 
+/** @param {ConversationRow | undefined} row of what is shown: it may have turns that nobody said here, as of a model that is back */
+export function keepUp(row) {
+  const { id, turns } = talk.peek();
+  if (row?.id === id && row.turns > turns.length && turns.at(-1)?.state !== "begun") void load(id);
+}
+
 const AGAIN_MS = 1_000;
 const TURNS_MAX = 200; // of one answer: the newest are asked for by resuming behind those
 

@@ -3,7 +3,7 @@ import { useEffect, useRef } from "preact/hooks";
 import { useSignal } from "@preact/signals";
 import { send } from "../lib/api.js";
 import { answeredBy, writtenOf } from "../lib/answered.js";
-import { completions, evidenceOf, noteMade, open, say, talk } from "../lib/chat.js";
+import { completions, evidenceOf, keepUp, noteMade, open, say, talk } from "../lib/chat.js";
 import { html } from "../lib/html.js";
 import { summary as summed, timesUntil } from "../lib/numbers.js";
 import { counted, shown as valued } from "../lib/proposals.js";
@@ -65,6 +65,7 @@ function Saying({ busy }) {
 function Stored({ here }) {
   const answer = useAnswer("/v1/conversations?limit=50", { every: 5_000 });
   const rows = /** @type {Page<ConversationRow> | null} */ (answer.data)?.items ?? [];
+  useEffect(() => keepUp(rows.find((each) => each.id === here)), [answer.data]);
   return html`<aside aria-label="Your conversations"><p><a href=${at("chat")}>Begin a new one</a></p><${Loaded} answer=${answer} what="conversations">${rows.length === 0
     ? html`<p class="muted">None is kept yet.</p>`
     : html`<ul class="list">${rows.map((row) => html`<li key=${row.id}><a data-row href=${at("chat", row.id)} aria-current=${row.id === here ? "true" : null}><span>${row.title}</span><span class="muted">${counted(row.turns, "turn")} · <${Ago} ms=${row.last_unix_ms} />${row.tainted && html` · <${Mark} tone="warn">read logs<//>`}</span></a></li>`)}</ul>`}<//>
