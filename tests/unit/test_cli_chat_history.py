@@ -111,8 +111,8 @@ def test_the_newest_is_gone_on_with_where_none_is_named(capsys: pytest.CaptureFi
 
 
 def test_a_new_one_begins_where_none_is_wished_or_there_is_none() -> None:
-    assert _resumed(TALK, None) == ""  # type: ignore[arg-type]
-    assert _resumed(HandClient(), "") == ""  # type: ignore[arg-type]
+    assert _resumed(TALK, None) == ("", 0)  # type: ignore[arg-type]
+    assert _resumed(HandClient(), "") == ("", 0)  # type: ignore[arg-type]
 
 
 def test_the_list_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
