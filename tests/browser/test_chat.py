@@ -151,6 +151,9 @@ def test_a_conversation_is_gone_on_with_by_its_address_and_by_nobody_else(meet: 
     expect(table).to_contain_text("shortener")
     expect(page.locator(".said").first).to_contain_text("onerror")
     assert (page.evaluate("window.hit"), page.locator("main img").count()) == (None, 0)
+    elsewhere = {"text": "/node list", "conversation": own.rpartition("/")[2]}
+    cluster.ask("vic", "POST", "/v1/chat", elsewhere)
+    expect(page.locator(".turn")).to_have_count(3, timeout=20_000)  # as of a model that is back
     say(page, "/slice scale shortener 4")
     expect(page.locator(".turn").last).to_contain_text("needs the role")
 
