@@ -16,6 +16,7 @@ HERE: Final = Path(__file__).resolve().parent
 SHORTENER: Final = HERE.parents[1] / "examples" / "url_shortener"
 
 
+@pytest.hookimpl(tryfirst=True)  # before what reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whatever uses the cluster is of one process and begins first, file by file; the other process does the rest."""
     own = [each for each in items if each.path.parent == HERE]

@@ -11,7 +11,7 @@ import anyio.to_thread
 import pytest
 
 from agent_api.cli.main import main
-from evals.fake_provider.script import Called, Line, Seen, in_turn
+from evals.fake_provider.script import Called, Line, Seen
 from evals.fake_provider.server import KEY, FakeProvider
 from tests.reason.cluster import Cluster, of_type
 
@@ -88,6 +88,8 @@ async def main_of(recordings: Path) -> int:
 
 
 def looking_then_saying(seen: Seen) -> Line:
+    if "command" in seen.wanted:
+        return Line(says='{"command": 0}')
     if "doubts" in seen.wanted:
         return Line(says=json.dumps({"doubts": [{"claim": 1, "why": "overstated"}]}))
     if not seen.results:
@@ -105,16 +107,17 @@ async def test_with_a_key_and_a_setting_a_model_answers_and_what_it_took_is_told
         leader = await cluster.forge.until_leader()
         answer = await cluster.ask("what would you tell somebody who has just come in?", leader)
         done = of_type(answer, "done")[0]
-        models = ["anthropic claude-sonnet-5-5", "anthropic claude-haiku-5-5"]
+        models = ["anthropic claude-haiku-5-5", "anthropic claude-sonnet-5-5"]
         assert (done["answered_by"], done["model"].split(", ")) == ("model", models)
         assert of_type(answer, "text")[0]["text"] == "The cluster has a leader."
         budget = json.loads(await cluster.aether(leader, "model", "budget", "--json"))
         assert sum(each["micros"] for each in budget["recent"]) == done["cost_micros"] > 0
-        assert (budget["under_way"], [each["model"] for each in budget["recent"]].count("claude-haiku-5-5")) == (0, 1)
-        assert [(each["by"], len(each["doubts"])) for each in of_type(answer, "checked")] == [(models[1], 1)]
+        took = sorted(each["model"] for each in budget["recent"])
+        assert (budget["under_way"], took) == (0, ["claude-haiku-5-5"] * 2 + ["claude-sonnet-5-5"] * 2)
+        assert [(each["by"], len(each["doubts"])) for each in of_type(answer, "checked")] == [(models[0], 1)]
         status = json.loads(await cluster.aether(leader, "model", "status", "--json"))
         assert [(each["name"], each["state"]) for each in status["providers"]] == [("anthropic", "ready")]
-        provider.script = in_turn(Line(fault="status", status=403))
+        provider.script = lambda _: Line(fault="status", status=403)
         again = await cluster.ask("what would you tell somebody who has just come in?", leader)
         assert (again["answered_by"], again["kind"]) == ("rules", "rules_after_model")
         assert "anthropic: it refuses the key" in json.dumps(again)
