@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -10,6 +11,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 
 from llm_layer.chat.events import Concluded, Diagnosed, Done, Event, Postponed, Text
 from llm_layer.desk import Plain
+from llm_layer.graphs import investigate
 from llm_layer.graphs.chat import GOES_ON
 from llm_layer.graphs.conclusion import of_rules
 from llm_layer.graphs.investigate import CALLS_MAX, PROBE_CALLS_MAX, STALE_MAX, score
@@ -94,26 +96,17 @@ def test_what_probes_found_reaches_the_conclusion_with_a_score() -> None:
     assert len(facts["probed"]) == 2
 
 
-def test_probes_together_look_no_more_than_twelve_times() -> None:
-    def greedy(ask: Ask) -> Reply:
-        task = ask.system[1].text
-        if "hypotheses that" in task:
-            return says(hypotheses=[{**SUPPOSED, "root": f"slice:s{at}"} for at in range(4)])
-        if "this one hypothesis" in task:
-            return UNCLEAR if ask.calling == "never" else calls(*[("metric_show", {"slice": "orders"})] * 2)
-        return conclusion()
-
-    script = Scripted([greedy] * 60)
-    turned("why are orders slow?", world(), script, EXPLAIN)
-    probing = [each for each in script.asked if "this one hypothesis" in each.system[1].text]
-    looked = [part for each in probing if each.calling == "never" for m in each.messages for part in m.parts]
-    results = [each for each in looked if type(each).__name__ == "ToolResult" and "no_more_calls" not in each.content]  # type: ignore[union-attr]  # of results alone
-    assert 0 < len(results) <= CALLS_MAX
+ALL_NEW = [True] * 2 * CALLS_MAX
 
 
-def probing(*looks: Plain, hypotheses: int = 1) -> list[str]:
-    """What probes that never stop asking were answered, each asking for one of the looks after the other."""
-    left = {f"s{at}": list(looks) for at in range(hypotheses)}
+def looked(news: Sequence[bool], *, hypotheses: int, at_once: int = 1) -> int:
+    """How often probes that never stop asking are let look. news: whether each probe's looks, one after the other,
+    bring anything that rules have not asked for."""
+    left = {f"s{at}": list(enumerate(news)) for at in range(hypotheses)}
+
+    def look(name: str) -> tuple[str, Plain]:
+        at, is_new = left[name].pop(0)
+        return ("log_list", {"text": f"{name} {at}"}) if is_new else ("metric_show", {"slice": "orders"})
 
     def greedy(ask: Ask) -> Reply:
         task = ask.system[1].text
@@ -122,22 +115,31 @@ def probing(*looks: Plain, hypotheses: int = 1) -> list[str]:
         if "this one hypothesis" not in task:
             return conclusion()
         name = next(each for each in left if f"slice:{each}" in str(ask.messages[0]))
-        return UNCLEAR if ask.calling == "never" else calls(("metric_show", left[name].pop(0)))
+        return UNCLEAR if ask.calling == "never" else calls(*(look(name) for _ in range(at_once)))
 
     script = Scripted([greedy] * 60)
     turned("why are orders slow?", world(), script, EXPLAIN)
     last = [each for each in script.asked if each.calling == "never" and "this one hypothesis" in each.system[1].text]
-    return [part.content for each in last for m in each.messages for part in m.parts if isinstance(part, ToolResult)]
+    told = [part.content for each in last for m in each.messages for part in m.parts if isinstance(part, ToolResult)]
+    return sum("no_more_calls" not in each for each in told)
+
+
+def test_probes_look_three_times_each_and_twelve_times_together() -> None:
+    """Also where all is new, and one asks for more at once than it has left."""
+    assert looked(ALL_NEW, hypotheses=1, at_once=2) == PROBE_CALLS_MAX
+    assert looked(ALL_NEW, hypotheses=4) == CALLS_MAX
+
+
+def test_probes_together_look_no_more_than_an_investigation_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever each of them may: twelve, or three in a row without anything new."""
+    monkeypatch.setattr(investigate, "PROBE_CALLS_MAX", CALLS_MAX)
+    assert looked(ALL_NEW, hypotheses=4) == CALLS_MAX
+    assert looked([True, False, False, True, False, False, False, True], hypotheses=1) == 4 + STALE_MAX
 
 
 def test_three_looks_in_a_row_that_bring_nothing_new_end_the_looking_of_all_probes() -> None:
     """What rules had asked already is nothing new, whoever of the probes asks it again."""
-    known: Plain = {"slice": "orders"}
-    looked = [each for each in probing(*[known] * 9, hypotheses=4) if "no_more_calls" not in each]
-    assert len(looked) == STALE_MAX
-    fresh: list[Plain] = [{"slice": name} for name in ("payment", "ledger", "payment")]
-    looked = [each for each in probing(*fresh, known, known) if "no_more_calls" not in each]
-    assert len(looked) == PROBE_CALLS_MAX
+    assert looked([False] * 9, hypotheses=4) == STALE_MAX
 
 
 def test_a_root_is_a_name_of_its_own_kind() -> None:
