@@ -30,7 +30,7 @@ def add_attack_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_attacks(arguments: argparse.Namespace) -> int:
-    """Exit codes: 0 none succeeded, 1 otherwise. Raises AttacksUnreadable."""
+    """Exit codes: 0 none succeeded, 1 otherwise. Raises AttacksUnreadable, AttackUnknown."""
     from evals.attacks.suite import chosen, read_attacks
 
     attacks = chosen(read_attacks(arguments.attacks), arguments.only)
@@ -43,7 +43,7 @@ def run_attacks(arguments: argparse.Namespace) -> int:
 
 
 def _attacked_voices(arguments: argparse.Namespace) -> tuple[Voice, ...]:
-    """The fake is one that obeys what it reads. Raises EvalKeyAbsent."""
+    """The fake is one that obeys what it reads. Raises EvalKeyAbsent, EvalModelUnasked, EvalClientUnused."""
     if arguments.provider != FAKE:
         return voices(arguments)
     check_model(arguments)
