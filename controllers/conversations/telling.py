@@ -20,6 +20,7 @@ PASSING: Final = frozenset({"written", "anew"})
 """Told while an answer is being written; what comes of it is told again, whole."""
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")  # each would take six bytes in JSON
 _SLASH: Final = re.compile(r"\s*/\s*([a-z-]+)[\s.]+([a-z-]+)(?=\s|$)")
+_FIRST: Final = re.compile(r"\s*/\s*((?:[a-z-]+(?=[\s.]|$))?)", re.IGNORECASE)
 _QUOTING: Final = re.compile(r"[\"'\\]")
 """Marks that whoever reads a /command takes for none of its letters, wherever they stand."""
 
@@ -95,10 +96,10 @@ def said(text: str, takes: Takes) -> str:
     if not text.lstrip().startswith("/"):
         return text
     command = _command(text)
-    if command is None:
+    takes_any = takes(command[0], command[2]) if command is not None else None
+    if command is None or takes_any is None:
         return _first_word(text)
-    name, words, rest = command
-    return text if not rest.strip() or takes(name, rest) is False else f"/{words} {HIDDEN}"
+    return f"/{command[1]} {HIDDEN}" if takes_any and command[2].strip() else text
 
 
 def _command(text: str) -> tuple[str, str, str] | None:
@@ -109,8 +110,11 @@ def _command(text: str) -> tuple[str, str, str] | None:
 
 
 def _first_word(text: str) -> str:
-    word, _, rest = text.strip().partition(" ")
-    return f"{word} {HIDDEN}" if rest else text
+    """Where words end is guessed: none is kept that has anything but letters in it."""
+    plain = _QUOTING.sub("", text)
+    found = _FIRST.match(plain)
+    assert found is not None  # it begins with a slash
+    return f"/{found[1]} {HIDDEN}" if plain[found.end() :].strip() else text
 
 
 def title_of(text: str) -> str:

@@ -67,8 +67,8 @@ def _operation(words: list[str], catalogue: Catalogue) -> tuple[AnyOperation, li
         found = known.get(" ".join(words[:count]).replace(".", " "))
         if found is not None:
             return found, words[count:]
-    said = " ".join(words[:2])
-    raise SlashInvalid(f"there is no command /{said[:60]}{nearest(said, known)}")
+    near = nearest(" ".join(words[:2]), known)
+    raise SlashInvalid(f"there is no command of these words{near}")  # which may be secrets, and refusals are kept
 
 
 def _given(operation: AnyOperation, words: list[str]) -> dict[str, object]:

@@ -324,6 +324,10 @@ def is_secret(name: str) -> bool:
     return any(each.name == name and each.secret for each in declared())
 
 
+def is_setting(name: str) -> bool:
+    return any(each.name == name for each in declared())
+
+
 def find_setting(name: str) -> Setting:
     """Raises SettingUnknown."""
     known = {each.name: each for each in declared()}

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from runtime.config.settings import is_secret
+from runtime.config.settings import is_secret, is_setting
 from runtime.operations.operation import AnyOperation, Request
 from runtime.operations.plan import FieldChange, Json
 from runtime.state import keys
@@ -33,9 +33,11 @@ def told_request(operation: AnyOperation | None, request: Mapping[str, Json]) ->
 
 
 def takes_secrets(operation: AnyOperation, words: str) -> bool:
-    """Whether what is said to that operation, in these words of a command, may hold a secret."""
+    """Whether what is said to that operation, in these words of a command, may hold a secret: the value of a setting
+    that there is not may be anything."""
     if operation.name == _SET_SETTING:
-        return any(is_secret(each) for each in re.findall(r"\w+", words))
+        named = re.findall(r"\w+", words)
+        return any(map(is_secret, named)) or not any(map(is_setting, named))
     return len(_told_members(operation.request)) < len(msgspec.structs.fields(operation.request))
 
 

@@ -158,6 +158,13 @@ async def test_secrets_are_in_no_record_of_what_was_said_or_answered() -> None:
         "/apply {hunter2hunter2}",
         "/blueprint2 hunter2hunter2",
         "/'blueprint aply' hunter2hunter2",
+        "/aply\thunter2hunter2",
+        "/aply\nsource='''\nhunter2hunter2'''",
+        "/token hunter-hunter",
+        "/token hunter-hunter now",
+        "/token:hunter2hunter2",
+        "/blueprint.aply.hunter2hunter2 now",
+        "/config set oidc_autority hunter2hunter2",
     ):
         async with api_on_hand() as hand:
             hand.reasoner.told = [card, {"type": "text", "text": "token: hunter2hunter2"}, {"type": "done"}]
@@ -169,10 +176,10 @@ async def test_secrets_are_in_no_record_of_what_was_said_or_answered() -> None:
             ):
                 told = await hand.ask("anna", "GET", path)
                 assert told.status_code == 200
-                assert "hunter2" not in told.text
+                assert "hunter" not in told.text
             heads_and_turns = hand.hand.state.items("conversation")
             assert len(heads_and_turns) == 2
-            assert b"hunter2" not in b"".join(item.value for item in heads_and_turns)
+            assert b"hunter" not in b"".join(item.value for item in heads_and_turns)
 
 
 async def test_a_card_that_takes_no_secret_is_kept_as_it_is() -> None:
@@ -185,7 +192,7 @@ async def test_a_card_that_takes_no_secret_is_kept_as_it_is() -> None:
 async def test_other_commands_are_kept_as_they_were_said_and_paths_in_answers_are_none() -> None:
     async with api_on_hand() as hand:
         hand.reasoner.told = [{"type": "text", "text": "/var/log is full"}, {"type": "done"}]
-        for said in ("/slice scale orders 5", "/slice list", "/help"):
+        for said in ("/slice scale orders 5", "/slice list", "/help", "/config set log_level debug"):
             conversation = await begun(hand, "anna", said)
             turn = (await shown(hand, "anna", conversation))["turns"][0]
             assert (turn["text"], turn["events"][0]["text"]) == (said, "/var/log is full")

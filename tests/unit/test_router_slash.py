@@ -43,12 +43,21 @@ def test_a_command_is_its_operation(text: str, operation: str, members: dict[str
         ("/blueprint apply shop a b hunter2", "a word is too much"),
         ("/log-level set loud", "it takes debug"),
         ("/", "no command"),
+        ("/blueprint apply.shop hunter2", "did you mean blueprint apply"),
     ],
 )
 def test_what_is_no_command_is_refused_in_words(text: str, says: str) -> None:
     """Nothing is executed for being nearly right."""
     with pytest.raises(SlashInvalid, match=says):
         read_slash(text, CATALOGUE)
+
+
+@pytest.mark.parametrize("text", ["/token hunter2", "/token=hunter2", "/blueprint aply hunter2", "/'aply hunter2'"])
+def test_a_refusal_repeats_no_words_of_a_command_that_there_is_not(text: str) -> None:
+    """It is kept with the conversation, like any answer."""
+    with pytest.raises(SlashInvalid) as refused:
+        read_slash(text, CATALOGUE)
+    assert "hunter2" not in str(refused.value)
 
 
 def test_commands_are_completed() -> None:
