@@ -22,6 +22,9 @@ FAKED: Final[dict[Api, tuple[str, str]]] = {
 }
 """What a policy of ours is asked through, with names for its two models where settings have none: Messages, Responses,
 and Chat Completions."""
+FAKE_USD: Final = 100_000.0
+"""More than any run of a script's takes: what has no price is paid at the dearest, and a run whose budget is empty
+judges rules alone."""
 TOKENS_PER_MINUTE: Final = 1_000_000  # a run asks more in a minute than people do; money is what bounds it
 
 
@@ -45,7 +48,7 @@ EMBEDDED: Final = Voice(name="embedded")
 def faked(script: Script, *, name: str = "fake") -> tuple[Voice, ...]:
     """One for each API."""
     return tuple(
-        Voice(name=f"{name}/{api}", api=api, model=strong, cheap=cheap, script=script, usd=1_000.0)
+        Voice(name=f"{name}/{api}", api=api, model=strong, cheap=cheap, script=script, usd=FAKE_USD)
         for api, (strong, cheap) in FAKED.items()
     )
 
