@@ -98,7 +98,8 @@ def show_event(event: Row) -> None:
 
 def _ended(event: Row) -> str:
     """Who answered, and what it took."""
-    model = f" {event['model']}" if event.get("model") else ""
+    by_model = event["answered_by"] == "model"  # else rules answered, and had asked it something
+    model = f"{' ' if by_model else ', asked '}{event['model']}" if event.get("model") else ""
     cost = cast("int | None", event.get("cost_micros", 0))
     took = f"answered by {event['answered_by']}{model}, {event['asked']} questions, {event['taken_ms']:.0f} ms"
     if not event.get("tokens"):

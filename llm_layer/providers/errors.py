@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
@@ -72,8 +73,14 @@ class ModelsExhausted(LlmFault):
     remedy = "aether model status says how each provider stands; rules answer meanwhile."
 
     def __init__(self, tried: Sequence[Tried]) -> None:
-        super().__init__("; ".join(f"{each.provider}: {each.detail}" for each in tried))
+        super().__init__("; ".join(_in_words(tried)))
         self.tried = tuple(tried)
+
+
+def _in_words(tried: Sequence[Tried]) -> list[str]:
+    """What came several times is told once, with how often."""
+    told = Counter(f"{each.provider}: {each.detail}" for each in tried)
+    return [f"{words} ({times} times)" if times > 1 else words for words, times in told.items()]
 
 
 class BudgetEmpty(ModelsExhausted):

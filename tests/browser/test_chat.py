@@ -213,7 +213,7 @@ def test_what_another_model_doubts_is_marked(meet: Meets) -> None:
     say(page, "how many serve")
     turn = page.locator(".turn")
     expect(turn).to_contain_text("x cheap-1 compared 2 claims with the evidence: no doubts")
-    doubted = turn.get_by_role("listitem").filter(has_text="doubted")
+    doubted = turn.locator("p", has_text="doubted")
     expect(doubted).to_contain_text("it says more than what it cites (by x cheap-1)")
     expect(doubted).to_contain_text("onerror")
     assert (page.evaluate("window.hit"), page.locator("main img").count()) == (None, 0)

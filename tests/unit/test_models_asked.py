@@ -277,6 +277,12 @@ async def test_a_small_question_is_not_waited_for_as_long_as_an_answer() -> None
     assert [each.tokens for each in purse.settled] == [purse.wishes[0].tokens]  # nobody tells us what it wrote
 
 
+async def test_why_nobody_answered_is_told_once_with_how_often() -> None:
+    with pytest.raises(ModelsExhausted) as raised:
+        await models(Speaking("first", FAILING), Speaking("second", DENIED)).ask(ASK)
+    assert str(raised.value) == "first: it answers HTTP 500 (3 times); second: it refuses the key"
+
+
 @pytest.mark.parametrize(("said", "there"), [("here", True), (DENIED, False)])
 async def test_whether_a_model_answers_is_asked_for_a_word(said: str | ProviderFault, *, there: bool) -> None:
     purse = Purse()

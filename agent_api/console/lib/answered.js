@@ -4,7 +4,7 @@
 export function answeredBy({ answered_by, asked, taken_ms, model, cost_micros }) {
   const price = cost_micros === null ? "cost not known" : `$${((cost_micros ?? 0) / 1e6).toFixed(4)}`;
   const cost = model ? price : "no model, no cost"; // rules may answer what a model was asked in vain, and that has its price
-  return `answered by ${answered_by}${model ? ` (${model})` : ""} · ${asked} ${asked === 1 ? "question" : "questions"} · ${Math.round(taken_ms)} ms · ${cost}`;
+  return `answered by ${answered_by}${model ? ` (${answered_by === "model" ? "" : "asked "}${model})` : ""} · ${asked} ${asked === 1 ? "question" : "questions"} · ${Math.round(taken_ms)} ms · ${cost}`;
 }
 
 /** @param {TurnEvent[]} events @returns {string[]} claims of an answer that is still being written; none once it is told whole */

@@ -102,7 +102,7 @@ function Told({ event, turn }) {
       return html`<${Card} card=${event} turn=${turn} />`;
     case "checked":
       return event.doubts?.length
-        ? html`<ul class="list">${event.doubts.map((each) => html`<li key=${each.claim}><${Mark} tone="warn">doubted<//> ${each.claim} <span class="muted">${each.says} (by ${event.by})</span></li>`)}</ul>`
+        ? html`${event.doubts.map((each) => html`<p key=${each.claim}><${Mark} tone="warn">doubted<//> ${each.claim} <span class="muted">${each.says} (by ${event.by})</span></p>`)}`
         : html`<p class="muted">${event.by} compared ${counted(event.claims, "claim")} with the evidence: no doubts</p>`;
     case "concluded":
       return html`<p><${Mark} tone=${event.roots.length ? "warn" : "wait"}>cause<//> ${event.roots.join(", ") || "nothing"}: ${event.mechanism.replaceAll("_", " ")} <span class="muted">(${Math.round(event.confidence * 100)} % sure, by ${event.by})</span></p>`;

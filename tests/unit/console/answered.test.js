@@ -9,6 +9,7 @@ test("an answer says who gave it and what it cost", () => {
   assert.equal(answeredBy(DONE), "answered by rules · 3 questions · 12 ms · no model, no cost");
   const model = { ...DONE, answered_by: "model", model: "anthropic m-1", cost_micros: 4_200 };
   assert.equal(answeredBy(model), "answered by model (anthropic m-1) · 3 questions · 12 ms · $0.0042");
+  assert.match(answeredBy({ ...model, answered_by: "rules" }), /^answered by rules \(asked anthropic m-1\)/);
   assert.match(answeredBy({ ...model, cost_micros: null }), /cost not known$/);
   assert.match(answeredBy({ ...model, answered_by: "rules" }), /by rules \(anthropic m-1\).*\$0\.0042$/);
 });
