@@ -11,7 +11,7 @@ test("an answer says who gave it and what it cost", () => {
   assert.equal(answeredBy(model), "answered by model (anthropic m-1) · 3 questions · 12 ms · $0.0042");
   assert.match(answeredBy({ ...model, answered_by: "rules" }), /^answered by rules \(asked anthropic m-1\)/);
   assert.match(answeredBy({ ...model, cost_micros: null }), /cost not known$/);
-  assert.match(answeredBy({ ...model, answered_by: "rules" }), /by rules \(anthropic m-1\).*\$0\.0042$/);
+  assert.match(answeredBy({ ...model, answered_by: "rules" }), /by rules \(asked anthropic m-1\).*\$0\.0042$/);
 });
 
 test("an answer is shown while it is written, until it is taken back or told whole", () => {
