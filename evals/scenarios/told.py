@@ -20,8 +20,10 @@ MEANS: Final[Mapping[str, frozenset[str]]] = {
     "disk_full": frozenset({"pattern:disk_full"}),
     "certificate": frozenset({"pattern:certificate"}),
     "connections_exhausted": frozenset({"pattern:pool_exhausted"}),
+    "timeout": frozenset({"pattern:timeout"}),
     "network": frozenset({"pattern:connection_refused"}),
     "node_down": frozenset({"node_silent"}),
+    "node_fault": frozenset({"store_silent"}),
 }
 """What a model's word stands for in those of the rules, which scenarios are written in."""
 

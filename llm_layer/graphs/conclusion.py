@@ -15,6 +15,8 @@ HYPOTHESES_MAX: Final = 4
 Mechanism = Literal[
     "bad_change",
     "saturation",
+    "slow_itself",
+    "fails_itself",
     "dependency_slow",
     "dependency_errors",
     "dependency_down",
@@ -31,6 +33,7 @@ Mechanism = Literal[
     "retry_storm",
     "noisy_neighbour",
     "network",
+    "timeout",
     "none",
     "unknown",
 ]
@@ -57,9 +60,13 @@ _OF_RULES: Final[dict[str, Mechanism]] = {
     "pattern:missing_setting": "configuration",
     "pattern:import_failed": "bad_change",
     "pattern:permission": "configuration",
+    "pattern:connection_refused": "network",
+    "pattern:timeout": "timeout",
 }
 _SAME: Final = frozenset(
     {
+        "slow_itself",
+        "fails_itself",
         "dependency_slow",
         "dependency_errors",
         "dependency_down",

@@ -9,8 +9,13 @@ import msgspec
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 
+from evals.scenarios.document import read_scenarios
+from evals.scenarios.told import meanings
 from llm_layer.chat.events import Concluded, Diagnosed, Done, Event, Postponed, Text
 from llm_layer.desk import Plain
+from llm_layer.diagnosis.decide import Diagnosis
+from llm_layer.diagnosis.finding import Finding
+from llm_layer.diagnosis.patterns import PATTERNS
 from llm_layer.graphs import investigate
 from llm_layer.graphs.chat import GOES_ON
 from llm_layer.graphs.conclusion import of_rules
@@ -214,6 +219,19 @@ def test_where_nothing_is_wrong_rules_conclude_that() -> None:
     diagnosis = next(each for each in events if isinstance(each, Diagnosed)).diagnosis
     assert of_rules(diagnosis).mechanism == "none"
     assert concluded(events).roots == ()
+
+
+IN_SCENARIOS = sorted({each for scenario in read_scenarios() for each in scenario.document.expect.mechanisms})
+
+
+@pytest.mark.parametrize("mechanism", [*IN_SCENARIOS, *(f"pattern:{each}" for each in PATTERNS)])
+def test_models_have_a_word_for_all_that_rules_find(mechanism: str) -> None:
+    """Or whoever follows the evidence could only conclude that nothing is known."""
+    found = Finding(mechanism=mechanism, root="slice:orders", says="it is", weight=0.9, evidence=())
+    diagnosis = Diagnosis(slice="orders", well=False, symptoms="", findings=(found,), gaps=(), tainted=False)
+    word = of_rules(diagnosis).mechanism
+    assert word != "unknown"
+    assert mechanism in meanings(word)
 
 
 def test_a_score_counts_by_root() -> None:
