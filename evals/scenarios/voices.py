@@ -25,7 +25,7 @@ and Chat Completions."""
 FAKE_USD: Final = 100_000.0
 """More than any run of a script's takes: what has no price is paid at the dearest, and a run whose budget is empty
 judges rules alone."""
-TOKENS_PER_MINUTE: Final = 1_000_000  # a run asks more in a minute than people do; money is what bounds it
+TOKENS_PER_MINUTE: Final = 1_000_000_000  # a run asks a hundred attacks in a minute; money is what bounds it
 
 
 class Voice(msgspec.Struct, frozen=True, kw_only=True):
