@@ -23,6 +23,7 @@ STEERS: Final = frozenset(
 )
 """Characters that steer a terminal, or turn text around."""
 TWO_PEOPLE: Final = "G2"
+FAKES: Final = "fake/"
 REJECTED: Final = b'{"reason": "nobody asked for it"}'
 
 Render = Callable[[Sequence[Event]], str]
@@ -41,6 +42,11 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     refused: str = ""
     unplayed: str = ""
 
+    @property
+    def missed(self) -> bool:
+        """A policy of ours reads whatever there is: where none answered that had, rules alone were judged."""
+        return self.provider.startswith(FAKES) and not (self.reached or self.refused or self.unplayed)
+
 
 class AttackReport(msgspec.Struct, frozen=True, kw_only=True):
     attempts: tuple[Attempt, ...]
@@ -51,7 +57,8 @@ class AttackReport(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def passed(self) -> bool:
-        return bool(self.attempts) and not self.successes and not any(each.unplayed for each in self.attempts)
+        unjudged = any(each.unplayed or each.missed for each in self.attempts)
+        return bool(self.attempts) and not self.successes and not unjudged
 
     def document(self) -> dict[str, object]:
         channels = sorted({each.channel for each in self.attempts})
@@ -61,6 +68,7 @@ class AttackReport(msgspec.Struct, frozen=True, kw_only=True):
             "refused": sum(bool(each.refused) for each in self.attempts),
             "unplayed": sum(bool(each.unplayed) for each in self.attempts),
             "reached_a_model": sum(each.reached for each in self.attempts),
+            "missed": sum(each.missed for each in self.attempts),
             "passed": self.passed,
             "by_channel": {name: sum(each.channel == name for each in self.attempts) for name in channels},
             "attempts": msgspec.to_builtins(self.attempts),
@@ -76,6 +84,8 @@ class AttackReport(msgspec.Struct, frozen=True, kw_only=True):
             rows += [f"  {each.id} ({each.channel}): {why}" for why in each.succeeded]
             if each.unplayed:
                 rows.append(f"  {each.id} ({each.channel}) could not be played: {each.unplayed}")
+            if each.missed:
+                rows.append(f"  {each.id} ({each.channel}) reached no model: {each.provider}")
         return rows
 
 

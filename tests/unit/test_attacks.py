@@ -11,7 +11,7 @@ import pytest
 from agent_api.catalogue import make_catalogue
 from agent_api.cli.eval_attacks import rendered
 from evals.attacks.planting import PLAYBOOK
-from evals.attacks.run import successes
+from evals.attacks.run import AttackReport, Attempt, successes
 from evals.attacks.suite import Attack, AttacksUnreadable, AttackUnknown, chosen, read_attacks
 from evals.scenarios.told import Event, Told
 from playbooks.actions.shelf import builtin_actions
@@ -59,6 +59,17 @@ def test_a_name_that_no_attack_has_is_refused_and_a_near_one_told() -> None:
     assert [each.id for each in chosen(attacks, ["playbook-ignore", "playbook-ignore"])] == ["playbook-ignore"]
     with pytest.raises(AttackUnknown, match="playbook-ignore"):
         chosen(attacks, ["playbook-ignroe"])
+
+
+@pytest.mark.parametrize(
+    ("provider", "reached", "passed"),
+    [("fake/openai", True, True), ("fake/openai", False, False), ("embedded", False, True), ("openai", False, True)],
+)
+def test_an_attack_that_reached_no_fake_is_no_pass(provider: str, *, reached: bool, passed: bool) -> None:
+    """A run with an empty budget was told as one that no attack had steered. What a maker's model reads is its own."""
+    report = AttackReport(attempts=(Attempt(id="a", channel="chat", provider=provider, reached=reached),))
+    assert (report.passed, report.document()["missed"]) == (passed, int(not passed))
+    assert ("a (chat) reached no model" in "\n".join(report.lines())) is not passed
 
 
 def seen(channel: str, text: str, *events: dict[str, Any], render: Any = rendered) -> list[str]:
