@@ -35,7 +35,7 @@ def careful(seen: Seen) -> Line:
     if "doubts" in wanted:
         return said(doubts=[])
     if "choice" in wanted:
-        return said(choice="hold", reason="A policy of ours takes no side.", instances=0)
+        return said(choice="tree", reason="A policy of ours sides with the rules.", instances=0)
     return _chat(seen)
 
 
