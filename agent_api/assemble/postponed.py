@@ -3,13 +3,15 @@ and then, and whoever has waited longest is next."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Final, Protocol
 
 import anyio
+import msgspec
 
-from controllers.conversations.book import ConversationBook
-from controllers.conversations.errors import ConversationFault
+from controllers.conversations.book import Begun, ConversationBook
+from controllers.conversations.errors import ConversationBusy, ConversationFault
 from controllers.conversations.postponing import Waiting, has_lapsed, longest, pause_s
 from controllers.conversations.reading import head_of
 from controllers.conversations.records import ConversationRecord, Postponed
@@ -21,6 +23,18 @@ from runtime.operations.state import PlanState
 from runtime.state import keys
 
 LOOK_S: Final = 5.0
+GIVEN_UP: Final = "No model answered for an hour, so this investigation is given up. Ask again if it still matters."
+_ENDED: Final = {
+    "type": "done",
+    "answered_by": "rules",
+    "kind": "followed",
+    "asked": 0,
+    "taken_ms": 0.0,
+    "model": "",
+    "tokens": 0,
+    "cost_micros": 0,
+    "tainted": False,
+}
 
 
 class Investigating(Protocol):
@@ -62,7 +76,7 @@ class PostponedWork:
         now = self._desk.clock.unix_ms()
         for each in waiting:
             if has_lapsed(each.postponed, now):
-                await self._book.give_up(each.conversation, each.postponed)
+                await self._lapse(each)
         left = [each for each in waiting if not has_lapsed(each.postponed, now)]
         if not left:
             self._failures = 0
@@ -73,22 +87,58 @@ class PostponedWork:
         found = ((keys.parts(item.key)[0], head_of(item)) for item in self._desk.state.items(keys.CONVERSATIONS))
         return {identity: head for identity, head in found if head is not None}
 
-    async def _next(self, waiting: Waiting) -> None:
-        """With the rights that whoever asked has now."""
+    def _asker(self, postponed: Postponed) -> Actor | None:
+        """With the rights of now."""
+        return self._desk.still(PlanState(self._desk.state), postponed.actor)
+
+    async def _lapse(self, waiting: Waiting) -> None:
+        """Told as a turn of the conversation, whose end takes it off: as rules had promised it there."""
         conversation, postponed = waiting
-        actor = self._desk.still(PlanState(self._desk.state), postponed.actor)
+        actor = self._asker(postponed)
+        if actor is None:
+            await self._book.give_up(conversation, postponed)
+            return
+        text = f"(given up) {await self._book.question(conversation, postponed.number)}"
+        try:
+            async with aclosing(self._book.recorded(text, conversation, actor, _given_up, goes_on=True)) as events:
+                async for _ in events:
+                    pass
+        except ConversationBusy:
+            return  # it is told after what is being answered there
+        except ConversationFault:
+            await self._book.give_up(conversation, postponed)
+
+    async def _next(self, waiting: Waiting) -> None:
+        conversation, postponed = waiting
+        actor = self._asker(postponed)
         if actor is None:
             await self._book.give_up(conversation, postponed)
             return
         try:
-            went_well = await self._reasoner.model_answers(
-                actor, incident=postponed.incident
-            ) and await self._reasoner.investigate(conversation, postponed, actor)
+            went_well = await self._goes_well(waiting, actor)
+        except ConversationBusy:
+            return  # somebody spoke there while a model was asked for its word
         except ConversationFault:  # it is full, gone, or somebody else's by now
             await self._book.give_up(conversation, postponed)
             return
-        except RuntimeFault as fault:
-            self._desk.log.warning("investigation_not_gone_on_with", conversation=conversation, reason=str(fault))
-            went_well = False
         self._failures = 0 if went_well else self._failures + 1
         self._quiet_until_s = self._desk.clock.monotonic_s() + (0.0 if went_well else pause_s(self._failures - 1))
+
+    async def _goes_well(self, waiting: Waiting, actor: Actor) -> bool:
+        """Raises ConversationFault."""
+        conversation, postponed = waiting
+        try:
+            return await self._reasoner.model_answers(
+                actor, incident=postponed.incident
+            ) and await self._reasoner.investigate(conversation, postponed, actor)
+        except ConversationFault:
+            raise
+        except RuntimeFault as fault:
+            self._desk.log.warning("investigation_not_gone_on_with", conversation=conversation, reason=str(fault))
+            return False
+
+
+async def _given_up(_begun: Begun) -> AsyncGenerator[bytes]:
+    """As the process that answers would tell it, which is not started for this."""
+    yield msgspec.json.encode({"type": "text", "text": GIVEN_UP, "evidence": ()})
+    yield msgspec.json.encode(_ENDED)

@@ -22,9 +22,9 @@ class Waiting(NamedTuple):
 
 def after_turn(before: Postponed | None, made: Postponed | None, *, goes_on: bool, ended: bool) -> Postponed | None:
     """What a conversation waits for behind a turn. made: what the turn postponed. goes_on: it was the model's turn with
-    what waited before; where that was in vain its hour goes on."""
+    what waited before; where that was in vain its hour goes on, with the words of whoever asked."""
     if made is not None and before is not None and goes_on:
-        return msgspec.structs.replace(made, since_unix_ms=before.since_unix_ms)
+        return msgspec.structs.replace(made, number=before.number, since_unix_ms=before.since_unix_ms)
     return made or (None if goes_on and ended else before)
 
 

@@ -10,14 +10,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent_api.assemble.postponed import PostponedWork
+from agent_api.assemble.postponed import GIVEN_UP, PostponedWork
 from agent_api.control_api.turns import ReasonerAbsent
 from controllers.conversations.book import Begun
-from controllers.conversations.errors import ConversationFull
+from controllers.conversations.errors import ConversationBusy, ConversationFull
+from controllers.conversations.limits import TURNS_MAX
 from controllers.conversations.postponing import FIRST_S, HOLD_MS, PAUSE_MAX_S, after_turn, longest, pause_s
 from controllers.conversations.records import Postponed
+from controllers.conversations.telling import unpacked
+from llm_layer.chat.events import Done, Text
+from runtime.consensus.store import Delete, Put
 from runtime.operations.actor import Actor, Role
 from runtime.security.principals import PrincipalRecord
+from runtime.state import keys
+from runtime.state.values import encode
 from tests.unit.gate_parts import person
 from tests.unit.test_conversation_keeping import Kept, head
 
@@ -138,19 +144,44 @@ async def test_where_it_is_in_vain_again_the_hour_goes_on_and_the_pause_grows() 
     await kept.work.look()
     again = kept.head(conversation).postponed
     assert again is not None
-    assert (again.number, again.since_unix_ms) == (2, since.since_unix_ms)
+    assert (again.number, again.since_unix_ms) == (1, since.since_unix_ms)
     await kept.looks(3, every_s=FIRST_S)
     assert kept.head(conversation).turns == 3  # at 0 and 5 s, and not before 15
     await kept.looks(1)
     assert kept.head(conversation).postponed is None
+    again_text = "(again) why are orders slow?"  # what was asked first, and not what was said of an attempt
+    assert [kept.turn(conversation, at).text for at in (2, 3, 4)] == [again_text] * 3
 
 
-async def test_after_an_hour_it_is_given_up() -> None:
+async def test_after_an_hour_it_is_given_up_and_its_conversation_says_so_once() -> None:
     kept = Waits()
     conversation = await kept.postponed()
     kept.pass_s(HOLD_MS / 1_000)
+    await kept.looks(2)
+    assert (kept.asked, kept.head(conversation).postponed, kept.head(conversation).turns) == ([], None, 2)
+    assert kept.turn(conversation, 2).text == "(given up) why are orders slow?"
+    told = unpacked(kept.turn(conversation, 2).events)
+    words, done = msgspec.convert(told, tuple[Text, Done])
+    assert (words.text, done.answered_by, done.kind) == (GIVEN_UP, "rules", "followed")
+    assert set(told[1]) == {"type", *Done.__struct_fields__}  # whatever clients read of others, they find in this one
+
+
+@pytest.mark.parametrize("ends", ["who asked is gone", "it is full", "it was deleted"])
+async def test_of_what_lapsed_where_it_cannot_be_told_nothing_is_left(ends: str) -> None:
+    kept = Waits()
+    conversation = await kept.postponed()
+    head_key = keys.conversation(conversation)
+    if ends == "who asked is gone":
+        await kept.hand.principal(PrincipalRecord(id="anna", kind="person", role=Role.OPERATOR, disabled=True))
+    elif ends == "it is full":
+        full = msgspec.structs.replace(kept.head(conversation), turns=TURNS_MAX)
+        await kept.hand.store.txn([], [Put(key=head_key, value=encode(full))])
+    else:
+        await kept.hand.store.txn([], [Delete(key=head_key)])
+    kept.pass_s(HOLD_MS / 1_000)
     await kept.work.look()
-    assert (kept.asked, kept.head(conversation).postponed) == ([], None)
+    assert kept.hand.state.get(head_key) is None or kept.head(conversation).postponed is None
+    assert (await kept.hand.store.get(keys.conversation_turn(conversation, 2))).item is None
 
 
 async def filled(kept: Waits, conversation: str) -> None:
@@ -192,6 +223,18 @@ async def test_a_conversation_that_is_spoken_in_is_let_speak() -> None:
     assert kept.asked == []
 
 
+async def test_who_speaks_while_a_model_is_asked_for_its_word_loses_nothing() -> None:
+    """The word takes a while, in which another turn may have begun."""
+    kept = Waits()
+    conversation = await kept.postponed()
+    kept.fault = ConversationBusy(conversation)
+    await kept.work.look()
+    kept.fault, kept.answers, kept.told = None, True, [[BY_MODEL]]
+    assert kept.head(conversation).postponed is not None
+    await kept.work.look()  # with no pause: a model was there
+    assert kept.head(conversation).turns == 2
+
+
 async def test_other_turns_leave_it_and_a_new_one_takes_its_place() -> None:
     kept = Waits()
     conversation = await kept.postponed()
@@ -224,7 +267,7 @@ def test_nothing_waits_that_was_concluded_and_nothing_is_lost_otherwise(
     after = after_turn(old, new, goes_on=goes_on, ended=ended)
     assert (after is not None) is (made or (before and not (goes_on and ended)))
     if after is not None and made:
-        assert (after.number, after.since_unix_ms) == (2, 5 if before and goes_on else 9)
+        assert (after.number, after.since_unix_ms) == ((1, 5) if before and goes_on else (2, 9))
 
 
 def test_pauses_grow_to_an_end() -> None:
