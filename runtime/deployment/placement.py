@@ -61,10 +61,10 @@ def place(
     for target in sorted(targets, key=lambda target: (target.settings.slice, target.settings.version)):
         kind = (target.settings.slice, target.settings.version)
         mine = of_kind.get(kind, [])
-        write += _refresh(target, mine)
         fresh, missing = _fresh(target, nodes, mine, load, numbers)
-        write += fresh
-        delete += _surplus(target, mine, known, load, missing=missing)
+        surplus = _surplus(target, mine, known, load, missing=missing)
+        write += [*_refresh(target, [each for each in mine if each not in surplus]), *fresh]
+        delete += surplus
         if missing:
             unplaced[target.settings.slice] = missing
     return Changes(write=tuple(write), delete=tuple(delete), unplaced=unplaced)
@@ -75,9 +75,9 @@ def _kind(each: Placed) -> tuple[str, str]:
 
 
 def _refresh(target: SliceTarget, mine: Sequence[Placed]) -> list[Placed]:
-    """Instances that take over the target's newer settings now. Those that keep running or do not serve
-    anyway, all at once; others, which must stop for it, only as many as `min_available` can spare, but one at least
-    while no other is on its way."""
+    """Those of `mine`, which stay, that take over the target's newer settings now. Those that keep running or do not
+    serve anyway, all at once; others, which must stop for it, only as many as `min_available` can spare, but one at
+    least while no other is on its way."""
     outdated = [(each, _refreshed(each, target)) for each in mine if not _is_current(each.assignment, target)]
     at_once = [new for old, new in outdated if not old.serving or keeps_running(old.assignment, new.assignment)]
     waiting = [new for _, new in outdated if new not in at_once]

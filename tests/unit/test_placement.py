@@ -53,9 +53,15 @@ def target(
 
 def after(placed: Sequence[Placed], changes: Changes, *, serving: bool = True) -> list[Placed]:
     """The state once the changes are carried out."""
-    gone = {(each.node, each.assignment.slice, each.assignment.number) for each in (*changes.delete, *changes.write)}
-    kept = [each for each in placed if (each.node, each.assignment.slice, each.assignment.number) not in gone]
+    touched = [_key(each) for each in (*changes.delete, *changes.write)]
+    gone = set(touched)
+    assert len(gone) == len(touched)  # or the store takes none of it, again and again
+    kept = [each for each in placed if _key(each) not in gone]
     return kept + [Placed(node=each.node, assignment=each.assignment, serving=serving) for each in changes.write]
+
+
+def _key(each: Placed) -> tuple[str, str, int]:
+    return each.node, each.assignment.slice, each.assignment.number
 
 
 def settled(targets: Sequence[SliceTarget], nodes: Sequence[NodeRecord], placed: Sequence[Placed] = ()) -> list[Placed]:
@@ -148,6 +154,17 @@ def test_changed_settings_keep_the_place_and_raise_the_generation() -> None:
     (changed,) = changes.write
     assert (changed.assignment.number, changed.assignment.generation) == (1, 2)
     assert changed.assignment.settings.weight == 50
+
+
+def test_what_goes_is_not_refreshed_though_settings_changed_in_the_same_moment() -> None:
+    """As by bounds and a scale, or a blueprint with fewer instances: both are there before it is looked."""
+    nodes = [node("n1"), node("n2")]
+    before = settled([target(2)], nodes)
+    changes = place([target(0, weight=50)], nodes, before)
+    assert (changes.write, {_key(each) for each in changes.delete}) == ((), {_key(each) for each in before})
+    fewer = place([target(1, weight=50)], nodes, before)
+    assert (len(fewer.write), len(fewer.delete)) == (1, 1)
+    assert after(before, fewer)
 
 
 def test_what_no_target_wants_goes() -> None:
