@@ -139,6 +139,8 @@ async def test_by_commands(cluster: Cluster) -> None:
     at_once = await cluster.asked("ada", "slice", "scale", "told", "3", "--wait", f"{WAIT_S:g}")
     await cluster.aether("ada", "rollback", str(at_once["audit"]))
     await serving(cluster, "told", 2)
+    await cluster.aether("ada", "slice", "set-bounds", "told", "1", "1", "--wait", f"{WAIT_S:g}")  # other settings, and
+    await serving(cluster, "told", 1)  # fewer instances, in one change
     assert (await cluster.asked("ada", "audit", "verify"))["holds"] is True
 
 
