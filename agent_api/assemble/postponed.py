@@ -13,8 +13,8 @@ import msgspec
 from controllers.conversations.book import Begun, ConversationBook
 from controllers.conversations.errors import ConversationBusy, ConversationFault
 from controllers.conversations.postponing import Waiting, has_lapsed, longest, pause_s
-from controllers.conversations.reading import head_of
-from controllers.conversations.records import ConversationRecord, Postponed
+from controllers.conversations.reading import heads_of
+from controllers.conversations.records import Postponed
 from controllers.gate.desk import GateDesk
 from runtime.consensus.store import Revision
 from runtime.errors import RuntimeFault
@@ -72,7 +72,8 @@ class PostponedWork:
 
     async def look(self) -> None:
         """One investigation at most. Raises StoreFault."""
-        waiting = [each for each in longest(self._heads()) if each.conversation not in self._book.answering]
+        heads = heads_of(self._desk.state.items(keys.CONVERSATIONS))
+        waiting = [each for each in longest(heads) if each.conversation not in self._book.answering]
         now = self._desk.clock.unix_ms()
         for each in waiting:
             if has_lapsed(each.postponed, now):
@@ -82,10 +83,6 @@ class PostponedWork:
             self._failures = 0
         elif self._desk.clock.monotonic_s() >= self._quiet_until_s:
             await self._next(left[0])
-
-    def _heads(self) -> dict[str, ConversationRecord]:
-        found = ((keys.parts(item.key)[0], head_of(item)) for item in self._desk.state.items(keys.CONVERSATIONS))
-        return {identity: head for identity, head in found if head is not None}
 
     def _asker(self, postponed: Postponed) -> Actor | None:
         """With the rights of now."""

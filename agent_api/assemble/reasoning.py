@@ -139,8 +139,7 @@ class ReasonerLink:
 
     def _here(self, turn: Turn, actor: Actor) -> AsyncGenerator[bytes]:
         def answer(begun: Begun) -> AsyncGenerator[bytes]:
-            said = Said(text=turn.text, conversation=begun.conversation, number=begun.number, tainted=begun.tainted)
-            return self._answered(said, actor)
+            return self._answered(_said(turn.text, begun), actor)
 
         return self._book.recorded(turn.text, turn.conversation or "", actor, answer)
 
@@ -148,42 +147,35 @@ class ReasonerLink:
         """With what an earlier turn proposed, now that people have decided: as a turn of the conversation, for its
         owner to read. On the leader. Raises ReasonerAbsent, ConversationFault, StoreFault."""
         text = f"(proposal {decided.proposal} is {decided.ended})"
-
-        def answer(begun: Begun) -> AsyncGenerator[bytes]:
-            said = Said(
-                text=text,
-                conversation=begun.conversation,
-                number=begun.number,
-                tainted=begun.tainted,
-                decided=decided,
-            )
-            return self._answered(said, actor)
-
-        async with aclosing(self._book.recorded(text, conversation, actor, answer)) as events:
-            async for _ in events:
-                pass
+        await self._unasked(text, conversation, actor, lambda begun: _said(text, begun, decided=decided))
 
     async def investigate(self, conversation: str, postponed: Postponed, actor: Actor) -> bool:
         """Goes on with it as a turn of the conversation. On the leader. Whether it came to its end. Raises
         ReasonerAbsent, ConversationFault, StoreFault."""
         question = await self._book.question(conversation, postponed.number)
+        text = f"(a model answers again) {question}"
+        last = await self._unasked(
+            text,
+            conversation,
+            actor,
+            lambda begun: _said(question, begun, explains=postponed.slice),
+            goes_on=True,
+        )
+        return msgspec.json.decode(last, type=_Ended).answered_by == MODEL
+
+    async def _unasked(
+        self, text: str, conversation: str, actor: Actor, said: Callable[[Begun], Said], *, goes_on: bool = False
+    ) -> bytes:
+        """A turn that nobody said, for the conversation's owner to read. Gives its last event."""
+        last = b"{}"
 
         def answer(begun: Begun) -> AsyncGenerator[bytes]:
-            said = Said(
-                text=question,
-                conversation=begun.conversation,
-                number=begun.number,
-                tainted=begun.tainted,
-                explains=postponed.slice,
-            )
-            return self._answered(said, actor)
+            return self._answered(said(begun), actor)
 
-        last = b"{}"
-        text = f"(a model answers again) {question}"
-        async with aclosing(self._book.recorded(text, conversation, actor, answer, goes_on=True)) as events:
+        async with aclosing(self._book.recorded(text, conversation, actor, answer, goes_on=goes_on)) as events:
             async for each in events:
                 last = each
-        return msgspec.json.decode(last, type=_Ended).answered_by == MODEL
+        return last
 
     async def model_answers(self, actor: Actor, *, incident: bool) -> bool:
         """Whether a model may be asked now, and answers: it is asked for one word. Raises ReasonerAbsent."""
@@ -259,6 +251,17 @@ class ReasonerLink:
                 await self._supervisor.stop(PROCESS, grace_s=STOP_GRACE_S)
         except RuntimeFault as fault:
             self._log.warning("reasoner_not_stopped", reason=str(fault))
+
+
+def _said(text: str, begun: Begun, *, decided: Decided | None = None, explains: str = "") -> Said:
+    return Said(
+        text=text,
+        conversation=begun.conversation,
+        number=begun.number,
+        tainted=begun.tainted,
+        decided=decided,
+        explains=explains,
+    )
 
 
 def _encoded(replied: Replied) -> bytes:

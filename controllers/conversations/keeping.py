@@ -11,7 +11,7 @@ import msgspec
 
 from controllers.conversations.book import ConversationBook
 from controllers.conversations.bulk import pin_of
-from controllers.conversations.reading import below, head_of
+from controllers.conversations.reading import below, heads_of
 from controllers.conversations.records import ConversationRecord, TurnRecord
 from controllers.conversations.shelved import content_of
 from controllers.conversations.surplus import Limits, surplus
@@ -63,9 +63,7 @@ class Keeper:
         return present
 
     def _heads(self) -> dict[str, ConversationRecord]:
-        """What a newer version wrote is left to it."""
-        found = ((keys.parts(item.key)[0], head_of(item)) for item in self._state.items(keys.CONVERSATIONS))
-        return {identity: head for identity, head in found if head is not None}
+        return heads_of(self._state.items(keys.CONVERSATIONS))
 
     async def _mend(self, fence: Revision) -> None:
         """Turns that nobody answers any more."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 import msgspec
 import zstandard
@@ -23,6 +23,12 @@ def head_of(item: KeyValue) -> ConversationRecord | None:
         return msgspec.json.decode(item.value, type=ConversationRecord)
     except msgspec.DecodeError:
         return None
+
+
+def heads_of(items: Iterable[KeyValue]) -> dict[str, ConversationRecord]:
+    """By id. What a newer version wrote is left to it."""
+    found = ((keys.parts(item.key)[0], head_of(item)) for item in items)
+    return {identity: head for identity, head in found if head is not None}
 
 
 async def below(store: Store, prefix: str, after: str = "") -> AsyncIterator[KeyValue]:
